@@ -1,0 +1,1 @@
+//! Worker processes for actix-web, and Prometheus metrics shared between them.
