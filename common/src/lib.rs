@@ -1,1 +1,20 @@
 //! Worker processes for actix-web, and Prometheus metrics shared between them.
+//!
+//! # Layout
+//!
+//! - [`workers`]: a master that keeps worker processes serving on one port, and
+//!   what a worker needs to serve and to stop without losing a request.
+//! - [`catch_panic`]: a middleware that answers 500 where a handler panics.
+//! - [`cli`]: a command line whose mistakes are one clear line each.
+
+#[cfg(all(feature = "master", not(target_os = "linux")))]
+compile_error!(
+    "worker processes need Linux (memfd, SO_REUSEPORT groups, parent-death signal); \
+     for a single process build `common` with `default-features = false`"
+);
+
+mod catch_panic;
+pub mod cli;
+pub mod workers;
+
+pub use catch_panic::catch_panic;

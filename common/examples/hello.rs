@@ -1,0 +1,80 @@
+//! The smallest program that serves from several worker processes.
+//!
+//! Run with `cargo run -p common --example hello -- --workers 4`, then
+//! `curl localhost:5100`.
+//!
+//! Its further routes show, and test, what becomes of requests and workers that
+//! do not behave.
+
+use std::{env, path::Path, process, process::ExitCode, time::Duration};
+
+use actix_web::{App, middleware::from_fn, rt::time::sleep, web};
+use clap::Parser;
+use common::workers::{Error, Master, Options, Worker};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    workers: Options,
+}
+
+fn main() -> ExitCode {
+    let cli: Cli = common::cli::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    Master::new(&cli.workers).run(serve)
+}
+
+async fn serve(worker: Worker) -> Result<(), Error> {
+    crash_if_asked();
+    let app = || {
+        App::new()
+            .wrap(from_fn(common::catch_panic))
+            .route("/", web::get().to(hello))
+            .route("/sleep", web::get().to(sleep_a_while))
+            .route("/block", web::get().to(block_the_thread))
+            .route("/panic", web::get().to(panic_on_request))
+            .route("/exit", web::get().to(exit))
+    };
+    worker.serve(app).await
+}
+
+async fn hello() -> String {
+    format!("Hello from {}!", process::id())
+}
+
+#[derive(serde::Deserialize)]
+struct Time {
+    ms: u64,
+}
+
+async fn sleep_a_while(time: web::Query<Time>) -> String {
+    sleep(Duration::from_millis(time.ms)).await;
+    hello().await
+}
+
+/// What a handler must not do: nothing else on this thread goes on meanwhile.
+async fn block_the_thread(time: web::Query<Time>) -> String {
+    std::thread::sleep(Duration::from_millis(time.ms));
+    hello().await
+}
+
+async fn panic_on_request() -> String {
+    panic!("a request asked for it")
+}
+
+#[derive(serde::Deserialize)]
+struct Exit {
+    code: i32,
+}
+
+async fn exit(exit: web::Query<Exit>) -> String {
+    process::exit(exit.code)
+}
+
+/// Plays a broken start: exits as long as the file named by `CRASH_AT_BOOT` exists.
+fn crash_if_asked() {
+    if env::var_os("CRASH_AT_BOOT").is_some_and(|path| Path::new(&path).exists()) {
+        eprintln!("error: the file that CRASH_AT_BOOT names exists; remove it");
+        process::exit(3);
+    }
+}

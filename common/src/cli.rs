@@ -1,0 +1,36 @@
+//! A command line whose mistakes are one clear line each.
+
+use std::{fmt::Display, process};
+
+use clap::{Parser, error::ErrorKind};
+
+/// Parses the command line and the environment of the program.
+///
+/// A bad value ends the program with exit code 2 and one line on stderr that
+/// names the flag, the variable (which is the flag's value name), the value and
+/// what is allowed. `--help` and `--version` print and exit with 0.
+pub fn parse<P: Parser>() -> P {
+    P::try_parse().unwrap_or_else(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+        _ => {
+            let text = error.render().to_string();
+            usage_error(first_paragraph(text.trim_start_matches("error: ")))
+        }
+    })
+}
+
+/// Ends the program with exit code 2 and `message` on one line of stderr.
+///
+/// For what `clap` cannot check, such as variables that another library reads.
+pub fn usage_error(message: impl Display) -> ! {
+    eprintln!("error: {message}");
+    process::exit(2)
+}
+
+/// The first paragraph of clap's text on one line: it holds the facts, the rest
+/// is advice.
+fn first_paragraph(text: &str) -> String {
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<_> = paragraph.split_whitespace().collect();
+    words.join(" ")
+}

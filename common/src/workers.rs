@@ -1,0 +1,70 @@
+//! Worker processes that serve HTTP on one port, and the master that keeps them.
+//!
+//! A program hands its options and what a worker does to a [`Master`]:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use actix_web::{App, web};
+//! use clap::Parser;
+//! use common::workers::{Error, Master, Options, Worker};
+//!
+//! #[derive(Parser)]
+//! struct Cli {
+//!     #[command(flatten)]
+//!     workers: Options,
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     let cli: Cli = common::cli::parse();
+//!     Master::new(&cli.workers).run(serve)
+//! }
+//!
+//! async fn serve(worker: Worker) -> Result<(), Error> {
+//!     let app = || App::new().route("/", web::get().to(|| async { "Hello" }));
+//!     worker.serve(app).await
+//! }
+//! ```
+//!
+//! The master listens, starts the program again for each worker, and hands it
+//! the worker's socket. It holds the sockets for life: a connection that waits in
+//! a queue survives the worker that it was queued for. Words and signals are
+//! gunicorn's: `TERM` stops gracefully; `INT`, `QUIT` and a second `TERM` stop
+//! quickly.
+//!
+//! A program that serves from one process calls [`serve_alone`] instead, and
+//! stops in the same way.
+
+mod activity;
+mod application;
+mod error;
+mod listener;
+mod options;
+mod serve;
+mod stop;
+mod worker;
+
+#[cfg(feature = "master")]
+mod inherit;
+#[cfg(feature = "master")]
+mod lifeline;
+#[cfg(feature = "master")]
+mod master;
+#[cfg(feature = "master")]
+mod scoreboard;
+#[cfg(feature = "master")]
+mod slot;
+#[cfg(feature = "master")]
+mod sockets;
+#[cfg(feature = "master")]
+mod supervise;
+#[cfg(feature = "master")]
+mod work;
+
+pub use error::Error;
+#[cfg(feature = "master")]
+pub use master::{Environment, Exit, Master};
+pub use options::{MAX_WORKERS, Options, ServerOptions};
+pub use worker::{Worker, serve_alone};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;

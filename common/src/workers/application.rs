@@ -1,0 +1,85 @@
+//! An actix-web application as a service for connections.
+
+use std::{rc::Rc, time::Duration};
+
+use actix_http::{ConnectionType, HttpService, KeepAlive, Request, Response, ResponseHead};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, boxed, map_config,
+};
+use actix_web::{
+    body::{BoxBody, MessageBody},
+    dev::AppConfig,
+    rt::net::TcpStream,
+};
+use futures_util::future::LocalBoxFuture;
+use tokio::sync::watch;
+
+use super::{
+    activity::Activity,
+    serve::{Step, reached},
+};
+
+/// Serves one connection to its end.
+pub(super) type Connections =
+    Rc<boxed::BoxService<TcpStream, (), actix_http::error::DispatchError>>;
+
+/// Creates the application on the thread that calls it; fails where the
+/// application says so in its log.
+pub(super) type Create = dyn Fn(&'static Activity, watch::Receiver<Step>) -> LocalBoxFuture<'static, Result<Connections, ()>>
+    + Send;
+
+/// Wraps what makes an application so that a serving thread can call it.
+pub(super) fn creator<F, I, S, B>(factory: F) -> Box<Create>
+where
+    F: Fn() -> I + Send + 'static,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<actix_web::Error> + 'static,
+    S::InitError: std::fmt::Debug,
+    S::Response: Into<Response<B>> + 'static,
+    S::Service: 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    B: MessageBody + 'static,
+{
+    Box::new(move |activity, step| {
+        let (answer, error_answer) = (answered(activity, &step), answered(activity, &step));
+        let app = map_config(factory().into_factory(), |()| AppConfig::default())
+            .map(move |response| {
+                let mut response: Response<B> = response.into();
+                answer(response.head_mut());
+                response
+            })
+            .map_err(move |error| {
+                let error: actix_web::Error = error.into();
+                let mut response: Response<BoxBody> = error.error_response().into();
+                error_answer(response.head_mut());
+                response
+            });
+        // The time-outs are those of actix-web's `HttpServer`.
+        let connections = HttpService::build()
+            .keep_alive(KeepAlive::default())
+            .client_request_timeout(Duration::from_secs(5))
+            .client_disconnect_timeout(Duration::from_secs(1))
+            .graceful_shutdown_signal(move || reached(step.clone(), Step::CloseIdle))
+            .finish(app)
+            .tcp();
+        Box::pin(async move {
+            let service = connections.new_service(()).await?;
+            Ok(Rc::new(boxed::service(service)))
+        })
+    })
+}
+
+/// What is done with the head of every answer before it is written.
+fn answered(
+    activity: &'static Activity,
+    step: &watch::Receiver<Step>,
+) -> impl Fn(&mut ResponseHead) + Clone + use<> {
+    let step = step.clone();
+    move |head| {
+        activity.request_answered();
+        if *step.borrow() >= Step::AnnounceClose && !head.upgrade() {
+            head.set_connection_type(ConnectionType::Close);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Starting a worker process, and what it inherits from the master.
+//!
+//! The program executes itself again, which takes a few milliseconds and, unlike
+//! a fork, is sound whatever threads there are. Descriptors are passed by
+//! systemd's protocol: from 3 on, their number in `LISTEN_FDS`, their names in
+//! `LISTEN_FDNAMES`. Two variables tell the new process that it is a worker.
+
+use std::{
+    env,
+    fs::File,
+    io,
+    net::TcpListener,
+    os::{
+        fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+        unix::process::CommandExt as _,
+    },
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    sys::{
+        prctl,
+        signal::{SigSet, Signal},
+    },
+    unistd::{Pid, getpid, getppid},
+};
+
+use super::{Environment, worker::program_name};
+
+/// The number of the first descriptor that is passed, as in sd_listen_fds(3).
+const FIRST: RawFd = 3;
+const COUNT: usize = 4;
+const NAMES: &str = "http:scoreboard:lifeline:wake";
+
+/// The slot of the worker.
+const SLOT: &str = "WORKER_SLOT";
+/// The pid of the master, so that a program which a worker starts, and which gets
+/// the same variables, does not take itself for a worker.
+const MASTER: &str = "WORKER_MASTER_PID";
+
+/// The descriptors that every worker gets, as the master sees them.
+pub(super) struct Passed<'a> {
+    pub(super) http: BorrowedFd<'a>,
+    pub(super) scoreboard: BorrowedFd<'a>,
+    pub(super) lifeline: BorrowedFd<'a>,
+    pub(super) wake: BorrowedFd<'a>,
+}
+
+/// What a worker finds.
+pub(super) struct Inherited {
+    pub(super) slot: u16,
+    pub(super) http: TcpListener,
+    pub(super) scoreboard: OwnedFd,
+    pub(super) lifeline: OwnedFd,
+    pub(super) wake: OwnedFd,
+}
+
+/// Keeps the numbers that the worker's descriptors get occupied in the master,
+/// so that nothing which a starting child needs is ever overwritten.
+pub(super) struct ReservedNumbers(#[expect(dead_code, reason = "held open")] Vec<File>);
+
+impl ReservedNumbers {
+    pub(super) fn take() -> io::Result<Self> {
+        let mut held = Vec::new();
+        loop {
+            let file = File::open("/dev/null")?;
+            let last = file.as_raw_fd();
+            held.push(file);
+            if last >= FIRST + COUNT as RawFd {
+                return Ok(Self(held));
+            }
+        }
+    }
+}
+
+/// The program that workers run: the file as it was opened, whatever happens to
+/// its path.
+pub(super) struct Binary(File);
+
+impl Binary {
+    /// Opens the program of this process.
+    pub(super) fn current() -> io::Result<Self> {
+        File::open("/proc/self/exe").map(Self)
+    }
+
+    /// Starts a worker with the arguments of this process.
+    ///
+    /// To be called from the main thread: the parent-death signal is sent when
+    /// the thread ends that started the child.
+    pub(super) fn start(
+        &self,
+        slot: u16,
+        passed: &Passed<'_>,
+        environment: &Environment,
+    ) -> io::Result<Pid> {
+        let arguments: Vec<_> = env::args_os().collect();
+        let mut command = Command::new(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
+        if let [name, rest @ ..] = arguments.as_slice() {
+            command.arg0(name).args(rest);
+        }
+        command
+            .envs(environment)
+            .env("LISTEN_FDS", COUNT.to_string())
+            .env("LISTEN_FDNAMES", NAMES)
+            .env_remove("LISTEN_PID")
+            .env_remove("LISTEN_PIDFDID")
+            .env(SLOT, slot.to_string())
+            .env(MASTER, getpid().to_string());
+        let sources = [
+            passed.http.as_raw_fd(),
+            passed.scoreboard.as_raw_fd(),
+            passed.lifeline.as_raw_fd(),
+            passed.wake.as_raw_fd(),
+        ];
+        let master = getpid();
+        // SAFETY: Between fork and exec only async-signal-safe functions may be
+        // called, and nothing may be allocated. `prepare` calls pthread_sigmask,
+        // prctl, getppid and dup2, and makes errors from numbers.
+        unsafe { command.pre_exec(move || prepare(master, sources)) };
+        let child = command.spawn()?;
+        Ok(Pid::from_raw(child.id().cast_signed()))
+    }
+}
+
+/// Runs in the child just before the program is executed.
+fn prepare(master: Pid, sources: [RawFd; COUNT]) -> io::Result<()> {
+    // The master blocks the signals that it reads from a descriptor, and a child
+    // inherits the mask.
+    SigSet::empty().thread_set_mask()?;
+    // Covers the time until the worker watches its lifeline.
+    prctl::set_pdeathsig(Signal::SIGTERM)?;
+    if getppid() != master {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    for (number, source) in (FIRST..).zip(sources) {
+        // SAFETY: dup2(2) takes any numbers. The target is one that the master
+        // keeps reserved, so that nobody in this process uses it.
+        if unsafe { libc::dup2(source, number) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Returns what the master passed if this process is a worker.
+pub(super) fn take() -> Option<io::Result<Inherited>> {
+    let slot = env::var(SLOT).ok()?.parse().ok()?;
+    let master = env::var(MASTER).ok()?.parse().ok()?;
+    if Pid::from_raw(master) != getppid() {
+        return None;
+    }
+    Some(
+        take_descriptors().map(|[http, scoreboard, lifeline, wake]| Inherited {
+            slot,
+            http: http.into(),
+            scoreboard,
+            lifeline,
+            wake,
+        }),
+    )
+}
+
+fn take_descriptors() -> io::Result<[OwnedFd; COUNT]> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Relaxed) {
+        return Err(io::Error::other(
+            "a worker process runs one master's work, once",
+        ));
+    }
+    // In `ps` and for `pkill` a worker has the program's name, not the number of
+    // the descriptor that it was executed from.
+    let name = std::ffi::CString::new(program_name()).unwrap_or_default();
+    prctl::set_name(&name)?;
+    let [a, b, c, d] = [0, 1, 2, 3].map(|index| {
+        // SAFETY: The master put these descriptors there before it executed this
+        // program, nothing else in the program knows of them, and `TAKEN` makes
+        // sure that they are taken once. A descriptor that is not open makes the
+        // first call on it fail, just below.
+        unsafe { OwnedFd::from_raw_fd(FIRST + index) }
+    });
+    let taken = [a, b, c, d];
+    for descriptor in &taken {
+        // A program that the worker starts must not hold the sockets open.
+        fcntl(descriptor.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    }
+    Ok(taken)
+}

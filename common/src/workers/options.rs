@@ -1,0 +1,97 @@
+//! The command line and the environment of a program that runs in workers.
+
+use std::time::Duration;
+
+use clap::{Args, value_parser};
+
+/// The most worker processes that one master runs.
+pub const MAX_WORKERS: u16 = 256;
+
+/// Options of a program that serves from several worker processes.
+///
+/// Flatten it into the options of your own program with `#[command(flatten)]`.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Where and how each worker serves.
+    #[command(flatten)]
+    pub server: ServerOptions,
+
+    /// Number of worker processes.
+    #[arg(
+        long,
+        env = "WEB_CONCURRENCY",
+        value_name = "WEB_CONCURRENCY",
+        hide_env = true,
+        default_value_t = 2,
+        value_parser = value_parser!(u16).range(1..=i64::from(MAX_WORKERS)),
+    )]
+    pub workers: u16,
+}
+
+/// Options of a program that serves HTTP, in one process or in each of several.
+#[derive(Args, Clone, Debug)]
+pub struct ServerOptions {
+    /// Address or host name to listen on.
+    #[arg(
+        long,
+        env = "BIND_HOST",
+        value_name = "BIND_HOST",
+        hide_env = true,
+        default_value = "127.0.0.1"
+    )]
+    pub host: String,
+
+    /// Port to listen on; 0 picks a free one.
+    #[arg(
+        long,
+        env = "PORT",
+        value_name = "PORT",
+        hide_env = true,
+        default_value_t = 5100
+    )]
+    pub port: u16,
+
+    /// Threads that serve requests, in each process.
+    #[arg(
+        long,
+        env = "WORKER_THREADS",
+        value_name = "WORKER_THREADS",
+        hide_env = true,
+        default_value_t = 1,
+        value_parser = value_parser!(u16).range(1..=256),
+    )]
+    pub threads: u16,
+
+    /// Seconds that open connections get to finish when the program stops.
+    #[arg(
+        long,
+        env = "GRACEFUL_TIMEOUT",
+        value_name = "GRACEFUL_TIMEOUT",
+        hide_env = true,
+        default_value = "30",
+        value_parser = seconds,
+    )]
+    pub graceful_timeout: Duration,
+}
+
+/// Parses a number of seconds from 0 to a day, fractions allowed.
+fn seconds(text: &str) -> Result<Duration, String> {
+    const DAY: f64 = 86_400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=DAY).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("seconds from 0 to 86400 are allowed".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_may_have_a_fraction_and_must_be_finite_and_positive() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["", "-1", "NaN", "inf", "86401", "1m"] {
+            assert!(seconds(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A worker process below a master.
+
+use std::{future::Future, io, os::fd::OwnedFd, process::ExitCode, sync::Arc};
+
+use nix::unistd::write;
+
+use super::{
+    BoxError, Error, ServerOptions, Worker,
+    error::Context as _,
+    inherit::Inherited,
+    lifeline,
+    scoreboard::{Scoreboard, State},
+    stop::{Signal, Stop, StopRequest},
+    worker::{self, Phase, fail},
+};
+
+/// Does what a worker does, and tells the master how far it has come.
+pub(super) fn work<F, R, E>(
+    inherited: io::Result<Inherited>,
+    options: &ServerOptions,
+    body: F,
+) -> ExitCode
+where
+    F: FnOnce(Worker) -> R,
+    R: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    let (worker, post) = match prepare(inherited, options) {
+        Ok(prepared) => prepared,
+        Err(error) => return fail(&error),
+    };
+    let meaning = |signal, current| match signal {
+        Signal::Terminate if post.board.stopping() => Stop::Server,
+        Signal::Terminate => Stop::Worker,
+        // Ctrl-C reaches the whole process group. The master says what follows.
+        Signal::Interrupt => current,
+        Signal::Quit => Stop::Quick,
+    };
+    match worker::run(worker, meaning, body) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            post.tell(State::Failed);
+            fail(error.as_ref())
+        }
+    }
+}
+
+fn prepare(
+    inherited: io::Result<Inherited>,
+    options: &ServerOptions,
+) -> Result<(Worker, &'static Post), Error> {
+    let inherited = inherited.context("take over what the master passed")?;
+    let board = Scoreboard::open(inherited.scoreboard).context("open the scoreboard")?;
+    // Both live as long as the process does.
+    let post: &'static Post = Box::leak(Box::new(Post {
+        board,
+        slot: inherited.slot,
+        wake: inherited.wake,
+    }));
+    let stop = StopRequest::new();
+    let orphaned = stop.clone();
+    lifeline::watch(inherited.lifeline, move || orphaned.raise(Stop::Quick))
+        .context("watch over the master")?;
+    let worker = Worker {
+        slot: inherited.slot,
+        listener: Arc::new(inherited.http),
+        threads: options.threads,
+        graceful_timeout: options.graceful_timeout,
+        activity: &post.board.row(inherited.slot).activity,
+        stop,
+        report: Box::new(|phase| {
+            post.tell(match phase {
+                Phase::Ready => State::Ready,
+                Phase::Draining => State::Draining,
+            });
+        }),
+    };
+    Ok((worker, post))
+}
+
+/// How a worker talks to its master.
+struct Post {
+    board: Scoreboard,
+    slot: u16,
+    wake: OwnedFd,
+}
+
+impl Post {
+    fn tell(&self, state: State) {
+        self.board.row(self.slot).set(state);
+        // The counter is full after 2^64 - 2 calls, and a master that is gone
+        // needs no telling.
+        let _ = write(&self.wake, &1_u64.to_ne_bytes());
+    }
+}

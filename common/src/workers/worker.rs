@@ -1,0 +1,189 @@
+//! A process that serves: one of several below a master, or one by itself.
+
+use std::{
+    env, future::Future, iter, net::TcpListener, path::Path, process::ExitCode, sync::Arc,
+    time::Duration,
+};
+
+use actix_http::{Request, Response};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory};
+use actix_web::{body::MessageBody, dev::AppConfig, rt::System};
+
+use super::{
+    BoxError, Error, ServerOptions,
+    activity::Activity,
+    application,
+    error::Context as _,
+    listener,
+    serve::{self, Threads},
+    stop::{Signal, Stop, StopRequest},
+};
+
+/// The process that serves requests, as it looks from inside.
+pub struct Worker {
+    pub(super) slot: u16,
+    pub(super) listener: Arc<TcpListener>,
+    pub(super) threads: u16,
+    pub(super) graceful_timeout: Duration,
+    pub(super) activity: &'static Activity,
+    pub(super) stop: StopRequest,
+    pub(super) report: Box<dyn Fn(Phase)>,
+}
+
+/// What a worker tells whoever watches over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Requests are answered.
+    Ready,
+    /// New connections are no longer accepted; those that are open finish.
+    Draining,
+}
+
+impl Worker {
+    /// The worker's slot, from 0: a respawned worker has the slot of the one before it.
+    pub fn slot(&self) -> u16 {
+        self.slot
+    }
+
+    /// Serves the application until the worker is told to stop, and then until
+    /// the last connection has finished or the graceful timeout is over.
+    ///
+    /// `factory` is called once on each serving thread, as with
+    /// [`HttpServer::new`](actix_web::HttpServer::new). No request is lost by the
+    /// stop: every answer from then on says `Connection: close`, and a connection
+    /// is closed only after it has had its answer or has been silent for a while.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the application cannot be created, or the operating system
+    /// refuses a thread or a descriptor.
+    pub async fn serve<F, I, S, B>(&self, factory: F) -> Result<(), Error>
+    where
+        F: Fn() -> I + Send + Clone + 'static,
+        I: IntoServiceFactory<S, Request>,
+        S: ServiceFactory<Request, Config = AppConfig> + 'static,
+        S::Error: Into<actix_web::Error> + 'static,
+        S::InitError: std::fmt::Debug,
+        S::Response: Into<Response<B>> + 'static,
+        S::Service: 'static,
+        <S::Service as Service<Request>>::Future: 'static,
+        B: MessageBody + 'static,
+    {
+        let creator = || application::creator(factory.clone());
+        let threads = Threads::start(self.threads, &self.listener, self.activity, creator).await?;
+        (self.report)(Phase::Ready);
+
+        self.stop.at_least(Stop::Worker).await;
+        tokio::select! {
+            () = self.drain(&threads) => {}
+            () = self.stop.at_least(Stop::Quick) => {}
+        }
+        self.activity.record_cut();
+        Ok(())
+    }
+
+    /// Lets open connections finish; at the timeout the rest is cut.
+    async fn drain(&self, threads: &Threads) {
+        let drain = async {
+            threads.announce_close();
+            if self.stop.current() == Stop::Worker {
+                threads.stop_accepting();
+                (self.report)(Phase::Draining);
+                tokio::select! {
+                    () = threads.finish_connections() => return,
+                    // A signal to the whole process group reaches the worker
+                    // before the master says what it means.
+                    _ = self.stop.at_least(Stop::Server) => threads.announce_close(),
+                }
+            }
+            serve::empty_queue(&self.listener).await;
+            threads.stop_accepting();
+            (self.report)(Phase::Draining);
+            threads.finish_connections().await;
+        };
+        let _ = tokio::time::timeout(self.graceful_timeout, drain).await;
+    }
+}
+
+/// Serves in this process alone, without a master.
+///
+/// Listens on `options.host` and `options.port`, says on stderr when it is ready,
+/// and stops as a worker does: `SIGTERM` lets connections finish; `SIGINT`,
+/// `SIGQUIT` and a second `SIGTERM` cut them. `body` gets the [`Worker`], calls
+/// [`Worker::serve`] and returns when everything is done. What goes wrong is
+/// printed on one line, and the exit code is 1.
+pub fn serve_alone<F, R, E>(options: &ServerOptions, body: F) -> ExitCode
+where
+    F: FnOnce(Worker) -> R,
+    R: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    let meaning = |signal, current| match signal {
+        Signal::Terminate if current == Stop::Not => Stop::Server,
+        Signal::Terminate | Signal::Interrupt | Signal::Quit => Stop::Quick,
+    };
+    let result = alone(options)
+        .map_err(BoxError::from)
+        .and_then(|worker| run(worker, meaning, body));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error.as_ref()),
+    }
+}
+
+fn alone(options: &ServerOptions) -> Result<Worker, Error> {
+    let listener = Arc::new(listener::listen(&options.host, options.port)?);
+    let address = listener
+        .local_addr()
+        .context("read the port of the socket")?;
+    let port = listener.clone();
+    Ok(Worker {
+        slot: 0,
+        listener,
+        threads: options.threads,
+        graceful_timeout: options.graceful_timeout,
+        activity: Box::leak(Box::default()),
+        stop: StopRequest::new(),
+        report: Box::new(move |phase| match phase {
+            Phase::Ready => eprintln!("{}: ready on http://{address}", program_name()),
+            Phase::Draining => {
+                if let Err(error) = listener::close_port(&port) {
+                    log::warn!("cannot close {address}: {error}");
+                }
+            }
+        }),
+    })
+}
+
+/// Runs what a worker does on a runtime of its own.
+pub(super) fn run<F, R, E>(
+    worker: Worker,
+    meaning: impl Fn(Signal, Stop) -> Stop + 'static,
+    body: F,
+) -> Result<(), BoxError>
+where
+    F: FnOnce(Worker) -> R,
+    R: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    System::new().block_on(async {
+        let signals = worker.stop.listen_to_signals(meaning);
+        signals.context("install signal handlers")?;
+        body(worker).await.map_err(Into::into)
+    })
+}
+
+/// Prints an error with its chain of causes on one line.
+pub(super) fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    let causes = iter::successors(Some(error), |error| error.source());
+    let chain: Vec<_> = causes.map(ToString::to_string).collect();
+    eprintln!("error: {}", chain.join(": "));
+    ExitCode::FAILURE
+}
+
+/// The program as it was called, for messages.
+pub(super) fn program_name() -> String {
+    let path = env::args_os().next().unwrap_or_default();
+    let name = Path::new(&path).file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
