@@ -1,0 +1,4 @@
+//! Tests across the workspace's programs: a module for each surface.
+
+mod load;
+mod program;
