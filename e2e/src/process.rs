@@ -55,6 +55,16 @@ pub fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !stat.is_zombie())
 }
 
+/// Whether all threads of `pid` are stopped, so that it does nothing any more until it is continued or killed.
+pub fn is_stopped(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok())
+        .all(|line| Stat::parse(&line).is_some_and(|stat| stat.state == 'T'))
+}
+
 /// Every process that can be seen.
 pub fn all() -> Vec<Stat> {
     let Ok(entries) = fs::read_dir("/proc") else {
