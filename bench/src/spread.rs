@@ -1,0 +1,72 @@
+//! A figure that was measured several times.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+/// The median of some measurements, and how far they lie apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The middle one, or the mean of the two in the middle; NaN if nothing was measured.
+    pub median: f64,
+    /// The lowest one.
+    pub min: f64,
+    /// The highest one.
+    pub max: f64,
+}
+
+impl Spread {
+    /// As an object of three numbers.
+    pub fn to_json(&self) -> Value {
+        json!({ "median": self.median, "min": self.min, "max": self.max })
+    }
+}
+
+impl FromIterator<f64> for Spread {
+    fn from_iter<T: IntoIterator<Item = f64>>(figures: T) -> Self {
+        let mut figures: Vec<f64> = figures.into_iter().collect();
+        figures.sort_by(f64::total_cmp);
+        let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
+        let count = figures.len();
+        Self {
+            median: (at(count.saturating_sub(1) / 2) + at(count / 2)) / 2.0,
+            min: at(0),
+            max: at(count.saturating_sub(1)),
+        }
+    }
+}
+
+/// `1.10 [1.05 .. 1.20]`, with as many decimals as the format says.
+impl fmt::Display for Spread {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decimals = formatter.precision().unwrap_or(2);
+        let Self { median, min, max } = self;
+        write!(
+            formatter,
+            "{median:.decimals$} [{min:.decimals$} .. {max:.decimals$}]"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let odd: Spread = [3.0, 1.0, 2.0].into_iter().collect();
+        assert_eq!(format!("{odd:.1}"), "2.0 [1.0 .. 3.0]");
+        let even: Spread = [4.0, 1.0, 2.0, 3.0].into_iter().collect();
+        assert_eq!(even.median, 2.5);
+    }
+
+    #[test]
+    fn nothing_measured_is_no_number() {
+        assert!(
+            std::iter::empty::<f64>()
+                .collect::<Spread>()
+                .median
+                .is_nan()
+        );
+    }
+}

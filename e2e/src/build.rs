@@ -1,0 +1,144 @@
+//! Building the programs that the tests start, once per test process.
+
+use std::{
+    collections::HashMap,
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+/// Which executable of the workspace is meant, and how it is built.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub(crate) struct Artifact {
+    pub(crate) package: String,
+    pub(crate) target: Target,
+    /// The profile, or `None` for that of the running test.
+    pub(crate) profile: Option<String>,
+    /// More arguments for `cargo build`, such as `--no-default-features`.
+    pub(crate) build_args: Vec<String>,
+}
+
+/// An executable of a package.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub(crate) enum Target {
+    Bin(String),
+    Example(String),
+}
+
+static BUILT: Mutex<Option<HashMap<Artifact, PathBuf>>> = Mutex::new(None);
+
+/// Builds `artifact` unless this process has done so already, and returns the path of the executable.
+pub(crate) fn executable(artifact: &Artifact) -> Result<PathBuf> {
+    // Held during the build: cargo would make the second one wait anyhow. A panic leaves the map whole.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let built = built.get_or_insert_default();
+    if let Some(path) = built.get(artifact) {
+        return Ok(path.clone());
+    }
+    let path = build(artifact)?;
+    built.insert(artifact.clone(), path.clone());
+    Ok(path)
+}
+
+fn build(artifact: &Artifact) -> Result<PathBuf> {
+    let mut command = cargo_build(artifact)?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("{command:?} failed, {}:\n{errors}", output.status);
+    }
+    let (Target::Bin(name) | Target::Example(name)) = &artifact.target;
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name.as_str())
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .with_context(|| format!("{command:?} names no executable `{name}`"))
+}
+
+fn cargo_build(artifact: &Artifact) -> Result<Command> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--locked", "--message-format=json", "-p"])
+        .arg(&artifact.package);
+    match &artifact.target {
+        Target::Bin(name) => command.args(["--bin", name]),
+        Target::Example(name) => command.args(["--example", name]),
+    };
+    let outer = OuterBuild::find()?;
+    let profile = match &artifact.profile {
+        Some(profile) => profile.clone(),
+        None => outer.profile,
+    };
+    command
+        .args(["--profile", &profile])
+        .arg("--target-dir")
+        .arg(outer.target_dir)
+        .args(&artifact.build_args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Where and how the running executable was built.
+struct OuterBuild {
+    target_dir: PathBuf,
+    profile: String,
+}
+
+impl OuterBuild {
+    fn find() -> Result<Self> {
+        let executable = env::current_exe().context("cannot tell which executable is running")?;
+        Self::of(&executable).with_context(|| {
+            format!(
+                "{} lies in no target directory of cargo; start it by `cargo test` or `cargo run`",
+                executable.display()
+            )
+        })
+    }
+
+    /// Takes `TARGET/[TRIPLE/]PROFILE/[deps/]NAME` apart. The target directory is the one that cargo has marked.
+    fn of(executable: &Path) -> Option<Self> {
+        let target_dir = executable
+            .ancestors()
+            .find(|directory| directory.join("CACHEDIR.TAG").is_file())?;
+        let directory = executable.parent()?;
+        let directory = match directory.file_name()?.to_str()? {
+            "deps" | "examples" => directory.parent()?,
+            _ => directory,
+        };
+        let profile = match directory.file_name()?.to_str()? {
+            "debug" => "dev",
+            other => other,
+        };
+        Some(Self {
+            target_dir: target_dir.to_owned(),
+            profile: profile.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_of_the_running_test_is_found() {
+        let outer = OuterBuild::find().unwrap();
+        assert!(env::current_exe().unwrap().starts_with(&outer.target_dir));
+        let expected = if cfg!(debug_assertions) {
+            "dev"
+        } else {
+            "release"
+        };
+        assert_eq!(outer.profile, expected);
+    }
+}

@@ -1,0 +1,277 @@
+//! HTTP/1.1 by hand: what a test sends and what it gets, byte for byte.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::poll::SOON;
+
+/// Header lines that the parser has room for; the programs send fewer than ten.
+const HEADERS: usize = 64;
+
+/// A whole response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header names, in lower case, and values, in the order of arrival.
+    pub headers: Vec<(String, String)>,
+    /// The body; bytes that are not UTF-8 are replaced.
+    pub body: String,
+}
+
+impl Response {
+    /// Reads a response from the start of `bytes`, and says how long it is. `None` means that more has to come.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not HTTP, or have no `Content-Length`: the programs that are tested here always send one.
+    pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+        let Some(frame) = Frame::parse(bytes, &mut headers)? else {
+            return Ok(None);
+        };
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let headers = frame.headers.iter();
+        let response = Self {
+            status: frame.status,
+            headers: headers
+                .map(|header| (header.name.to_ascii_lowercase(), text(header.value)))
+                .collect(),
+            body: text(frame.body),
+        };
+        Ok(Some((response, frame.length)))
+    }
+
+    /// The value of the first header of this name, which is given in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let (_, value) = headers.find(|(header, _)| header == name)?;
+        Some(value)
+    }
+
+    /// Whether the server says that it closes the connection.
+    pub fn closes(&self) -> bool {
+        self.header("connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+
+    /// The process that answered, if the body is `Hello from PID!`.
+    pub fn pid(&self) -> Option<u32> {
+        pid(self.body.as_bytes())
+    }
+}
+
+/// What a load wants to know of a response; reading it allocates nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) closes: bool,
+    pub(crate) pid: Option<u32>,
+}
+
+impl Answer {
+    /// As [`Response::parse`].
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+        let frame = Frame::parse(bytes, &mut headers)?;
+        Ok(frame.map(|frame| {
+            let closes = |value: &[u8]| value.eq_ignore_ascii_case(b"close");
+            let answer = Self {
+                status: frame.status,
+                closes: header(frame.headers, "connection").is_some_and(closes),
+                pid: pid(frame.body),
+            };
+            (answer, frame.length)
+        }))
+    }
+}
+
+/// A whole response where it lies in the buffer.
+struct Frame<'a> {
+    status: u16,
+    headers: &'a [httparse::Header<'a>],
+    body: &'a [u8],
+    /// Bytes of head and body.
+    length: usize,
+}
+
+impl<'a> Frame<'a> {
+    fn parse(bytes: &'a [u8], headers: &'a mut [httparse::Header<'a>]) -> Result<Option<Self>> {
+        let mut head = httparse::Response::new(headers);
+        let parsed = head.parse(bytes).context("this is not HTTP")?;
+        let httparse::Status::Complete(start) = parsed else {
+            return Ok(None);
+        };
+        let length =
+            header(head.headers, "content-length").context("there is no Content-Length")?;
+        let length = str::from_utf8(length)?.parse::<usize>();
+        let length = start.saturating_add(length.context("Content-Length is no number")?);
+        Ok(bytes.get(start..length).map(|body| Self {
+            status: head.code.unwrap_or_default(),
+            headers: head.headers,
+            body,
+            length,
+        }))
+    }
+}
+
+fn header<'a>(headers: &'a [httparse::Header<'a>], name: &str) -> Option<&'a [u8]> {
+    let mut headers = headers.iter();
+    let header = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
+    Some(header.value)
+}
+
+fn pid(body: &[u8]) -> Option<u32> {
+    let pid = body.strip_prefix(b"Hello from ")?.strip_suffix(b"!")?;
+    str::from_utf8(pid).ok()?.parse().ok()
+}
+
+/// One `GET`, on a connection of its own.
+///
+/// # Errors
+///
+/// As those of [`request`].
+pub fn get(addr: SocketAddr, path: &str) -> Result<Response> {
+    request(addr, "GET", path)
+}
+
+/// One request, on a connection of its own.
+///
+/// # Errors
+///
+/// When the server cannot be reached or gives no whole response.
+pub fn request(addr: SocketAddr, method: &str, path: &str) -> Result<Response> {
+    let mut connection = Connection::open(addr)?;
+    connection.send(&format!(
+        "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n"
+    ))?;
+    connection.receive()
+}
+
+/// A connection that a test drives step by step. Every read and write gives up after [`SOON`].
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not accept.
+    pub fn open(addr: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, SOON)
+            .with_context(|| format!("cannot connect to {addr}"))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(SOON))?;
+        stream.set_write_timeout(Some(SOON))?;
+        Ok(Self {
+            stream,
+            received: Vec::new(),
+        })
+    }
+
+    /// Sends any bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the server has closed the connection.
+    pub fn send(&mut self, bytes: &str) -> Result<()> {
+        self.stream
+            .write_all(bytes.as_bytes())
+            .context("cannot send")
+    }
+
+    /// Sends a `GET` that keeps the connection open.
+    ///
+    /// # Errors
+    ///
+    /// When the server has closed the connection.
+    pub fn send_get(&mut self, path: &str) -> Result<()> {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+
+    /// Waits for one whole response.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ends or [`SOON`] passes before that.
+    pub fn receive(&mut self) -> Result<Response> {
+        loop {
+            if let Some((response, length)) = Response::parse(&self.received)? {
+                self.received.drain(..length);
+                return Ok(response);
+            }
+            let mut bytes = [0; 4096];
+            let count = self.stream.read(&mut bytes).with_context(|| {
+                format!("no whole response after {} bytes", self.received.len())
+            })?;
+            if count == 0 {
+                bail!("the end after {} bytes of a response", self.received.len());
+            }
+            self.received.extend_from_slice(&bytes[..count]);
+        }
+    }
+
+    /// Waits until the server closes the connection without sending anything more.
+    ///
+    /// # Errors
+    ///
+    /// When something comes, when the connection is reset, or when [`SOON`] passes.
+    pub fn wait_closed(&mut self) -> Result<()> {
+        let mut byte = [0];
+        match self.stream.read(&mut byte) {
+            Ok(0) if self.received.is_empty() => Ok(()),
+            Ok(_) => bail!("more came instead of a close"),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                bail!("still open after {SOON:?}")
+            }
+            Err(error) => Err(error).context("no clean close"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESPONSE: &[u8] =
+        b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\nConnection: Close\r\n\r\nHello from 42!HTTP";
+
+    #[test]
+    fn a_response_ends_where_its_length_says() {
+        let (response, length) = Response::parse(RESPONSE).unwrap().unwrap();
+        assert_eq!((response.status, response.pid()), (200, Some(42)));
+        assert!(response.closes());
+        let (answer, same_length) = Answer::parse(RESPONSE).unwrap().unwrap();
+        assert_eq!(
+            (answer.status, answer.pid, answer.closes, same_length),
+            (200, Some(42), true, length)
+        );
+        assert_eq!(&RESPONSE[length..], b"HTTP");
+    }
+
+    #[test]
+    fn every_beginning_of_a_response_waits_for_more() {
+        let whole = RESPONSE.len() - "HTTP".len();
+        for length in 0..whole {
+            assert_eq!(
+                Response::parse(&RESPONSE[..length]).unwrap(),
+                None,
+                "{length} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn a_response_without_a_length_is_an_error() {
+        assert!(Response::parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+        assert!(Response::parse(b"SSH-2.0-OpenSSH_9.2\r\n").is_err());
+    }
+}

@@ -1,0 +1,34 @@
+//! What a test across the workspace's programs needs.
+//!
+//! Tests start the real programs as real processes, on port 0, and wait with a deadline instead of sleeping.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`program`] | build a program of the workspace, start it, watch it, stop it, prove that nothing of it is left |
+//! | [`ready`] | the line with which a program says where it listens |
+//! | [`console`] | what a program has printed so far |
+//! | [`load`] | a load client that accounts for every request and classifies every failure |
+//! | [`http`] | one request at a time, byte for byte |
+//! | [`process`] | what `/proc` tells about processes |
+//! | [`sockets`] | what `/proc` tells about the connections of a port |
+//! | [`poll`] | wait for a condition, with a deadline |
+//! | [`real_part`] | find a program that is not built here, or skip the test |
+
+pub mod console;
+pub mod http;
+pub mod load;
+pub mod poll;
+pub mod process;
+pub mod program;
+pub mod ready;
+pub mod real_part;
+pub mod sockets;
+
+mod build;
+
+pub use crate::{
+    load::Load,
+    poll::{SOON, poll},
+    program::{Program, Running},
+};
+pub use nix::sys::signal::Signal;

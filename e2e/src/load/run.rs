@@ -1,0 +1,271 @@
+//! The loops that send the requests.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::{
+    runtime,
+    task::{JoinSet, LocalSet},
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    Arrivals, Load,
+    client::Client,
+    report::{Failure, Kind, Report},
+};
+use crate::{http::Answer, poll::poll};
+
+/// The pause of a client after it was refused. A server that is gone refuses at once, and a client without a pause
+/// would do nothing but ask.
+const AFTER_REFUSAL: Duration = Duration::from_millis(5);
+
+/// Load that is on its way. Dropped, it stops by itself.
+pub struct Traffic {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<Result<Report>>>,
+}
+
+/// What the test's thread and the load's thread both see.
+#[derive(Default)]
+struct Shared {
+    stopped: AtomicBool,
+    answered: AtomicU64,
+    refused: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl Traffic {
+    pub(super) fn start(load: Load) -> Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("load".to_owned())
+            .spawn(move || run(load, theirs))
+            .context("cannot start a thread for the load")?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Requests answered so far.
+    pub fn answered(&self) -> u64 {
+        self.shared.answered.load(Ordering::Relaxed)
+    }
+
+    /// Requests refused so far.
+    pub fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// Requests that failed otherwise so far.
+    pub fn lost(&self) -> u64 {
+        self.shared.lost.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many more requests were answered than at the time of the call.
+    ///
+    /// # Errors
+    ///
+    /// When `within` has passed.
+    pub fn wait_for_answers(&self, more: u64, within: Duration) -> Result<()> {
+        let before = self.answered();
+        poll(&format!("{more} more answers"), within, || {
+            (self.answered() >= before + more).then_some(())
+        })
+        .with_context(|| format!("{} came", self.answered() - before))
+    }
+
+    /// Waits until every client has been refused, by count.
+    ///
+    /// # Errors
+    ///
+    /// When `within` has passed.
+    pub fn wait_for_refusals(&self, count: u64, within: Duration) -> Result<()> {
+        poll(&format!("{count} refusals"), within, || {
+            (self.refused() >= count).then_some(())
+        })
+        .with_context(|| format!("{} came", self.refused()))
+    }
+
+    /// Sends no more requests, waits for those on their way, and gives the account.
+    ///
+    /// # Errors
+    ///
+    /// When the load's thread failed.
+    pub fn stop(self) -> Result<Report> {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        self.finish()
+    }
+
+    /// Waits until the load has come to its own end, and gives the account.
+    ///
+    /// # Errors
+    ///
+    /// When the load's thread failed.
+    pub fn finish(mut self) -> Result<Report> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(report)) => report,
+            Some(Err(_)) => bail!("the load's thread panicked"),
+            None => bail!("the load has ended before"),
+        }
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+fn run(load: Load, shared: Arc<Shared>) -> Result<Report> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime for the load")?;
+    let job = Rc::new(Job::new(load, shared));
+    let began = Instant::now();
+    LocalSet::new().block_on(&runtime, Rc::clone(&job).send());
+    let mut report = job.report.replace(Report::new());
+    report.elapsed = began.elapsed();
+    Ok(report)
+}
+
+/// One load, as all its clients see it: they share a thread.
+struct Job {
+    load: Load,
+    request: Vec<u8>,
+    shared: Arc<Shared>,
+    end: Instant,
+    left: Cell<u64>,
+    refused: Cell<bool>,
+    report: RefCell<Report>,
+}
+
+impl Job {
+    fn new(load: Load, shared: Arc<Shared>) -> Self {
+        let connection = if load.keep_alive {
+            "keep-alive"
+        } else {
+            "close"
+        };
+        Self {
+            request: format!(
+                "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: {connection}\r\n\r\n",
+                load.path, load.addr
+            )
+            .into_bytes(),
+            end: Instant::now() + load.at_most,
+            left: Cell::new(load.requests.unwrap_or(u64::MAX)),
+            refused: Cell::new(false),
+            report: RefCell::new(Report::new()),
+            shared,
+            load,
+        }
+    }
+
+    async fn send(self: Rc<Self>) {
+        let mut tasks = JoinSet::new();
+        match self.load.arrivals {
+            Arrivals::Closed { clients } => {
+                for _ in 0..clients {
+                    tasks.spawn_local(Rc::clone(&self).closed_loop());
+                }
+            }
+            Arrivals::Open { every } => {
+                let mut ticks = interval(every);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+                while self.may_send() {
+                    ticks.tick().await;
+                    let job = Rc::clone(&self);
+                    tasks.spawn_local(async move {
+                        job.one(&mut None).await;
+                    });
+                    while tasks.try_join_next().is_some() {}
+                }
+            }
+        }
+        tasks.join_all().await;
+    }
+
+    /// Takes one of the requests that are left.
+    fn may_send(&self) -> bool {
+        let left = self.left.get();
+        let stopped = self.shared.stopped.load(Ordering::Relaxed);
+        if left == 0 || stopped || Instant::now() >= self.end {
+            return false;
+        }
+        self.left.set(left - 1);
+        true
+    }
+
+    async fn closed_loop(self: Rc<Self>) {
+        let mut client = None;
+        while self.may_send() {
+            if self.one(&mut client).await == Some(Kind::Refused) {
+                sleep(AFTER_REFUSAL).await;
+            }
+        }
+    }
+
+    /// Sends one request, on the open connection if there is one, and books what became of it.
+    async fn one(&self, open: &mut Option<Client>) -> Option<Kind> {
+        let began = Instant::now();
+        let deadline = began + self.load.patience;
+        match self.try_one(open, deadline).await {
+            Ok((client, answer)) => {
+                self.report.borrow_mut().answer(answer, began.elapsed());
+                self.shared.answered.fetch_add(1, Ordering::Relaxed);
+                if self.load.keep_alive && !answer.closes {
+                    *open = Some(client);
+                } else if !client.closes_cleanly(deadline).await {
+                    self.report.borrow_mut().unclean_closes += 1;
+                }
+                None
+            }
+            Err(failure) => {
+                let kind = failure.kind;
+                let refused = kind == Kind::Refused;
+                self.refused.set(self.refused.get() || refused);
+                let counter = if refused {
+                    &self.shared.refused
+                } else {
+                    &self.shared.lost
+                };
+                counter.fetch_add(1, Ordering::Relaxed);
+                self.report.borrow_mut().fail(failure);
+                Some(kind)
+            }
+        }
+    }
+
+    async fn try_one(
+        &self,
+        open: &mut Option<Client>,
+        deadline: Instant,
+    ) -> Result<(Client, Answer), Failure> {
+        let mut client = match open.take() {
+            Some(client) => client,
+            None => {
+                let refused_before = self.refused.get();
+                let client = Client::connect(self.load.addr, deadline).await?;
+                let mut report = self.report.borrow_mut();
+                report.connections += 1;
+                report.accepted_after_refusal += u64::from(refused_before);
+                client
+            }
+        };
+        let answer = client.exchange(&self.request, deadline).await?;
+        Ok((client, answer))
+    }
+}

@@ -1,0 +1,128 @@
+//! What `/proc` tells about processes.
+//!
+//! A process that ends while it is looked at is no error: it is simply not there any more.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result};
+use nix::unistd::{SysconfVar, sysconf};
+
+/// One line of `/proc/PID/stat`, as far as tests need it.
+#[derive(Clone, Debug)]
+pub struct Stat {
+    /// The process.
+    pub pid: u32,
+    /// The name of its executable, cut to 15 bytes by the kernel.
+    pub name: String,
+    /// `R` running, `S` sleeping, `T` stopped, `Z` ended but not reaped, and so on (proc_pid_stat(5)).
+    pub state: char,
+    /// Its parent.
+    pub parent: u32,
+    /// CPU time of all its threads, user and system, in clock ticks.
+    cpu_ticks: u64,
+}
+
+impl Stat {
+    /// Whether the process has ended and only waits to be reaped.
+    pub fn is_zombie(&self) -> bool {
+        self.state == 'Z'
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        // The name stands in parentheses and may itself hold spaces and parentheses.
+        let (pid, rest) = line.split_once(" (")?;
+        let (name, rest) = rest.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        // Field numbers of proc_pid_stat(5) start at 1, and the state is number 3.
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        Some(Self {
+            pid: pid.parse().ok()?,
+            name: name.to_owned(),
+            state: fields.first()?.chars().next()?,
+            parent: u32::try_from(number(4)?).ok()?,
+            cpu_ticks: number(14)? + number(15)?,
+        })
+    }
+}
+
+/// What the kernel says of `pid`, or `None` if there is no such process.
+pub fn stat(pid: u32) -> Option<Stat> {
+    Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Whether `pid` exists and has not ended.
+pub fn is_alive(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| !stat.is_zombie())
+}
+
+/// Whether all threads of `pid` are stopped, so that it does nothing any more until it is continued or killed.
+pub fn is_stopped(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok())
+        .all(|line| Stat::parse(&line).is_some_and(|stat| stat.state == 'T'))
+}
+
+/// Every process that can be seen.
+pub fn all() -> Vec<Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(stat)
+        .collect()
+}
+
+/// The children of `parent`, the ended ones that nobody has reaped yet included.
+pub fn children(parent: u32) -> Vec<Stat> {
+    let mut children = all();
+    children.retain(|stat| stat.parent == parent);
+    children
+}
+
+/// The living processes that were started with `name=value` in their environment.
+pub fn with_variable(name: &str, value: &str) -> Vec<Stat> {
+    let wanted = format!("{name}={value}");
+    let mut processes = all();
+    processes.retain(|stat| {
+        let environment = fs::read(format!("/proc/{}/environ", stat.pid)).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        !stat.is_zombie() && variables.any(|variable| variable == wanted.as_bytes())
+    });
+    processes
+}
+
+/// CPU time that all threads of `pid` have used so far, user and system, in steps of a clock tick (10 ms as a rule).
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn cpu_time(pid: u32) -> Result<Duration> {
+    let stat = stat(pid).with_context(|| format!("there is no process {pid}"))?;
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("the system has no clock tick")?;
+    Ok(Duration::from_secs_f64(
+        stat.cpu_ticks as f64 / per_second as f64,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_spaces_and_parentheses() {
+        let line = "42 (a ) (b) S 7 42 42 0 -1 4194560 1 0 0 0 30 12 0 0 20 0 1 0 100 0 0";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!((stat.pid, stat.name.as_str()), (42, "a ) (b"));
+        assert_eq!((stat.state, stat.parent, stat.cpu_ticks), ('S', 7, 42));
+    }
+
+    #[test]
+    fn this_process_is_alive_and_number_zero_is_not() {
+        assert!(is_alive(std::process::id()));
+        assert!(!is_alive(0));
+    }
+}

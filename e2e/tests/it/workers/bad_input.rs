@@ -1,0 +1,95 @@
+//! What cannot work is refused with one line that names it, before anything is served.
+
+use std::net::TcpListener;
+
+use anyhow::Result;
+use e2e::{Program, SOON, http, program::Ended};
+
+use super::hello;
+
+const USAGE: i32 = 2;
+const FAILURE: i32 = 1;
+
+/// Asserts that the program ends with this code and one line that has all these words.
+#[track_caller]
+fn assert_refused(ended: &Ended, code: i32, words: &[&str]) {
+    let stderr = &ended.stderr;
+    assert_eq!(ended.status.code(), Some(code), "{stderr}");
+    let lines: Vec<_> = stderr.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines.len(), 1, "{stderr}");
+    for word in words {
+        assert!(lines[0].contains(word), "no `{word}` in: {stderr}");
+    }
+    assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn a_taken_port_is_refused() -> Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let port = taken.local_addr()?.port().to_string();
+    let ended = hello(2).option("--port", &port).run(SOON)?;
+    assert_refused(&ended, FAILURE, &[&port]);
+    Ok(())
+}
+
+#[test]
+fn a_second_master_on_the_same_port_is_refused_and_the_first_goes_on() -> Result<()> {
+    let first = hello(2).start()?;
+    let port = first.addr()?.port().to_string();
+    let ended = hello(2).option("--port", &port).run(SOON)?;
+    assert_refused(&ended, FAILURE, &[&port]);
+    for _ in 0..20 {
+        let pid = http::get(first.addr()?, "/")?.pid();
+        assert!(first.workers().iter().any(|worker| Some(*worker) == pid));
+    }
+    Ok(())
+}
+
+#[test]
+fn values_that_are_not_allowed_are_refused_with_flag_variable_and_value() -> Result<()> {
+    let program = || Program::example("common", "hello");
+    for (flag, variable, value) in [
+        ("--workers", "WEB_CONCURRENCY", "0"),
+        ("--workers", "WEB_CONCURRENCY", "many"),
+        ("--workers", "WEB_CONCURRENCY", "-1"),
+        ("--workers", "WEB_CONCURRENCY", "1000000"),
+        ("--port", "PORT", "65536"),
+        ("--port", "PORT", "http"),
+        ("--threads", "WORKER_THREADS", "0"),
+        ("--graceful-timeout", "GRACEFUL_TIMEOUT", "soon"),
+    ] {
+        let by_flag = program().arg(format!("{flag}={value}")).run(SOON)?;
+        assert_refused(&by_flag, USAGE, &[flag, value]);
+        let by_variable = program().env(variable, value).run(SOON)?;
+        assert_refused(&by_variable, USAGE, &[variable, value]);
+    }
+    Ok(())
+}
+
+#[test]
+fn an_unknown_flag_is_refused() -> Result<()> {
+    let ended = hello(2).arg("--wokers").run(SOON)?;
+    assert_refused(&ended, USAGE, &["--wokers"]);
+    Ok(())
+}
+
+#[test]
+fn a_host_that_is_unknown_or_elsewhere_is_refused() -> Result<()> {
+    for host in ["no-such-host.invalid", "192.0.2.1"] {
+        let ended = hello(2).option("--host", host).run(SOON)?;
+        assert_refused(&ended, FAILURE, &[host]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_port_of_another_user_is_refused() -> Result<()> {
+    // Reserved by the system; as root or with a low ip_unprivileged_port_start it may be had.
+    let mut running = hello(2).option("--port", 1).spawn()?;
+    if running.wait_ready(SOON).is_ok() {
+        return e2e::real_part::skip("this user may listen on port 1");
+    }
+    assert_eq!(running.wait_exit(SOON)?.code(), Some(FAILURE));
+    assert_eq!(running.console().lines().len(), 1, "{}", running.console());
+    Ok(())
+}
