@@ -212,6 +212,11 @@ impl Thread {
                     self.let_siblings_go_first().await;
                 }
                 Err(error) if is_of_one_connection(&error) => {}
+                // The port is closed, in all processes at once. The word to stop
+                // is on its way.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    return std::future::pending().await;
+                }
                 Err(error) => {
                     log::error!(
                         "cannot accept a connection: {error}; trying again in {ACCEPT_PAUSE:?}"

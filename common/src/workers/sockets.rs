@@ -52,22 +52,22 @@ impl Sockets {
         &self.slots[usize::from(slot)]
     }
 
-    /// Sends new connections to those slots alone that `alive` names; to all if it
-    /// names none.
-    pub(super) fn steer(&mut self, alive: Vec<bool>) {
-        if alive == self.steered_to {
+    /// Sends new connections to those slots alone that `ready` names, or
+    /// where they went before if it names none.
+    pub(super) fn steer(&mut self, ready: Vec<bool>) {
+        if ready == self.steered_to {
             return;
         }
         let targets: Vec<u32> = (0..)
-            .zip(&alive)
-            .filter_map(|(slot, alive)| alive.then_some(slot))
+            .zip(&ready)
+            .filter_map(|(slot, ready)| ready.then_some(slot))
             .collect();
         if !targets.is_empty()
             && let Err(error) = attach(&self.slots[0], &mut choose(&targets))
         {
             log::warn!("cannot steer new connections away from slots without a worker: {error}");
         }
-        self.steered_to = alive;
+        self.steered_to = ready;
     }
 
     pub(super) fn ignore_new_connections(&self) {

@@ -254,14 +254,16 @@ impl<'a> Supervisor<'a> {
         eprintln!("{line}");
     }
 
-    /// Keeps new connections away from slots whose next worker is not due yet.
+    /// Keeps new connections away from slots without a ready worker: behind one
+    /// that crashes while it boots they would wait for long.
     fn steer(&mut self) {
-        let now = Instant::now();
-        let served = |slot: &Slot| match slot {
-            Slot::Vacant { due, .. } => *due <= now,
-            Slot::Occupied(_) => true,
-        };
-        self.sockets.steer(self.slots.iter().map(served).collect());
+        if self.stage == Stage::Serving {
+            let ready = |slot: &Slot| {
+                slot.process()
+                    .is_some_and(|process| process.ready.is_some())
+            };
+            self.sockets.steer(self.slots.iter().map(ready).collect());
+        }
     }
 
     // The end of a worker.
@@ -321,7 +323,15 @@ impl<'a> Supervisor<'a> {
             }
         }
         if cut > 0 {
-            log::warn!("worker {slot} (pid {pid}) cut {cut} open connections");
+            // A quick stop was asked to cut them.
+            let level = match self.stage {
+                Stage::Stopping { urgency, .. } if urgency > Urgency::Graceful => log::Level::Info,
+                _ => log::Level::Warn,
+            };
+            log::log!(
+                level,
+                "worker {slot} (pid {pid}) cut {cut} open connections"
+            );
         }
         (self.master.on_exit)(&Exit {
             slot,

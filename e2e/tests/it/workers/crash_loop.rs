@@ -69,7 +69,7 @@ fn a_slot_that_crashes_at_every_boot_waits_longer_each_time_and_harms_no_other()
 }
 
 fn wait_for_crashes(hello: &e2e::Running, count: usize) -> Result<()> {
-    let crash = |line: &str| line.contains("code 3");
+    let crash = |line: &str| line.contains("exit status: 3");
     e2e::poll(&format!("{count} crashes at boot"), SOON, || {
         (hello.console().count(crash) >= count).then_some(())
     })
