@@ -1,0 +1,67 @@
+//! Attribute values as text, for keys, comparisons and people.
+
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+
+/// Attributes in the order of their keys, so that the same set is always the same key.
+pub(crate) fn sorted(attributes: &[KeyValue]) -> Vec<(String, String)> {
+    let mut sorted: Vec<_> = attributes
+        .iter()
+        .map(|attribute| (attribute.key.clone(), to_text(attribute.value.as_ref())))
+        .collect();
+    sorted.sort();
+    sorted
+}
+
+/// A string as it is, everything else as JSON would show it. Nothing is escaped here.
+pub(crate) fn to_text(value: Option<&AnyValue>) -> String {
+    match value.and_then(|value| value.value.as_ref()) {
+        None => String::new(),
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::BoolValue(value)) => value.to_string(),
+        Some(Value::IntValue(value)) => value.to_string(),
+        Some(Value::DoubleValue(value)) => value.to_string(),
+        Some(Value::BytesValue(bytes)) => hex(bytes),
+        Some(Value::StringValueStrindex(index)) => format!("string #{index}"),
+        Some(Value::ArrayValue(array)) => {
+            let items: Vec<_> = array
+                .values
+                .iter()
+                .map(|item| to_text(Some(item)))
+                .collect();
+            format!("[{}]", items.join(", "))
+        }
+        Some(Value::KvlistValue(list)) => {
+            let items: Vec<_> = list
+                .values
+                .iter()
+                .map(|item| format!("{}: {}", item.key, to_text(item.value.as_ref())))
+                .collect();
+            format!("{{{}}}", items.join(", "))
+        }
+    }
+}
+
+/// Lower-case hexadecimal, as trace and span ids are written.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    bytes
+        .iter()
+        .flat_map(|byte| {
+            [
+                DIGITS[usize::from(byte >> 4)],
+                DIGITS[usize::from(byte & 15)],
+            ]
+        })
+        .collect()
+}
+
+/// The start of a text in at most `max` bytes.
+pub(crate) fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,0 +1,137 @@
+//! Who sends: one entry for each instance of a service, which here means each worker process.
+
+use std::{collections::HashMap, sync::Arc};
+
+use opentelemetry_proto::tonic::resource::v1::Resource;
+
+use crate::attribute;
+
+/// So many instances are told apart. Workers come and go; the one that has been silent for longest makes room.
+const MAX_INSTANCES: usize = 1_000;
+
+/// The longest resource attribute that is kept, in bytes, and how many are.
+const MAX_TEXT: usize = 1_024;
+const MAX_ATTRIBUTES: usize = 64;
+
+/// A sender of telemetry, told apart by its `service.name` and its `service.instance.id`, or its
+/// `process.pid` where it has no instance id.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub(crate) number: u64,
+    resource: Vec<(String, String)>,
+}
+
+impl Instance {
+    /// `service.name`, or `unknown_service`.
+    pub fn service(&self) -> &str {
+        self.resource_attribute("service.name")
+            .unwrap_or("unknown_service")
+    }
+
+    /// `service.instance.id`, or `process.pid`, or nothing.
+    pub fn id(&self) -> &str {
+        self.resource_attribute("service.instance.id")
+            .or_else(|| self.pid())
+            .unwrap_or_default()
+    }
+
+    /// `process.pid` as text.
+    pub fn pid(&self) -> Option<&str> {
+        self.resource_attribute("process.pid")
+    }
+
+    /// An attribute of the resource as text, cut at 1,024 bytes.
+    pub fn resource_attribute(&self, key: &str) -> Option<&str> {
+        self.resource
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All attributes of the resource, ordered by key; at most 64.
+    pub fn resource(&self) -> &[(String, String)] {
+        &self.resource
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Instances {
+    known: HashMap<(String, String), Known>,
+    next_number: u64,
+    warned: bool,
+}
+
+struct Known {
+    instance: Arc<Instance>,
+    last_seen: u64,
+}
+
+impl Instances {
+    /// The instance that a resource describes, and the number of one that had to make room for it.
+    pub(crate) fn intern(&mut self, resource: Option<&Resource>) -> (Arc<Instance>, Option<u64>) {
+        let instance = Instance {
+            number: self.next_number,
+            resource: attributes(resource),
+        };
+        let key = (instance.service().to_owned(), instance.id().to_owned());
+        self.next_number += 1;
+        if let Some(known) = self.known.get_mut(&key) {
+            known.last_seen = self.next_number;
+            return (Arc::clone(&known.instance), None);
+        }
+        let evicted = (self.known.len() >= MAX_INSTANCES)
+            .then(|| self.evict())
+            .flatten();
+        let instance = Arc::new(instance);
+        let known = Known {
+            instance: Arc::clone(&instance),
+            last_seen: self.next_number,
+        };
+        self.known.insert(key, known);
+        (instance, evicted)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.known.values().map(|known| &known.instance)
+    }
+
+    fn evict(&mut self) -> Option<u64> {
+        if !self.warned {
+            self.warned = true;
+            log::warn!(
+                "more than {MAX_INSTANCES} instances have reported; \
+                 those that have been silent for longest are now only kept in the sums"
+            );
+        }
+        let oldest = self
+            .known
+            .iter()
+            .min_by_key(|(_, known)| known.last_seen)
+            .map(|(key, _)| key.clone())?;
+        self.known
+            .remove(&oldest)
+            .map(|known| known.instance.number)
+    }
+}
+
+/// What identifies the instance comes first, so that a flood of attributes cannot push it out.
+fn attributes(resource: Option<&Resource>) -> Vec<(String, String)> {
+    const IDENTITY: [&str; 3] = ["service.name", "service.instance.id", "process.pid"];
+    let mut attributes = attribute::sorted(
+        resource
+            .map(|resource| resource.attributes.as_slice())
+            .unwrap_or_default(),
+    );
+    attributes.sort_by_key(|(key, _)| !IDENTITY.contains(&key.as_str()));
+    attributes.truncate(MAX_ATTRIBUTES);
+    let mut attributes: Vec<_> = attributes
+        .iter()
+        .map(|(key, value)| (cut(key), cut(value)))
+        .collect();
+    attributes.sort();
+    attributes
+}
+
+fn cut(text: &str) -> String {
+    attribute::cut(text, MAX_TEXT).to_owned()
+}

@@ -1,0 +1,256 @@
+//! Where both protocols hand over what they have received.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use opentelemetry_proto::tonic::collector::{
+    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+    trace::v1::ExportTraceServiceRequest,
+};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, watch},
+    time::timeout,
+};
+
+use crate::{
+    Config, Fault, Format, Received,
+    export::Export,
+    instance::Instances,
+    json,
+    printer::Printer,
+    received::Kept,
+    rejection::RejectionLog,
+    text::{self, Style},
+    totals::Totals,
+    traces::Traces,
+};
+
+/// How many requests are read and decoded at once. Together with the body limit it bounds the
+/// memory that clients can claim.
+const SLOTS: usize = 16;
+
+/// How long a request waits for one of the [`SLOTS`].
+const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) struct Intake {
+    format: Format,
+    style: Style,
+    body_limit: usize,
+    fault: watch::Sender<Pretence>,
+    slots: Semaphore,
+    printer: Printer,
+    rejections: RejectionLog,
+    state: Mutex<State>,
+}
+
+/// What the collector pretends, and whether it is about to stop.
+#[derive(Clone, Copy)]
+struct Pretence {
+    fault: Fault,
+    stopping: bool,
+}
+
+struct State {
+    kept: Kept,
+    instances: Instances,
+    totals: Totals,
+    traces: Traces,
+}
+
+/// Why a request was not even read.
+#[derive(Debug)]
+pub(crate) enum Unavailable {
+    Fault,
+    Busy,
+    Stopping,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fault => "the collector pretends to be unavailable",
+            Self::Busy => "the collector is busy with other requests; try again",
+            Self::Stopping => "the collector is stopping",
+        })
+    }
+}
+
+impl Intake {
+    pub(crate) fn new(config: Config) -> io::Result<Self> {
+        Ok(Self {
+            format: config.format,
+            style: Style {
+                color: config.color,
+            },
+            body_limit: config.body_limit,
+            fault: watch::Sender::new(Pretence {
+                fault: config.fault,
+                stopping: false,
+            }),
+            slots: Semaphore::new(SLOTS),
+            printer: Printer::start(config.output)?,
+            rejections: RejectionLog::new(),
+            state: Mutex::new(State {
+                kept: Kept::new(config.keep_records),
+                instances: Instances::default(),
+                totals: Totals::default(),
+                traces: Traces::default(),
+            }),
+        })
+    }
+
+    pub(crate) fn body_limit(&self) -> usize {
+        self.body_limit
+    }
+
+    pub(crate) fn set_fault(&self, fault: Fault) {
+        self.fault.send_modify(|pretence| pretence.fault = fault);
+    }
+
+    /// Answers the requests that a [`Fault::Hang`] holds, because the collector is about to stop.
+    pub(crate) fn end_hang(&self) {
+        self.fault.send_modify(|pretence| pretence.stopping = true);
+    }
+
+    /// Lets a request in, which may take long, or says why not. The permit is held until the request
+    /// is handled.
+    pub(crate) async fn admit(&self) -> Result<SemaphorePermit<'_>, Unavailable> {
+        let mut pretence = self.fault.subscribe();
+        let settled = pretence
+            .wait_for(|pretence| pretence.fault != Fault::Hang || pretence.stopping)
+            .await
+            .map_or(Fault::None, |pretence| pretence.fault);
+        match settled {
+            Fault::None => {}
+            Fault::Unavailable => return Err(Unavailable::Fault),
+            Fault::Hang => return Err(Unavailable::Stopping),
+        }
+        match timeout(SLOT_TIMEOUT, self.slots.acquire()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_)) | Err(_) => Err(Unavailable::Busy),
+        }
+    }
+
+    /// Takes what an export request carries: counts it, and queues it to be printed.
+    pub(crate) async fn take(&self, export: Export) {
+        self.printer.room().await;
+        let mut state = self.state();
+        state.kept.count_request(export.signal());
+        let json = (self.format == Format::Json).then(|| json::line(&export));
+        let style = (self.format == Format::Text).then_some(self.style);
+        let text = match export {
+            Export::Metrics(request) => state.take_metrics(&request, style),
+            Export::Logs(request) => state.take_logs(request, style),
+            Export::Traces(request) => state.take_traces(request),
+        };
+        match self.format {
+            Format::Text => self.printer.print(text),
+            Format::Json => self.printer.print(json.unwrap_or_default()),
+            Format::Silent => {}
+        }
+    }
+
+    /// Logs and counts a request that was answered with an error.
+    pub(crate) fn refuse(&self, peer: SocketAddr, protocol: &str, reason: &impl fmt::Display) {
+        self.state().kept.count_refusal();
+        self.rejections.log(peer, protocol, reason);
+    }
+
+    pub(crate) fn print_due_traces(&self) {
+        let mut state = self.state();
+        let due = state.traces.take_due(Instant::now());
+        self.print_traces(&due);
+    }
+
+    pub(crate) fn received(&self) -> Received {
+        let state = self.state();
+        state.kept.snapshot(&state.instances, &state.totals)
+    }
+
+    /// Prints what still waits, and waits until it is written.
+    pub(crate) fn finish(&self) {
+        let mut state = self.state();
+        let rest = state.traces.take_all();
+        self.print_traces(&rest);
+        drop(state);
+        self.printer.finish();
+    }
+
+    fn print_traces(&self, traces: &[crate::traces::Trace]) {
+        if self.format == Format::Text {
+            for trace in traces {
+                self.printer.print(text::traces::block(trace, self.style));
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake")
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn take_metrics(
+        &mut self,
+        request: &ExportMetricsServiceRequest,
+        style: Option<Style>,
+    ) -> String {
+        let mut text = String::new();
+        for resource in &request.resource_metrics {
+            let (instance, evicted) = self.instances.intern(resource.resource.as_ref());
+            if let Some(evicted) = evicted {
+                self.totals.retire(evicted);
+            }
+            let metrics = resource
+                .scope_metrics
+                .iter()
+                .flat_map(|scope| &scope.metrics);
+            let changes = self.totals.apply(&instance, metrics);
+            if let Some(style) = style {
+                text.push_str(&text::metrics::block(&instance, &changes, style));
+            }
+        }
+        text
+    }
+
+    fn take_logs(&mut self, request: ExportLogsServiceRequest, style: Option<Style>) -> String {
+        let mut text = String::new();
+        for resource in request.resource_logs {
+            let (instance, evicted) = self.instances.intern(resource.resource.as_ref());
+            if let Some(evicted) = evicted {
+                self.totals.retire(evicted);
+            }
+            if let Some(style) = style {
+                text.push_str(&text::logs::block(&instance, &resource.scope_logs, style));
+            }
+            self.kept.keep_logs(&instance, resource.scope_logs);
+        }
+        text
+    }
+
+    /// Spans are printed later, trace by trace.
+    fn take_traces(&mut self, request: ExportTraceServiceRequest) -> String {
+        let now = Instant::now();
+        for resource in request.resource_spans {
+            let (instance, evicted) = self.instances.intern(resource.resource.as_ref());
+            if let Some(evicted) = evicted {
+                self.totals.retire(evicted);
+            }
+            self.traces.add(&instance, &resource.scope_spans, now);
+            self.kept.keep_spans(&instance, resource.scope_spans);
+        }
+        String::new()
+    }
+}

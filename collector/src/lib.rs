@@ -1,0 +1,43 @@
+//! An OTLP receiver for a first run and for tests: it prints what arrives and says what has arrived.
+//!
+//! - A program that starts worker processes embeds it with [`embed_unless_configured`].
+//! - A test starts it with [`Config::silent`], asks [`Collector::received`], and pretends failures with
+//!   [`Collector::set_fault`].
+//! - `cargo run -p collector` runs it by itself.
+//!
+//! It stores nothing and forwards nothing.
+
+mod attribute;
+mod body;
+mod collector;
+mod config;
+mod embed;
+mod error;
+mod export;
+mod grpc;
+mod http;
+mod instance;
+mod intake;
+mod json;
+mod points;
+mod printer;
+mod received;
+mod rejection;
+mod server;
+mod text;
+mod totals;
+mod traces;
+mod value;
+
+/// The OTLP messages, as [`ReceivedLog`] and [`ReceivedSpan`] give them back.
+pub use opentelemetry_proto::tonic as proto;
+
+pub use crate::{
+    collector::Collector,
+    config::{Config, DEFAULT_BODY_LIMIT, Fault, Format},
+    embed::embed_unless_configured,
+    error::Error,
+    export::Signal,
+    instance::Instance,
+    received::{Received, ReceivedLog, ReceivedSeries, ReceivedSpan},
+};

@@ -1,0 +1,141 @@
+//! The thread that writes, so that an output which stands still (a terminal stopped with Ctrl-S, a
+//! pipe that nobody reads) does not stop receiving.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::timeout};
+
+/// How much may wait to be written, in bytes. What comes on top is counted and not printed.
+const QUEUE_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How long an export waits for room in the queue before its block is given up.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long [`Printer::finish`] waits for an output that stands still.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) struct Printer {
+    blocks: Mutex<Option<Sender<String>>>,
+    done: Mutex<Receiver<()>>,
+    queue: Arc<Queue>,
+    stalled: AtomicBool,
+    skipped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    bytes: AtomicUsize,
+    shrunk: Notify,
+}
+
+impl Printer {
+    pub(crate) fn start(output: Box<dyn Write + Send>) -> io::Result<Self> {
+        let (blocks, queued) = mpsc::channel();
+        let (finished, done) = mpsc::channel();
+        let queue = Arc::new(Queue::default());
+        let shared = Arc::clone(&queue);
+        thread::Builder::new()
+            .name("collector-print".to_owned())
+            .spawn(move || {
+                write_all(output, &queued, &shared);
+                // Nobody waits any more if `finish` has lost its patience.
+                let _ = finished.send(());
+            })?;
+        Ok(Self {
+            blocks: Mutex::new(Some(blocks)),
+            done: Mutex::new(done),
+            queue,
+            stalled: AtomicBool::new(false),
+            skipped: AtomicU64::new(0),
+        })
+    }
+
+    /// Waits until there is room for another block, but only so long.
+    pub(crate) async fn room(&self) {
+        if !self.is_full() {
+            self.stalled.store(false, Ordering::Relaxed);
+        } else if !self.stalled.load(Ordering::Relaxed) {
+            let shrunk = async {
+                loop {
+                    let notified = self.queue.shrunk.notified();
+                    if !self.is_full() {
+                        return;
+                    }
+                    notified.await;
+                }
+            };
+            if timeout(PATIENCE, shrunk).await.is_err() {
+                self.stalled.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Queues a block, or counts it as skipped if the output stands still.
+    pub(crate) fn print(&self, block: String) {
+        if block.is_empty() {
+            return;
+        }
+        if self.is_full() {
+            if self.skipped.fetch_add(1, Ordering::Relaxed) == 0 {
+                log::warn!("the output stands still: what arrives is received, but not printed");
+            }
+            return;
+        }
+        let skipped = self.skipped.swap(0, Ordering::Relaxed);
+        if skipped > 0 {
+            log::warn!("the output moves again; {skipped} export requests were not printed");
+        }
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(blocks) = &*blocks {
+            self.queue.bytes.fetch_add(block.len(), Ordering::Relaxed);
+            // The thread reads until the sender is gone, so this cannot fail.
+            let _ = blocks.send(block);
+        }
+    }
+
+    /// Waits until everything is written, or until the output has stood still for too long.
+    pub(crate) fn finish(&self) {
+        let blocks = self
+            .blocks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if blocks.is_none() {
+            return;
+        }
+        drop(blocks);
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if done.recv_timeout(LAST_PATIENCE).is_err() {
+            log::warn!("the output stands still: the last blocks were not printed");
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.queue.bytes.load(Ordering::Relaxed) >= QUEUE_LIMIT
+    }
+}
+
+fn write_all(mut output: Box<dyn Write + Send>, queued: &Receiver<String>, queue: &Queue) {
+    let mut broken = false;
+    for block in queued {
+        if !broken
+            && let Err(err) = output
+                .write_all(block.as_bytes())
+                .and_then(|()| output.flush())
+        {
+            broken = true;
+            log::warn!("cannot write what arrives: {err}; receiving goes on without printing");
+        }
+        queue.bytes.fetch_sub(block.len(), Ordering::Relaxed);
+        queue.shrunk.notify_waiters();
+    }
+}

@@ -1,0 +1,223 @@
+//! Accepting connections, with bounds on their number and on how long a silent one may stay.
+
+use std::{
+    convert::Infallible,
+    error::Error,
+    io,
+    net::{SocketAddr, TcpListener as StdTcpListener},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper::{
+    Request, Response,
+    body::{Body, Incoming},
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+use crate::{grpc, http, intake::Intake};
+
+/// More connections than this wait in the kernel's queue. A worker holds one for each signal.
+const MAX_CONNECTIONS: usize = 512;
+
+/// How long a connection may take until its first bytes arrive.
+const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may stay without a complete request head. It also bounds how long an idle
+/// one is kept, so it is longer than the default export interval of 60 s.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How often a silent HTTP/2 connection is asked whether its peer is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long requests that are under way may take once the collector stops.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How long an idle connection may take to notice the end; also the time for the last answer to leave.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// How often it is checked whether a trace is complete.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The pause after the operating system refused to accept, for example for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+pub(crate) struct Listeners {
+    grpc: TcpListener,
+    http: TcpListener,
+}
+
+impl Listeners {
+    /// Registers non-blocking listeners with the runtime that is entered.
+    pub(crate) fn new(grpc: StdTcpListener, http: StdTcpListener) -> io::Result<Self> {
+        Ok(Self {
+            grpc: TcpListener::from_std(grpc)?,
+            http: TcpListener::from_std(http)?,
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Port {
+    Grpc,
+    Http,
+}
+
+/// Receives until `stopped` says so, then lets what is under way come to its end.
+pub(crate) async fn serve(
+    listeners: Listeners,
+    intake: Arc<Intake>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let room = connections.len() < MAX_CONNECTIONS;
+        let (accepted, port) = tokio::select! {
+            accepted = listeners.grpc.accept(), if room => (accepted, Port::Grpc),
+            accepted = listeners.http.accept(), if room => (accepted, Port::Http),
+            Some(_) = connections.join_next() => continue,
+            _ = tick.tick() => { intake.print_due_traces(); continue }
+            () = until(&mut stopped) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                connections.spawn(connection(
+                    stream,
+                    peer,
+                    port,
+                    Arc::clone(&intake),
+                    stopped.clone(),
+                ));
+            }
+            Err(err) => {
+                log::warn!("cannot accept a connection: {err}; trying again");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listeners);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if timeout(STOP_GRACE, drained).await.is_err() {
+        log::warn!("some clients stalled and were cut off");
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    port: Port,
+    intake: Arc<Intake>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let is_http2 = tokio::select! {
+        is_http2 = timeout(FIRST_BYTES_TIMEOUT, starts_with_http2(&stream)) => is_http2,
+        () = until(&mut stopped) => return,
+    };
+    let Ok(Ok(is_http2)) = is_http2 else { return };
+    match port {
+        Port::Grpc => {
+            let answer = |request| grpc::answer(request, peer, Arc::clone(&intake));
+            drive(stream, is_http2, answer, stopped).await;
+        }
+        Port::Http => {
+            let answer = |request| http::answer(request, peer, Arc::clone(&intake));
+            drive(stream, is_http2, answer, stopped).await;
+        }
+    }
+}
+
+/// Whether the client speaks HTTP/2 with prior knowledge, as gRPC does: its preface starts with
+/// `PRI`, which no HTTP/1 method does.
+async fn starts_with_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut start = [0; 3];
+    loop {
+        match stream.peek(&mut start).await? {
+            0 => return Ok(false),
+            seen if start[..seen] != b"PRI"[..seen] => return Ok(false),
+            3 => return Ok(true),
+            // A partial preface leaves the socket readable, so waiting for readability would spin.
+            _ => sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+async fn until(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the collector is gone, which is a stop as well.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Answers the requests of one connection. Errors of a connection are the client's and end only it.
+async fn drive<A, F, B>(
+    stream: TcpStream,
+    is_http2: bool,
+    answer: A,
+    mut stopped: watch::Receiver<bool>,
+) where
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let io = TokioIo::new(stream);
+    // One reference here, one in the service, and one in each request that is under way.
+    let in_flight = Arc::new(());
+    let counted = Arc::clone(&in_flight);
+    let service = service_fn(move |request| {
+        let response = answer(request);
+        let counted = Arc::clone(&counted);
+        async move {
+            let response = response.await;
+            drop(counted);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let is_idle = || Arc::strong_count(&in_flight) <= 2;
+    // The same few lines twice: the two connection types have no trait in common.
+    if is_http2 {
+        let mut connection = pin!(
+            http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING_INTERVAL)
+                .max_concurrent_streams(64)
+                .serve_connection(io, service)
+        );
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = until(&mut stopped) => {
+                connection.as_mut().graceful_shutdown();
+                wind_down(connection, is_idle).await;
+            }
+        }
+    } else {
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(io, service)
+        );
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = until(&mut stopped) => {
+                connection.as_mut().graceful_shutdown();
+                wind_down(connection, is_idle).await;
+            }
+        }
+    }
+}
+
+/// Waits for the end of a connection that was asked to end, but not for a client that only keeps it open.
+async fn wind_down(mut connection: impl Future + Unpin, is_idle: impl Fn() -> bool) {
+    while timeout(LINGER, &mut connection).await.is_err() && !is_idle() {}
+}

@@ -1,0 +1,87 @@
+//! One block for the log records that one worker has pushed.
+
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ScopeLogs, SeverityNumber};
+
+use super::{MAX_VALUE, Style, attributes, counted, escape, now, time_of_day, worker};
+use crate::{attribute, instance::Instance};
+
+/// An SDK's batch has 512 records by default.
+const MAX_RECORDS: usize = 512;
+
+const MAX_BODY: usize = 2_000;
+
+pub(crate) fn block(instance: &Instance, scopes: &[ScopeLogs], style: Style) -> String {
+    let records = || {
+        scopes.iter().flat_map(|scope| {
+            let name = scope.scope.as_ref().map_or("", |scope| scope.name.as_str());
+            scope.log_records.iter().map(move |record| (name, record))
+        })
+    };
+    let count = records().count();
+    if count == 0 {
+        return String::new();
+    }
+    let mut block = format!(
+        "{} {} {} pushed {}\n",
+        style.dim(now()),
+        style.bold(escape(instance.service(), MAX_VALUE)),
+        worker(instance),
+        counted(count, "log record"),
+    );
+    for (scope, record) in records().take(MAX_RECORDS) {
+        block.push_str(&line(scope, record, style));
+    }
+    if count > MAX_RECORDS {
+        block.push_str(&format!("  … and {} more\n", count - MAX_RECORDS));
+    }
+    block
+}
+
+fn line(scope: &str, record: &LogRecord, style: Style) -> String {
+    // The bridge of the `log` crate sets only the time of observation.
+    let time = match record.time_unix_nano {
+        0 => record.observed_time_unix_nano,
+        time => time,
+    };
+    let body = escape(&attribute::to_text(record.body.as_ref()), MAX_BODY);
+    let mut line = format!(
+        "  {} {} {} {body}",
+        style.dim(time_of_day(time.into())),
+        severity(record, style),
+        style.dim(escape(scope, MAX_VALUE)),
+    );
+    if !record.event_name.is_empty() {
+        line.push_str(&format!(" event={}", escape(&record.event_name, MAX_VALUE)));
+    }
+    let pairs = attributes(&attribute::sorted(&record.attributes));
+    if !pairs.is_empty() {
+        line.push(' ');
+        line.push_str(&pairs);
+    }
+    let ids = [("trace_id", &record.trace_id), ("span_id", &record.span_id)];
+    for (name, id) in ids.into_iter().filter(|(_, id)| !id.is_empty()) {
+        // A valid id has 16 or 8 bytes; whatever else was sent must not fill the screen.
+        let id = &id[..id.len().min(16)];
+        line.push_str(&style.dim(format!(" {name}={}", attribute::hex(id))));
+    }
+    line.push('\n');
+    line
+}
+
+/// The sender's own word for the severity, else the number's name.
+fn severity(record: &LogRecord, style: Style) -> String {
+    let text = match record.severity_text.as_str() {
+        "" => record
+            .severity_number()
+            .as_str_name()
+            .trim_start_matches("SEVERITY_NUMBER_"),
+        text => text,
+    };
+    let text = format!("{:<5}", escape(text, 12));
+    match record.severity_number {
+        number if number >= SeverityNumber::Error as i32 => style.red(text),
+        number if number >= SeverityNumber::Warn as i32 => style.yellow(text),
+        number if number >= SeverityNumber::Info as i32 => style.green(text),
+        _ => style.dim(text),
+    }
+}

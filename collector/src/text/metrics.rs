@@ -1,0 +1,122 @@
+//! One block for what one worker has pushed: what was added, its new total, the sum over all workers.
+
+use super::{Style, attributes, counted, duration, escape, now, worker};
+use crate::{
+    instance::Instance,
+    points::Nature,
+    totals::Change,
+    value::{Distribution, Number, Value},
+};
+
+/// More lines than this say nothing to a reader.
+const MAX_LINES: usize = 50;
+
+const MAX_NAME: usize = 200;
+
+/// Empty if nothing changed, so that an idle service is silent.
+pub(crate) fn block(instance: &Instance, changes: &[Change], style: Style) -> String {
+    if changes.is_empty() {
+        return String::new();
+    }
+    let mut block = format!(
+        "{} {} {} pushed metrics\n",
+        style.dim(now()),
+        style.bold(escape(instance.service(), MAX_NAME)),
+        worker(instance),
+    );
+    let shown = &changes[..changes.len().min(MAX_LINES)];
+    let width = shown
+        .iter()
+        .map(|change| title(change).chars().count())
+        .max();
+    // Short titles are aligned in a column; a long one has its figures on a line of its own.
+    let width = width.unwrap_or_default().min(34);
+    for change in shown {
+        block.push_str(&line(change, width, style));
+    }
+    let rest = changes.len() - shown.len();
+    if rest > 0 {
+        block.push_str(&format!(
+            "  … and {} more\n",
+            counted(rest, "changed series").replace("seriess", "series")
+        ));
+    }
+    block
+}
+
+fn line(change: &Change, width: usize, style: Style) -> String {
+    let title = title(change);
+    let gap = if title.chars().count() > width {
+        format!("\n{:width$}", "", width = width + 2)
+    } else {
+        " ".repeat(width - title.chars().count())
+    };
+    format!("  {title}{gap}  {}\n", figures(change, style))
+}
+
+fn title(change: &Change) -> String {
+    let name = escape(&change.metric, MAX_NAME);
+    match attributes(&change.attributes).as_str() {
+        "" => name,
+        attributes => format!("{name} {attributes}"),
+    }
+}
+
+fn figures(change: &Change, style: Style) -> String {
+    let unit = unit(change);
+    let added = match change.added {
+        Number::Int(0) => "new".to_owned(),
+        added => format!("{added:+}"),
+    };
+    let mut figures = match change.nature {
+        Nature::Counter | Nature::Delta => {
+            format!("{} → {}{unit}", style.green(added), change.total.amount())
+        }
+        Nature::Latest => format!("now {}{unit}", change.total.amount()),
+    };
+    figures.push_str(&format!(
+        "{}sum over {}: {}{unit}",
+        style.dim("  |  "),
+        counted(change.instances, "worker"),
+        style.bold(change.sum.amount()),
+    ));
+    if let Value::Distribution(distribution) = &change.sum {
+        figures.push_str(&shape(distribution, &change.unit));
+    }
+    figures
+}
+
+/// Mean and approximate quantiles over all workers.
+fn shape(distribution: &Distribution, unit: &str) -> String {
+    let show = |value: f64| match unit {
+        "s" => duration(value),
+        "ms" => duration(value / 1e3),
+        _ => format!("{}{}", Number::Double(value), suffix(unit)),
+    };
+    let figures = [
+        ("mean ", distribution.mean()),
+        ("p50 ≈ ", distribution.quantile(0.5)),
+        ("p95 ≈ ", distribution.quantile(0.95)),
+    ];
+    figures
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!(", {name}{}", show(value?))))
+        .collect()
+}
+
+/// The unit after a number. What a distribution counts are observations, whose unit is another one.
+fn unit(change: &Change) -> String {
+    match change.total {
+        Value::Number(_) => suffix(&change.unit),
+        Value::Distribution(_) => String::new(),
+    }
+}
+
+/// A unit as UCUM writes it; annotations such as `{request}` and the unit `1` count things and are left out.
+fn suffix(unit: &str) -> String {
+    match unit {
+        "" | "1" => String::new(),
+        unit if unit.starts_with('{') => String::new(),
+        unit => format!(" {}", escape(unit, 20)),
+    }
+}

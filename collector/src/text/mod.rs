@@ -1,0 +1,106 @@
+//! What a person at a terminal reads.
+
+use std::fmt::Display;
+
+use crate::instance::Instance;
+
+pub(crate) mod escape;
+pub(crate) mod logs;
+pub(crate) mod metrics;
+pub(crate) mod traces;
+
+use escape::{escape, quote};
+
+/// The longest name or value in characters; the rest is cut off with a mark.
+const MAX_VALUE: usize = 200;
+
+/// Whether and how to colour.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    pub(crate) color: bool,
+}
+
+impl Style {
+    fn dim(self, text: impl Display) -> String {
+        self.paint("2", text)
+    }
+
+    fn bold(self, text: impl Display) -> String {
+        self.paint("1", text)
+    }
+
+    fn red(self, text: impl Display) -> String {
+        self.paint("31", text)
+    }
+
+    fn green(self, text: impl Display) -> String {
+        self.paint("32", text)
+    }
+
+    fn yellow(self, text: impl Display) -> String {
+        self.paint("33", text)
+    }
+
+    fn paint(self, code: &str, text: impl Display) -> String {
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_string()
+        }
+    }
+}
+
+/// `pid 4211 (1f0c9a3e)`: the process, and the start of its instance id, which a new process with
+/// the same pid does not share.
+fn worker(instance: &Instance) -> String {
+    let id = instance
+        .resource_attribute("service.instance.id")
+        .map(|id| escape(id, 8).replace('…', ""));
+    match (instance.pid().map(|pid| escape(pid, 12)), id) {
+        (Some(pid), Some(id)) => format!("pid {pid} ({id})"),
+        (Some(pid), None) => format!("pid {pid}"),
+        (None, Some(id)) => format!("instance {id}"),
+        (None, None) => "unnamed instance".to_owned(),
+    }
+}
+
+/// `{a=1, b="x y"}`, or nothing.
+fn attributes(attributes: &[(String, String)]) -> String {
+    if attributes.is_empty() {
+        return String::new();
+    }
+    let pairs: Vec<_> = attributes
+        .iter()
+        .map(|(key, value)| format!("{}={}", escape(key, MAX_VALUE), quote(value, MAX_VALUE)))
+        .collect();
+    format!("{{{}}}", pairs.join(", "))
+}
+
+/// A time of day in UTC, from nanoseconds since 1970.
+fn time_of_day(unix_nanos: u128) -> String {
+    let millis = unix_nanos / 1_000_000;
+    let (seconds, millis) = (millis / 1_000 % 86_400, millis % 1_000);
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z")
+}
+
+fn now() -> String {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    time_of_day(since.as_nanos())
+}
+
+/// A duration in the unit that a person would choose.
+fn duration(seconds: f64) -> String {
+    match seconds.abs() {
+        s if s >= 1.0 => format!("{seconds:.2} s"),
+        s if s >= 1e-3 => format!("{:.1} ms", seconds * 1e3),
+        s if s > 0.0 => format!("{:.0} µs", seconds * 1e6),
+        _ => format!("{seconds} s"),
+    }
+}
+
+/// `1 span`, `2 spans`.
+fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}

@@ -1,0 +1,193 @@
+//! One block for a trace: an indented tree with durations and which worker did what.
+
+use std::collections::{HashMap, HashSet};
+
+use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
+
+use super::{MAX_VALUE, Style, counted, duration, escape, now, worker};
+use crate::{
+    attribute,
+    traces::{Node, Trace},
+};
+
+/// Deeper spans are not indented further.
+const MAX_INDENTED_DEPTH: usize = 30;
+
+pub(crate) fn block(trace: &Trace, style: Style) -> String {
+    let start = trace
+        .spans
+        .iter()
+        .map(|span| span.start)
+        .min()
+        .unwrap_or_default();
+    let end = trace
+        .spans
+        .iter()
+        .map(|span| span.end)
+        .max()
+        .unwrap_or_default();
+    let workers: HashSet<_> = trace
+        .spans
+        .iter()
+        .map(|span| span.instance.number)
+        .collect();
+    let what = if trace.is_addition { "late " } else { "" };
+    let mut block = format!(
+        "{} {} {}  {what}{} of {}, {}\n",
+        style.dim(now()),
+        style.bold("trace"),
+        trace.id,
+        counted(trace.spans.len(), "span"),
+        counted(workers.len(), "worker"),
+        elapsed(start, end),
+    );
+    for place in order(&trace.spans) {
+        block.push_str(&lines(&trace.spans[place.index], &place, start, style));
+    }
+    block
+}
+
+/// Where a span stands in the tree.
+struct Place {
+    index: usize,
+    /// The lines that lead down to it.
+    prefix: String,
+    is_top: bool,
+    is_last: bool,
+    depth: usize,
+}
+
+/// The spans in the order of the tree, siblings by start time. Spans whose parent is not there are at the
+/// top; so is one span of each cycle, which a broken sender could make.
+fn order(spans: &[Node]) -> Vec<Place> {
+    let mut children: HashMap<_, Vec<usize>> = HashMap::new();
+    let ids: HashSet<_> = spans.iter().map(|span| span.id).collect();
+    let mut by_start: Vec<usize> = (0..spans.len()).collect();
+    by_start.sort_by_key(|&index| spans[index].start);
+    let mut tops = Vec::new();
+    for &index in &by_start {
+        match spans[index].parent {
+            Some(parent) if ids.contains(&parent) => {
+                children.entry(parent).or_default().push(index)
+            }
+            _ => tops.push(index),
+        }
+    }
+    let mut places = Vec::new();
+    let mut seen = HashSet::new();
+    for top in tops.into_iter().chain(by_start) {
+        descend(top, spans, &children, &mut seen, &mut places);
+    }
+    places
+}
+
+fn descend(
+    top: usize,
+    spans: &[Node],
+    children: &HashMap<[u8; 8], Vec<usize>>,
+    seen: &mut HashSet<usize>,
+    places: &mut Vec<Place>,
+) {
+    let mut stack = vec![Place {
+        index: top,
+        prefix: String::new(),
+        is_top: true,
+        is_last: true,
+        depth: 0,
+    }];
+    while let Some(place) = stack.pop() {
+        if !seen.insert(place.index) {
+            continue;
+        }
+        let below = children
+            .get(&spans[place.index].id)
+            .map_or(&[][..], Vec::as_slice);
+        let prefix = place.prefix_below();
+        for (position, &index) in below.iter().enumerate().rev() {
+            stack.push(Place {
+                index,
+                prefix: prefix.clone(),
+                is_top: false,
+                is_last: position + 1 == below.len(),
+                depth: place.depth + 1,
+            });
+        }
+        places.push(place);
+    }
+}
+
+impl Place {
+    fn branch(&self) -> &'static str {
+        match (self.is_top, self.is_last) {
+            (true, _) => "",
+            (false, true) => "└─ ",
+            (false, false) => "├─ ",
+        }
+    }
+
+    fn prefix_below(&self) -> String {
+        let step = match (self.is_top, self.is_last) {
+            (true, _) => "",
+            (false, _) if self.depth > MAX_INDENTED_DEPTH => "",
+            (false, true) => "   ",
+            (false, false) => "│  ",
+        };
+        format!("{}{step}", self.prefix)
+    }
+}
+
+/// The span's own line, and one for each of its events.
+fn lines(span: &Node, place: &Place, trace_start: u64, style: Style) -> String {
+    let mut lines = format!(
+        "  {}{}{}  {}  {}  {}",
+        place.prefix,
+        place.branch(),
+        style.bold(escape(&span.name, MAX_VALUE)),
+        kind(span.kind),
+        elapsed(span.start, span.end),
+        style.dim(format!("+{}", elapsed(trace_start, span.start))),
+    );
+    match span.status {
+        StatusCode::Unset => {}
+        StatusCode::Ok => lines.push_str(&format!("  {}", style.green("OK"))),
+        StatusCode::Error => {
+            lines.push_str(&format!("  {}", style.red("ERROR")));
+            if !span.message.is_empty() {
+                lines.push_str(&format!(": {}", escape(&span.message, MAX_VALUE)));
+            }
+        }
+    }
+    lines.push_str(&format!(
+        "  [{} {}]",
+        escape(span.instance.service(), MAX_VALUE),
+        worker(&span.instance)
+    ));
+    if place.is_top
+        && let Some(parent) = span.parent
+    {
+        // Another service's span, for example the caller's, or one that has not arrived.
+        lines.push_str(&style.dim(format!("  child of {}", attribute::hex(&parent))));
+    }
+    lines.push('\n');
+    for event in &span.events {
+        let event = escape(event, MAX_VALUE);
+        lines.push_str(&format!("  {}  • {event}\n", place.prefix_below()));
+    }
+    lines
+}
+
+fn kind(kind: SpanKind) -> &'static str {
+    match kind {
+        SpanKind::Unspecified => "unspecified",
+        SpanKind::Internal => "internal",
+        SpanKind::Server => "server",
+        SpanKind::Client => "client",
+        SpanKind::Producer => "producer",
+        SpanKind::Consumer => "consumer",
+    }
+}
+
+/// Clocks of several machines may disagree, so an end can be before a start.
+fn elapsed(start: u64, end: u64) -> String {
+    duration(end.saturating_sub(start) as f64 / 1e9)
+}

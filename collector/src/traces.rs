@@ -1,0 +1,224 @@
+//! Putting traces together: the spans of one arrive from several workers, in several requests and in
+//! any order.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span, span::SpanKind, status::StatusCode};
+
+use crate::{attribute, instance::Instance};
+
+/// How long nothing must have arrived for a trace that looks complete.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// The same for a trace of which something is missing: a root, a parent, or the server's side of a call.
+/// It is longer than the 5 s for which an SDK holds spans back by default.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Printed at the latest, even if spans keep arriving.
+const MAX_AGE: Duration = Duration::from_secs(30);
+
+/// Beyond these, traces are printed early; what arrives then is printed as an addition.
+const MAX_SPANS: usize = 20_000;
+const MAX_SPANS_OF_ONE: usize = 1_000;
+
+/// How many printed traces are remembered, to know an addition as one.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// The longest name or text of a span that is kept, in bytes, and how many events are.
+const MAX_TEXT: usize = 512;
+const MAX_EVENTS: usize = 16;
+
+type TraceId = [u8; 16];
+type SpanId = [u8; 8];
+
+/// A trace, or what arrived of it after it was printed.
+pub(crate) struct Trace {
+    pub(crate) id: String,
+    pub(crate) spans: Vec<Node>,
+    pub(crate) is_addition: bool,
+}
+
+/// What is shown of a span.
+pub(crate) struct Node {
+    pub(crate) id: SpanId,
+    pub(crate) parent: Option<SpanId>,
+    pub(crate) name: String,
+    pub(crate) kind: SpanKind,
+    /// Unix times in nanoseconds.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+    pub(crate) events: Vec<String>,
+    pub(crate) instance: Arc<Instance>,
+}
+
+#[derive(Default)]
+pub(crate) struct Traces {
+    pending: HashMap<TraceId, Pending>,
+    spans: usize,
+    full: Vec<Trace>,
+    printed: HashSet<TraceId>,
+    printed_order: VecDeque<TraceId>,
+}
+
+struct Pending {
+    nodes: Vec<Node>,
+    since: Instant,
+    last: Instant,
+}
+
+impl Traces {
+    /// Spans without valid ids, which the specification forbids, belong to no trace and are left out.
+    pub(crate) fn add(&mut self, instance: &Arc<Instance>, scopes: &[ScopeSpans], now: Instant) {
+        for span in scopes.iter().flat_map(|scope| &scope.spans) {
+            let Some((trace, node)) = Node::of(span, instance) else {
+                continue;
+            };
+            let pending = self.pending.entry(trace).or_insert_with(|| Pending {
+                nodes: Vec::new(),
+                since: now,
+                last: now,
+            });
+            pending.nodes.push(node);
+            pending.last = now;
+            self.spans += 1;
+            if pending.nodes.len() >= MAX_SPANS_OF_ONE {
+                self.set_aside(trace);
+            } else if self.spans > MAX_SPANS {
+                let oldest = self.pending.iter().min_by_key(|(_, pending)| pending.since);
+                if let Some(oldest) = oldest.map(|(trace, _)| *trace) {
+                    self.set_aside(oldest);
+                }
+            }
+        }
+    }
+
+    /// The traces that are complete, or have been waited for long enough.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Trace> {
+        let due: Vec<_> = self
+            .pending
+            .iter()
+            .filter(|(trace, pending)| pending.is_due(now, self.printed.contains(*trace)))
+            .map(|(trace, pending)| (pending.since, *trace))
+            .collect();
+        self.take(due)
+    }
+
+    /// All traces, complete or not.
+    pub(crate) fn take_all(&mut self) -> Vec<Trace> {
+        let all = self
+            .pending
+            .iter()
+            .map(|(trace, pending)| (pending.since, *trace))
+            .collect();
+        self.take(all)
+    }
+
+    fn take(&mut self, mut due: Vec<(Instant, TraceId)>) -> Vec<Trace> {
+        due.sort();
+        for (_, trace) in due {
+            self.set_aside(trace);
+        }
+        std::mem::take(&mut self.full)
+    }
+
+    fn set_aside(&mut self, trace: TraceId) {
+        let Some(pending) = self.pending.remove(&trace) else {
+            return;
+        };
+        self.spans -= pending.nodes.len();
+        let is_addition = !self.printed.insert(trace);
+        if !is_addition {
+            self.printed_order.push_back(trace);
+            if self.printed_order.len() > MAX_REMEMBERED
+                && let Some(forgotten) = self.printed_order.pop_front()
+            {
+                self.printed.remove(&forgotten);
+            }
+        }
+        self.full.push(Trace {
+            id: attribute::hex(&trace),
+            spans: pending.nodes,
+            is_addition,
+        });
+    }
+}
+
+impl Pending {
+    fn is_due(&self, now: Instant, is_addition: bool) -> bool {
+        let quiet = now.duration_since(self.last);
+        let wait = if is_addition || self.looks_complete() {
+            SETTLE
+        } else {
+            PATIENCE
+        };
+        quiet >= wait || now.duration_since(self.since) >= MAX_AGE
+    }
+
+    /// There is a root, every parent is there, and every call has found its server.
+    fn looks_complete(&self) -> bool {
+        let ids: HashSet<SpanId> = self.nodes.iter().map(|node| node.id).collect();
+        let parents: HashSet<SpanId> = self.nodes.iter().filter_map(|node| node.parent).collect();
+        self.nodes.iter().any(|node| node.parent.is_none())
+            && parents.is_subset(&ids)
+            && self
+                .nodes
+                .iter()
+                .filter(|node| node.kind == SpanKind::Client)
+                .all(|call| parents.contains(&call.id))
+    }
+}
+
+impl Node {
+    fn of(span: &Span, instance: &Arc<Instance>) -> Option<(TraceId, Self)> {
+        let trace: TraceId = span.trace_id.as_slice().try_into().ok()?;
+        let status = span.status.as_ref();
+        let node = Self {
+            id: span.span_id.as_slice().try_into().ok()?,
+            parent: span
+                .parent_span_id
+                .as_slice()
+                .try_into()
+                .ok()
+                .filter(|parent| parent != &[0; 8]),
+            name: cut(&span.name),
+            kind: span.kind(),
+            start: span.start_time_unix_nano,
+            end: span.end_time_unix_nano,
+            status: status.map(|status| status.code()).unwrap_or_default(),
+            message: status
+                .map(|status| cut(&status.message))
+                .unwrap_or_default(),
+            events: span.events.iter().take(MAX_EVENTS).map(event).collect(),
+            instance: Arc::clone(instance),
+        };
+        (trace != [0; 16] && node.id != [0; 8]).then_some((trace, node))
+    }
+}
+
+/// The name and, for an exception, what it says.
+fn event(event: &opentelemetry_proto::tonic::trace::v1::span::Event) -> String {
+    let attribute = |key: &str| {
+        event
+            .attributes
+            .iter()
+            .find(|attribute| attribute.key == key)
+            .map(|attribute| attribute::to_text(attribute.value.as_ref()))
+    };
+    let details = [attribute("exception.type"), attribute("exception.message")];
+    let words: Vec<_> = [Some(event.name.clone())]
+        .into_iter()
+        .chain(details)
+        .flatten()
+        .collect();
+    cut(&words.join(": "))
+}
+
+fn cut(text: &str) -> String {
+    attribute::cut(text, MAX_TEXT).to_owned()
+}
