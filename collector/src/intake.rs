@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -41,6 +41,8 @@ pub(crate) struct Intake {
     style: Style,
     body_limit: usize,
     fault: watch::Sender<Pretence>,
+    /// One more reference for each request that a hang holds.
+    held: Arc<()>,
     slots: Semaphore,
     printer: Printer,
     rejections: RejectionLog,
@@ -91,6 +93,7 @@ impl Intake {
                 fault: config.fault,
                 stopping: false,
             }),
+            held: Arc::new(()),
             slots: Semaphore::new(SLOTS),
             printer: Printer::start(config.output)?,
             rejections: RejectionLog::new(),
@@ -119,11 +122,13 @@ impl Intake {
     /// Lets a request in, which may take long, or says why not. The permit is held until the request
     /// is handled.
     pub(crate) async fn admit(&self) -> Result<SemaphorePermit<'_>, Unavailable> {
+        let held = Arc::clone(&self.held);
         let mut pretence = self.fault.subscribe();
         let settled = pretence
             .wait_for(|pretence| pretence.fault != Fault::Hang || pretence.stopping)
             .await
             .map_or(Fault::None, |pretence| pretence.fault);
+        drop(held);
         match settled {
             Fault::None => {}
             Fault::Unavailable => return Err(Unavailable::Fault),
@@ -168,7 +173,8 @@ impl Intake {
 
     pub(crate) fn received(&self) -> Received {
         let state = self.state();
-        state.kept.snapshot(&state.instances, &state.totals)
+        let held = Arc::strong_count(&self.held) - 1;
+        state.kept.snapshot(&state.instances, &state.totals, held)
     }
 
     /// Prints what still waits, and waits until it is written.

@@ -27,6 +27,7 @@ const MAX_KEPT_BYTES: usize = 256 * 1024 * 1024;
 pub struct Received {
     requests: [u64; 3],
     refused: u64,
+    held: usize,
     data_points: u64,
     overflowed: u64,
     series: Vec<ReceivedSeries>,
@@ -83,6 +84,11 @@ impl Received {
     /// How many requests were answered with an error, pretended ones included.
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// How many requests [`crate::Fault::Hang`] holds at this moment.
+    pub fn held(&self) -> usize {
+        self.held
     }
 
     /// How many metric data points have arrived.
@@ -258,10 +264,11 @@ impl Kept {
         }
     }
 
-    pub(crate) fn snapshot(&self, instances: &Instances, totals: &Totals) -> Received {
+    pub(crate) fn snapshot(&self, instances: &Instances, totals: &Totals, held: usize) -> Received {
         Received {
             requests: self.requests,
             refused: self.refused,
+            held,
             data_points: totals.data_points(),
             overflowed: totals.overflowed(),
             series: series(totals),

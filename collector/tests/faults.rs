@@ -63,13 +63,30 @@ fn a_hang_answers_nobody_until_it_is_lifted() {
     let collector = start();
     collector.set_fault(Fault::Hang);
     let address = collector.http_addr();
-    let hanging = thread::spawn(move || push(address).status);
-    // Another connection is accepted and hangs as well, and giving up is not counted.
-    drop(TcpStream::connect(address).expect("a connection"));
+    let hanging = [0; 2].map(|_| thread::spawn(move || push(address).status));
+    until("both requests hang", || collector.received().held() == 2);
     assert_eq!(collector.received().requests(Signal::Metrics), 0);
-    assert!(!hanging.is_finished());
     collector.set_fault(Fault::None);
-    assert_eq!(hanging.join().expect("an answer"), 200);
+    for hanging in hanging {
+        assert_eq!(hanging.join().expect("an answer"), 200);
+    }
+    assert_eq!(collector.received().requests(Signal::Metrics), 2);
+}
+
+#[test]
+fn a_client_that_gives_up_during_a_hang_is_not_counted() {
+    let collector = start();
+    collector.set_fault(Fault::Hang);
+    let mut client = TcpStream::connect(collector.http_addr()).expect("a connection");
+    let head = format!(
+        "POST /v1/metrics HTTP/1.1\r\nHost: t\r\nContent-Type: {PROTOBUF}\r\nContent-Length: 0\r\n\r\n"
+    );
+    io::Write::write_all(&mut client, head.as_bytes()).expect("the request is sent");
+    until("the request hangs", || collector.received().held() == 1);
+    drop(client);
+    until("the request is gone", || collector.received().held() == 0);
+    collector.set_fault(Fault::None);
+    assert_eq!(push(collector.http_addr()).status, 200);
     assert_eq!(collector.received().requests(Signal::Metrics), 1);
 }
 
@@ -78,29 +95,10 @@ fn stopping_answers_those_that_a_hang_holds() {
     let collector = start();
     collector.set_fault(Fault::Hang);
     let address = collector.http_addr();
-    let (sender, sent) = std::sync::mpsc::channel();
-    let hanging = thread::spawn(move || {
-        use std::io::{Read, Write};
-        let body = num_requests("a", (1, 2), 3).encode_to_vec();
-        let mut stream = TcpStream::connect(address).expect("a connection");
-        let head = format!(
-            "POST /v1/metrics HTTP/1.1\r\nHost: t\r\nConnection: close\r\nExpect: 100-continue\r\n\
-             Content-Type: {PROTOBUF}\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).expect("the head is sent");
-        stream.write_all(&body).expect("the body is sent");
-        sender.send(()).expect("the test waits");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer
-    });
-    sent.recv().expect("the request is sent");
-    // The request has reached the collector once it is accepted; the head is handled right after.
-    thread::sleep(std::time::Duration::from_millis(200));
+    let hanging = thread::spawn(move || push(address).status);
+    until("the request hangs", || collector.received().held() == 1);
     collector.stop();
-    let answer = hanging.join().expect("an answer");
-    assert!(answer.contains(" 503 ") || answer.is_empty(), "{answer}");
+    assert_eq!(hanging.join().expect("an answer"), 503);
 }
 
 #[test]

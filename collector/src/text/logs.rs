@@ -2,7 +2,7 @@
 
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ScopeLogs, SeverityNumber};
 
-use super::{MAX_VALUE, Style, attributes, counted, escape, now, time_of_day, worker};
+use super::{MAX_VALUE, Style, attributes, counted, escape, now, quote, time_of_day, worker};
 use crate::{attribute, instance::Instance};
 
 /// An SDK's batch has 512 records by default.
@@ -24,7 +24,7 @@ pub(crate) fn block(instance: &Instance, scopes: &[ScopeLogs], style: Style) -> 
     let mut block = format!(
         "{} {} {} pushed {}\n",
         style.dim(now()),
-        style.bold(escape(instance.service(), MAX_VALUE)),
+        style.bold(quote(instance.service(), MAX_VALUE)),
         worker(instance),
         counted(count, "log record"),
     );

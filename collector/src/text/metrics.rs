@@ -1,6 +1,6 @@
 //! One block for what one worker has pushed: what was added, its new total, the sum over all workers.
 
-use super::{Style, attributes, counted, duration, escape, now, worker};
+use super::{Style, attributes, counted, duration, escape, now, quote, worker};
 use crate::{
     instance::Instance,
     points::Nature,
@@ -21,7 +21,7 @@ pub(crate) fn block(instance: &Instance, changes: &[Change], style: Style) -> St
     let mut block = format!(
         "{} {} {} pushed metrics\n",
         style.dim(now()),
-        style.bold(escape(instance.service(), MAX_NAME)),
+        style.bold(quote(instance.service(), MAX_NAME)),
         worker(instance),
     );
     let shown = &changes[..changes.len().min(MAX_LINES)];
@@ -36,10 +36,7 @@ pub(crate) fn block(instance: &Instance, changes: &[Change], style: Style) -> St
     }
     let rest = changes.len() - shown.len();
     if rest > 0 {
-        block.push_str(&format!(
-            "  … and {} more\n",
-            counted(rest, "changed series").replace("seriess", "series")
-        ));
+        block.push_str(&format!("  … and {rest} more changed series\n"));
     }
     block
 }

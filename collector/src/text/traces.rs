@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 
-use super::{MAX_VALUE, Style, counted, duration, escape, now, worker};
+use super::{MAX_VALUE, Style, counted, duration, escape, now, quote, worker};
 use crate::{
     attribute,
     traces::{Node, Trace},
@@ -159,7 +159,7 @@ fn lines(span: &Node, place: &Place, trace_start: u64, style: Style) -> String {
     }
     lines.push_str(&format!(
         "  [{} {}]",
-        escape(span.instance.service(), MAX_VALUE),
+        quote(span.instance.service(), MAX_VALUE),
         worker(&span.instance)
     ));
     if place.is_top

@@ -1,0 +1,294 @@
+//! What a person reads, and what a hostile sender cannot do to it.
+
+use collector::{
+    Collector, Config,
+    proto::{
+        collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
+        logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
+        metrics::v1::AggregationTemporality::Cumulative,
+        trace::v1::{
+            ResourceSpans, ScopeSpans, Span, Status,
+            span::{Event, SpanKind},
+            status::StatusCode,
+        },
+    },
+};
+use prost::Message;
+use support::{
+    PROTOBUF, Screen, attribute, counter, metrics_request, num_requests, post, resource, scope,
+    text, until,
+};
+
+mod support;
+
+const HOSTILE: &str =
+    "\x1b]0;title\x07\x1b[2J\n10:00:00Z forged line\r\u{9b}31m\u{202e}\u{2028}\0\u{7f}";
+
+fn start() -> (Collector, Screen) {
+    let screen = Screen::default();
+    let collector = Collector::start(Config {
+        output: Box::new(screen.clone()),
+        color: false,
+        ..Config::default()
+    })
+    .expect("the collector starts");
+    (collector, screen)
+}
+
+fn push(collector: &Collector, path: &str, request: &impl Message) {
+    let answer = post(
+        collector.http_addr(),
+        path,
+        PROTOBUF,
+        &request.encode_to_vec(),
+    );
+    assert_eq!(answer.status, 200);
+}
+
+fn log(service: &str, instance: &str, record: LogRecord) -> ExportLogsServiceRequest {
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            resource: Some(resource(service, instance, 4211)),
+            scope_logs: vec![ScopeLogs {
+                scope: scope("shop::routes"),
+                log_records: vec![record],
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    }
+}
+
+fn spans(instance: &str, pid: i64, spans: Vec<Span>) -> ExportTraceServiceRequest {
+    ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            resource: Some(resource("shop", instance, pid)),
+            scope_spans: vec![ScopeSpans {
+                spans,
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        }],
+    }
+}
+
+/// A span of trace 0101…, with times in milliseconds.
+fn span(id: u8, parent: Option<u8>, kind: SpanKind, name: &str, (start, end): (u64, u64)) -> Span {
+    Span {
+        trace_id: vec![1; 16],
+        span_id: vec![id; 8],
+        parent_span_id: parent.map(|parent| vec![parent; 8]).unwrap_or_default(),
+        name: name.to_owned(),
+        kind: kind.into(),
+        start_time_unix_nano: start * 1_000_000,
+        end_time_unix_nano: end * 1_000_000,
+        ..Span::default()
+    }
+}
+
+/// The lines without the time that each block begins with.
+fn lines_without_clock(screen: &Screen) -> Vec<String> {
+    screen
+        .text()
+        .lines()
+        .map(|line| match line.split_once("Z ") {
+            Some((clock, rest)) if clock.len() == 12 => rest.to_owned(),
+            _ => line.to_owned(),
+        })
+        .collect()
+}
+
+#[test]
+fn a_block_says_what_was_added_the_workers_total_and_the_sum() {
+    let (collector, screen) = start();
+    push(
+        &collector,
+        "/v1/metrics",
+        &num_requests("aaaaaaaa-bbbb", (1, 2), 2),
+    );
+    push(
+        &collector,
+        "/v1/metrics",
+        &num_requests("cccccccc-dddd", (1, 2), 1),
+    );
+    push(
+        &collector,
+        "/v1/metrics",
+        &num_requests("aaaaaaaa-bbbb", (1, 3), 5),
+    );
+    collector.stop();
+    let expected = [
+        "shop pid 1 (aaaaaaaa) pushed metrics",
+        "  num_requests  +2 → 2  |  sum over 1 worker: 2",
+        "shop pid 1 (cccccccc) pushed metrics",
+        "  num_requests  +1 → 1  |  sum over 2 workers: 3",
+        "shop pid 1 (aaaaaaaa) pushed metrics",
+        "  num_requests  +3 → 5  |  sum over 2 workers: 6",
+    ];
+    assert_eq!(lines_without_clock(&screen), expected);
+}
+
+#[test]
+fn nothing_is_printed_when_nothing_changed() {
+    let (collector, screen) = start();
+    push(&collector, "/v1/metrics", &num_requests("a", (1, 2), 2));
+    for time in 3..9 {
+        push(&collector, "/v1/metrics", &num_requests("a", (1, time), 2));
+    }
+    collector.stop();
+    assert_eq!(screen.text().lines().count(), 2);
+}
+
+#[test]
+fn a_log_record_shows_severity_scope_body_attributes_and_ids() {
+    let (collector, screen) = start();
+    let record = LogRecord {
+        time_unix_nano: 3_723_004_000_000,
+        severity_number: 17,
+        severity_text: "ERROR".to_owned(),
+        body: text("it broke"),
+        attributes: vec![attribute("user", "x y"), attribute("n", "3")],
+        trace_id: vec![0xab; 16],
+        span_id: vec![0xcd; 8],
+        ..LogRecord::default()
+    };
+    push(&collector, "/v1/logs", &log("shop", "aaaaaaaa", record));
+    collector.stop();
+    let expected = [
+        "shop pid 4211 (aaaaaaaa) pushed 1 log record".to_owned(),
+        format!(
+            "  01:02:03.004Z ERROR shop::routes it broke {{n=3, user=\"x y\"}} trace_id={} span_id={}",
+            "ab".repeat(16),
+            "cd".repeat(8)
+        ),
+    ];
+    let printed = screen.text();
+    assert_eq!(
+        printed
+            .lines()
+            .next()
+            .and_then(|line| line.split_once(' '))
+            .map(|(_, rest)| rest),
+        Some(expected[0].as_str())
+    );
+    assert_eq!(printed.lines().nth(1), Some(expected[1].as_str()));
+}
+
+#[test]
+fn a_trace_over_two_workers_is_one_tree() {
+    let (collector, screen) = start();
+    let mut failed = span(3, Some(2), SpanKind::Server, "GET /", (3, 8));
+    failed.status = Some(Status {
+        code: StatusCode::Error.into(),
+        message: "internal".to_owned(),
+    });
+    failed.events = vec![Event {
+        name: "exception".to_owned(),
+        attributes: vec![attribute("exception.message", "no luck")],
+        ..Event::default()
+    }];
+    push(
+        &collector,
+        "/v1/traces",
+        &spans("bbbbbbbb", 2, vec![failed]),
+    );
+    let caller = vec![
+        span(2, Some(1), SpanKind::Client, "GET", (2, 9)),
+        span(4, Some(1), SpanKind::Internal, "render", (9, 10)),
+        span(1, None, SpanKind::Server, "GET /chain", (0, 10)),
+    ];
+    push(&collector, "/v1/traces", &spans("aaaaaaaa", 1, caller));
+    until("the tree is printed", || screen.text().contains("render"));
+    let expected = [
+        "trace 01010101010101010101010101010101  4 spans of 2 workers, 10.0 ms",
+        "  GET /chain  server  10.0 ms  +0 s  [shop pid 1 (aaaaaaaa)]",
+        "  ├─ GET  client  7.0 ms  +2.0 ms  [shop pid 1 (aaaaaaaa)]",
+        "  │  └─ GET /  server  5.0 ms  +3.0 ms  ERROR: internal  [shop pid 2 (bbbbbbbb)]",
+        "  │       • exception: no luck",
+        "  └─ render  internal  1.0 ms  +9.0 ms  [shop pid 1 (aaaaaaaa)]",
+    ];
+    assert_eq!(lines_without_clock(&screen), expected);
+
+    let late = span(5, Some(3), SpanKind::Internal, "late work", (4, 5));
+    push(&collector, "/v1/traces", &spans("bbbbbbbb", 2, vec![late]));
+    collector.stop();
+    let lines = lines_without_clock(&screen);
+    assert!(
+        lines[6].ends_with("late 1 span of 1 worker, 1.0 ms"),
+        "{}",
+        lines[6]
+    );
+    assert!(
+        lines[7].contains("late work") && lines[7].contains("child of 0303"),
+        "{}",
+        lines[7]
+    );
+}
+
+#[test]
+fn spans_that_are_each_others_parents_are_printed_all_the_same() {
+    let (collector, screen) = start();
+    let cycle = vec![
+        span(1, Some(2), SpanKind::Internal, "one", (0, 1)),
+        span(2, Some(1), SpanKind::Internal, "two", (0, 1)),
+        span(3, Some(3), SpanKind::Internal, "own parent", (0, 1)),
+    ];
+    push(&collector, "/v1/traces", &spans("a", 1, cycle));
+    collector.stop();
+    let printed = screen.text();
+    assert!(
+        ["one", "two", "own parent"]
+            .iter()
+            .all(|name| printed.contains(name)),
+        "{printed}"
+    );
+    assert_eq!(printed.lines().count(), 4, "{printed}");
+}
+
+#[test]
+fn what_hostile_senders_say_contains_no_control_characters_and_forges_no_line() {
+    let (collector, screen) = start();
+    let mut metric = counter(HOSTILE, Cumulative, (1, 2), 1);
+    metric.unit = HOSTILE.to_owned();
+    push(
+        &collector,
+        "/v1/metrics",
+        &metrics_request(resource(HOSTILE, HOSTILE, 1), vec![metric]),
+    );
+    let record = LogRecord {
+        severity_text: HOSTILE.to_owned(),
+        body: text(HOSTILE),
+        attributes: vec![attribute(HOSTILE, HOSTILE)],
+        event_name: HOSTILE.to_owned(),
+        trace_id: HOSTILE.as_bytes().to_vec(),
+        ..LogRecord::default()
+    };
+    push(&collector, "/v1/logs", &log(HOSTILE, HOSTILE, record));
+    let mut evil = span(1, None, SpanKind::Server, HOSTILE, (0, 1));
+    evil.status = Some(Status {
+        code: StatusCode::Error.into(),
+        message: HOSTILE.to_owned(),
+    });
+    evil.events = vec![Event {
+        name: HOSTILE.to_owned(),
+        ..Event::default()
+    }];
+    push(&collector, "/v1/traces", &spans(HOSTILE, 1, vec![evil]));
+    collector.stop();
+    let printed = screen.text();
+    let bad: Vec<char> = printed
+        .chars()
+        .filter(|character| {
+            character.is_control() && *character != '\n' || "\u{202e}\u{2028}".contains(*character)
+        })
+        .collect();
+    assert_eq!(bad, [], "{printed}");
+    assert!(
+        !printed
+            .lines()
+            .any(|line| line.starts_with("10:00:00Z forged")),
+        "{printed}"
+    );
+    // Three lines for the metric, two for the log record, three for the trace with its event.
+    assert_eq!(printed.lines().count(), 8, "{printed}");
+}
