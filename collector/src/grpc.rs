@@ -149,7 +149,7 @@ impl MetricsService for Receiver {
         &self,
         request: tonic::Request<ExportMetricsServiceRequest>,
     ) -> Result<tonic::Response<ExportMetricsServiceResponse>, Status> {
-        self.0.take(Export::Metrics(request.into_inner())).await;
+        self.0.take(Export::Metrics(request.into_inner()));
         Ok(tonic::Response::new(Default::default()))
     }
 }
@@ -160,7 +160,7 @@ impl LogsService for Receiver {
         &self,
         request: tonic::Request<ExportLogsServiceRequest>,
     ) -> Result<tonic::Response<ExportLogsServiceResponse>, Status> {
-        self.0.take(Export::Logs(request.into_inner())).await;
+        self.0.take(Export::Logs(request.into_inner()));
         Ok(tonic::Response::new(Default::default()))
     }
 }
@@ -171,7 +171,7 @@ impl TraceService for Receiver {
         &self,
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
-        self.0.take(Export::Traces(request.into_inner())).await;
+        self.0.take(Export::Traces(request.into_inner()));
         Ok(tonic::Response::new(Default::default()))
     }
 }

@@ -38,7 +38,7 @@ pub(crate) async fn answer(
         let gzipped = is_gzipped(&head.headers)?;
         let raw = body::read(&mut body, intake.body_limit()).await?;
         let export = decode(signal, raw, gzipped, intake.body_limit())?;
-        intake.take(export).await;
+        intake.take(export);
         Ok::<_, Refusal>(())
     };
     match taken.await {

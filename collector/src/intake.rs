@@ -135,14 +135,19 @@ impl Intake {
             Fault::Hang => return Err(Unavailable::Stopping),
         }
         match timeout(SLOT_TIMEOUT, self.slots.acquire()).await {
-            Ok(Ok(slot)) => Ok(slot),
+            Ok(Ok(slot)) => {
+                self.printer.room().await;
+                Ok(slot)
+            }
             Ok(Err(_)) | Err(_) => Err(Unavailable::Busy),
         }
     }
 
     /// Takes what an export request carries: counts it, and queues it to be printed.
-    pub(crate) async fn take(&self, export: Export) {
-        self.printer.room().await;
+    ///
+    /// Nothing is awaited between decoding and the end of this, so at most one decoded request, which can
+    /// be a hundred times as large as its body, is in memory.
+    pub(crate) fn take(&self, export: Export) {
         let mut state = self.state();
         state.kept.count_request(export.signal());
         let json = (self.format == Format::Json).then(|| json::line(&export));

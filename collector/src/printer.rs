@@ -139,3 +139,45 @@ fn write_all(mut output: Box<dyn Write + Send>, queued: &Receiver<String>, queue
         queue.shrunk.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Writes nothing until the other end of the channel is dropped.
+    struct StandsStill(Receiver<()>);
+
+    impl Write for StandsStill {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_output_that_stands_still_takes_a_bounded_queue_and_goes_on_later() {
+        let (resume, stopped) = mpsc::channel();
+        let printer = Printer::start(Box::new(StandsStill(stopped))).expect("a thread");
+        for _ in 0..10 {
+            printer.print("x".repeat(QUEUE_LIMIT / 2));
+        }
+        assert_eq!(printer.queue.bytes.load(Ordering::Relaxed), QUEUE_LIMIT);
+        assert_eq!(printer.skipped.load(Ordering::Relaxed), 8);
+        drop(resume);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while printer.is_full() {
+            assert!(Instant::now() < deadline, "the queue is written");
+            thread::sleep(Duration::from_millis(5));
+        }
+        printer.print("y".to_owned());
+        assert_eq!(printer.skipped.load(Ordering::Relaxed), 0);
+        printer.finish();
+        assert_eq!(printer.queue.bytes.load(Ordering::Relaxed), 0);
+    }
+}
