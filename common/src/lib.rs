@@ -4,6 +4,7 @@
 //!
 //! - [`workers`]: a master that keeps worker processes serving on one port, and
 //!   what a worker needs to serve and to stop without losing a request.
+//! - [`measure`]: a middleware that tells when a request begins and ends.
 //! - [`catch_panic`]: a middleware that answers 500 where a handler panics.
 //! - [`cli`]: a command line whose mistakes are one clear line each.
 
@@ -15,6 +16,7 @@ compile_error!(
 
 mod catch_panic;
 pub mod cli;
+pub mod measure;
 pub mod workers;
 
 pub use catch_panic::catch_panic;

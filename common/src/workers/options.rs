@@ -11,6 +11,7 @@ pub const MAX_WORKERS: u16 = 256;
 ///
 /// Flatten it into the options of your own program with `#[command(flatten)]`.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options {
     /// Where and how each worker serves.
     #[command(flatten)]
@@ -30,6 +31,7 @@ pub struct Options {
 
 /// Options of a program that serves HTTP, in one process or in each of several.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct ServerOptions {
     /// Address or host name to listen on.
     #[arg(

@@ -1,0 +1,129 @@
+//! The part to take into your own service: a meter provider that pushes over OTLP.
+//!
+//! Each worker process builds its own, after it was started: a provider has
+//! threads, and threads do not survive a fork.
+
+use std::{env, time::Duration};
+
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry_otlp::MetricExporter;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use tokio::runtime::{self, Runtime};
+
+use crate::{
+    metrics::Metrics,
+    otlp::{Destination, Exporter, Protocol, Signal},
+    report::Reporting,
+    resource,
+};
+
+/// For a demonstration; in production every export costs, and 15 seconds or a
+/// minute is usual.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(3);
+
+/// What the environment says about telemetry.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    interval: Duration,
+}
+
+impl Settings {
+    /// Reads and checks the variables.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the variable, its value and what to do.
+    pub(crate) fn from_env() -> Result<Self, String> {
+        Exporter::from_env(Signal::Metrics)?;
+        const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+        let interval = match env::var(INTERVAL) {
+            Ok(text) if !text.is_empty() => match text.parse() {
+                Ok(milliseconds) if milliseconds > 0 => Duration::from_millis(milliseconds),
+                _ => {
+                    return Err(format!(
+                        "{INTERVAL} is {text:?}, and milliseconds from 1 on are allowed"
+                    ));
+                }
+            },
+            _ => DEFAULT_INTERVAL,
+        };
+        Ok(Self { interval })
+    }
+}
+
+/// The provider, and what keeps it going.
+pub(crate) struct Telemetry {
+    provider: SdkMeterProvider,
+    metrics: Metrics,
+    /// Where the gRPC exporter lives. It needs a runtime that goes on turning while
+    /// the thread that serves, or shuts down, waits for it.
+    _runtime: Option<Runtime>,
+}
+
+impl Telemetry {
+    /// Builds the provider of this process.
+    ///
+    /// # Errors
+    ///
+    /// If the exporter cannot be built from its variables.
+    pub(crate) fn init(settings: &Settings) -> anyhow::Result<Self> {
+        let mut runtime = None;
+        let provider =
+            SdkMeterProvider::builder().with_resource(resource::of_this_process("metrics-push"));
+        // The variables are read again: the master may have pointed its workers at
+        // a collector of its own.
+        let provider = match Exporter::from_env(Signal::Metrics).map_err(anyhow::Error::msg)? {
+            Exporter::Otlp(destination) => {
+                let exporter = otlp_exporter(destination, &mut runtime)?;
+                provider.with_reader(
+                    PeriodicReader::builder(exporter)
+                        .with_interval(settings.interval)
+                        .build(),
+                )
+            }
+            Exporter::Console => provider.with_reader(
+                PeriodicReader::builder(opentelemetry_stdout::MetricExporter::default())
+                    .with_interval(settings.interval)
+                    .build(),
+            ),
+            Exporter::None => provider,
+        };
+        let provider = provider.build();
+        Ok(Self {
+            metrics: Metrics::new(&provider.meter(env!("CARGO_PKG_NAME"))),
+            provider,
+            _runtime: runtime,
+        })
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Pushes what has not been pushed yet, for at most 5 seconds.
+    pub(crate) fn shutdown(self) {
+        if let Err(error) = self.provider.shutdown() {
+            log::warn!("the last metrics may not have arrived: {error}");
+        }
+    }
+}
+
+fn otlp_exporter(
+    destination: Destination,
+    runtime: &mut Option<Runtime>,
+) -> anyhow::Result<Reporting<MetricExporter>> {
+    if destination.protocol == Protocol::Grpc {
+        *runtime = Some(
+            runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("telemetry")
+                .enable_all()
+                .build()?,
+        );
+    }
+    let _inside = runtime.as_ref().map(Runtime::enter);
+    // Protocol, endpoint, headers, timeout, compression and temporality come from
+    // the variables of the specification.
+    let exporter = MetricExporter::builder().build()?;
+    Ok(Reporting::new(exporter, destination))
+}
