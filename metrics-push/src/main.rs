@@ -15,7 +15,10 @@ mod resource;
 mod routes;
 mod telemetry;
 
-use std::process::ExitCode;
+use std::{
+    io::Write as _,
+    process::{self, ExitCode},
+};
 
 use actix_web::App;
 use clap::Parser;
@@ -39,7 +42,7 @@ struct Options {
         long,
         env = "ERROR_RATE",
         value_name = "ERROR_RATE",
-        hide_env = true,
+        hide_env_values = true,
         default_value_t = 0.5,
         value_parser = routes::parse_error_rate,
     )]
@@ -71,12 +74,21 @@ async fn serve(
     Ok(())
 }
 
-/// The console, on stderr. The SDK's own messages are off unless `RUST_LOG` names
-/// them: what matters to an operator is said by `telemetry`.
+/// The console, on stderr, with the process that speaks. The SDK's own messages
+/// are off unless `RUST_LOG` names them: what matters is said by `report`.
 fn init_console() {
     env_logger::Builder::new()
         .filter_level(LevelFilter::Info)
         .filter_module("opentelemetry", LevelFilter::Off)
         .parse_default_env()
+        .format(|out, record| {
+            let (time, pid) = (out.timestamp(), process::id());
+            let (level, style) = (record.level(), out.default_level_style(record.level()));
+            let (target, text) = (record.target(), record.args());
+            writeln!(
+                out,
+                "[{time} {style}{level:<5}{style:#} {pid} {target}] {text}"
+            )
+        })
         .init();
 }

@@ -32,7 +32,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(meter: &Meter) -> Self {
-        Self {
+        let metrics = Self {
             requests: meter
                 .u64_counter("num_requests")
                 .with_description("Number of requests")
@@ -54,7 +54,12 @@ impl Metrics {
                 .with_description("Number of active HTTP server requests.")
                 .with_unit("{request}")
                 .build(),
-        }
+        };
+        // A counter that is there from the start shows its first increase, and an
+        // endpoint that does not answer is told before the first request.
+        metrics.requests.add(0, &[]);
+        metrics.errors.add(0, &[]);
+        metrics
     }
 }
 

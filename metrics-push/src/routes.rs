@@ -59,6 +59,6 @@ fn internal_work(error_rate: f64) -> Result<(), &'static str> {
 pub(crate) fn parse_error_rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
-        _ => Err("a number from 0 to 1 is allowed".to_owned()),
+        _ => Err("numbers from 0 to 1 are allowed".to_owned()),
     }
 }

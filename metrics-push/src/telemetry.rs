@@ -3,12 +3,12 @@
 //! Each worker process builds its own, after it was started: a provider has
 //! threads, and threads do not survive a fork.
 
-use std::{env, time::Duration};
+use std::{env, io, time::Duration};
 
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::{self, EnterGuard, Runtime};
 
 use crate::{
     metrics::Metrics,
@@ -55,9 +55,36 @@ impl Settings {
 pub(crate) struct Telemetry {
     provider: SdkMeterProvider,
     metrics: Metrics,
-    /// Where the gRPC exporter lives. It needs a runtime that goes on turning while
-    /// the thread that serves, or shuts down, waits for it.
-    _runtime: Option<Runtime>,
+    _runtime: Option<ExporterRuntime>,
+}
+
+/// Where the gRPC exporter lives. It needs a runtime that goes on turning while the
+/// thread that serves, or shuts down, waits for it.
+struct ExporterRuntime(Option<Runtime>);
+
+impl ExporterRuntime {
+    fn new() -> io::Result<Self> {
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("telemetry")
+            .enable_all()
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn enter(&self) -> Option<EnterGuard<'_>> {
+        self.0.as_ref().map(Runtime::enter)
+    }
+}
+
+impl Drop for ExporterRuntime {
+    fn drop(&mut self) {
+        // To drop it as it stands would block, which the runtime of the thread
+        // that serves does not allow.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Telemetry {
@@ -110,18 +137,12 @@ impl Telemetry {
 
 fn otlp_exporter(
     destination: Destination,
-    runtime: &mut Option<Runtime>,
+    runtime: &mut Option<ExporterRuntime>,
 ) -> anyhow::Result<Reporting<MetricExporter>> {
     if destination.protocol == Protocol::Grpc {
-        *runtime = Some(
-            runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .thread_name("telemetry")
-                .enable_all()
-                .build()?,
-        );
+        *runtime = Some(ExporterRuntime::new()?);
     }
-    let _inside = runtime.as_ref().map(Runtime::enter);
+    let _inside = runtime.as_ref().and_then(ExporterRuntime::enter);
     // Protocol, endpoint, headers, timeout, compression and temporality come from
     // the variables of the specification.
     let exporter = MetricExporter::builder().build()?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, value_parser};
+use clap::Args;
 
 /// The most worker processes that one master runs.
 pub const MAX_WORKERS: u16 = 256;
@@ -22,9 +22,9 @@ pub struct Options {
         long,
         env = "WEB_CONCURRENCY",
         value_name = "WEB_CONCURRENCY",
-        hide_env = true,
+        hide_env_values = true,
         default_value_t = 2,
-        value_parser = value_parser!(u16).range(1..=i64::from(MAX_WORKERS)),
+        value_parser = |text: &str| whole_number(text, 1, MAX_WORKERS),
     )]
     pub workers: u16,
 }
@@ -38,7 +38,7 @@ pub struct ServerOptions {
         long,
         env = "BIND_HOST",
         value_name = "BIND_HOST",
-        hide_env = true,
+        hide_env_values = true,
         default_value = "127.0.0.1"
     )]
     pub host: String,
@@ -48,8 +48,9 @@ pub struct ServerOptions {
         long,
         env = "PORT",
         value_name = "PORT",
-        hide_env = true,
-        default_value_t = 5100
+        hide_env_values = true,
+        default_value_t = 5100,
+        value_parser = |text: &str| whole_number(text, 0, u16::MAX),
     )]
     pub port: u16,
 
@@ -58,9 +59,9 @@ pub struct ServerOptions {
         long,
         env = "WORKER_THREADS",
         value_name = "WORKER_THREADS",
-        hide_env = true,
+        hide_env_values = true,
         default_value_t = 1,
-        value_parser = value_parser!(u16).range(1..=256),
+        value_parser = |text: &str| whole_number(text, 1, 256),
     )]
     pub threads: u16,
 
@@ -69,11 +70,19 @@ pub struct ServerOptions {
         long,
         env = "GRACEFUL_TIMEOUT",
         value_name = "GRACEFUL_TIMEOUT",
-        hide_env = true,
+        hide_env_values = true,
         default_value = "30",
         value_parser = seconds,
     )]
     pub graceful_timeout: Duration,
+}
+
+/// Parses a whole number, and says which ones are allowed where it is none.
+fn whole_number(text: &str, first: u16, last: u16) -> Result<u16, String> {
+    match text.parse() {
+        Ok(number) if (first..=last).contains(&number) => Ok(number),
+        _ => Err(format!("whole numbers from {first} to {last} are allowed")),
+    }
 }
 
 /// Parses a number of seconds from 0 to a day, fractions allowed.
