@@ -52,6 +52,8 @@ pub(super) struct Supervisor<'a> {
     signals: SignalFd,
     stage: Stage,
     failed: bool,
+    /// Connections that were cut in the stop.
+    cut: u32,
     /// What the start hook returned, dropped after the last worker.
     kept: Option<Box<dyn Any>>,
     _reserved: ReservedNumbers,
@@ -124,6 +126,7 @@ impl<'a> Supervisor<'a> {
             signals,
             stage: Stage::Starting,
             failed: false,
+            cut: 0,
             kept: Some(kept),
             _reserved: reserved,
         })
@@ -146,6 +149,10 @@ impl<'a> Supervisor<'a> {
             }
         }
         drop(self.kept.take());
+        match self.cut {
+            0 => log::info!("stopped"),
+            cut => log::info!("stopped; {cut} open connections were cut"),
+        }
         if self.failed {
             ExitCode::FAILURE
         } else {
@@ -322,16 +329,10 @@ impl<'a> Supervisor<'a> {
                 self.failed = true;
             }
         }
-        if cut > 0 {
-            // A quick stop was asked to cut them.
-            let level = match self.stage {
-                Stage::Stopping { urgency, .. } if urgency > Urgency::Graceful => log::Level::Info,
-                _ => log::Level::Warn,
-            };
-            log::log!(
-                level,
-                "worker {slot} (pid {pid}) cut {cut} open connections"
-            );
+        if matches!(self.stage, Stage::Stopping { .. }) {
+            self.cut += cut;
+        } else if cut > 0 {
+            log::warn!("worker {slot} (pid {pid}) cut {cut} open connections");
         }
         (self.master.on_exit)(&Exit {
             slot,
@@ -420,12 +421,9 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn close_port(&self, open: &mut bool) {
+    fn close_port(&mut self, open: &mut bool) {
         if std::mem::take(open) {
-            let reset = self.sockets.close();
-            if reset > 0 {
-                log::warn!("{reset} connections were reset: no worker was there to accept them");
-            }
+            self.cut += self.sockets.close();
         }
     }
 
