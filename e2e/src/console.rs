@@ -33,6 +33,8 @@ pub enum Stream {
 pub struct Line {
     /// Where it was printed.
     pub stream: Stream,
+    /// When it was read, soon after it was printed.
+    pub at: Instant,
     /// The text without its line feed; bytes that are not UTF-8 are replaced.
     pub text: String,
 }
@@ -115,6 +117,7 @@ impl Console {
                 let text = String::from_utf8_lossy(&bytes);
                 console.push(Line {
                     stream,
+                    at: Instant::now(),
                     text: text.trim_end_matches(['\r', '\n']).to_owned(),
                 });
                 bytes.clear();
@@ -181,6 +184,7 @@ mod tests {
         let console = Console::default();
         console.push(Line {
             stream: Stream::Err,
+            at: Instant::now(),
             text: "something else".to_owned(),
         });
         let error = console

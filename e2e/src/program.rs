@@ -5,7 +5,6 @@ use std::{
     ffi::{OsStr, OsString},
     fmt::Write,
     net::SocketAddr,
-    os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -38,6 +37,11 @@ const INHERITED: [&str; 8] = [
     "USER",
     "XDG_RUNTIME_DIR",
 ];
+
+/// Starts a program as the leader of a session and a process group, as systemd does. In the session of the test the
+/// kernel would wake the program's stopped processes when their master ends (setpgid(2), on orphaned process groups),
+/// which it does not do in production.
+const OWN_SESSION: &str = "setsid";
 
 /// Marks all processes that descend from one start, however they were started.
 const MARK: &str = "E2E_PROGRAM";
@@ -188,24 +192,25 @@ impl Program {
     }
 
     fn command(&self) -> Result<Command> {
-        let executable = build::executable(&self.artifact)?.into_os_string();
-        let mut words = self.under.iter().chain([&executable]).chain(&self.args);
-        let mut command = Command::new(words.next().unwrap_or(&executable));
+        let executable = build::executable(&self.artifact)?;
+        let mut command = Command::new(OWN_SESSION);
         command
-            .args(words)
+            .args(&self.under)
+            .arg(executable)
+            .args(&self.args)
             .env_clear()
-            .envs(
-                INHERITED
-                    .iter()
-                    .filter_map(|name| Some((name, env::var_os(name)?))),
-            )
+            .envs(inherited())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+            .stderr(Stdio::piped());
         Ok(command)
     }
+}
+
+fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
+    let value = |name| Some((name, env::var_os(name)?));
+    INHERITED.into_iter().filter_map(value)
 }
 
 fn next_mark() -> String {

@@ -1,5 +1,6 @@
 //! Tests across the workspace's programs: a module for each surface.
 
 mod load;
+mod metrics_push;
 mod program;
 mod workers;

@@ -1,9 +1,14 @@
 //! A worker that ends at every boot: it is started again after growing pauses, and nobody else notices.
 
-use std::{env, fs, path::PathBuf, process};
+use std::{
+    env, fs,
+    path::PathBuf,
+    process,
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
-use e2e::{Load, SOON, Signal, program};
+use anyhow::{Context, Result};
+use e2e::{Load, Running, SOON, Signal, poll, program};
 
 use super::{hello, wait_for_new_worker};
 
@@ -34,24 +39,15 @@ fn a_slot_that_crashes_at_every_boot_waits_longer_each_time_and_harms_no_other()
     let old = hello.ready()?.serving();
     switch.set()?;
     program::send(old[0], Signal::SIGKILL)?;
-    wait_for_crashes(&hello, 1)?;
+    wait_for_pauses(&hello, 1)?;
 
-    // Close clients try every slot over and over.
-    let traffic = Load::on(hello.addr()?)
-        .clients(16)
-        .keep_alive(false)
-        .start()?;
+    // Clients that close try every slot over and over.
+    let load = Load::on(hello.addr()?).clients(16).keep_alive(false);
+    let traffic = load.start()?;
     traffic.wait_for_answers(1000, SOON)?;
-    wait_for_crashes(&hello, 5)?;
+    let pauses = wait_for_pauses(&hello, 5)?;
     traffic.wait_for_answers(1000, SOON)?;
-    assert_eq!(
-        hello
-            .workers()
-            .iter()
-            .filter(|pid| old.contains(pid))
-            .count(),
-        1
-    );
+    assert_paused(&pauses);
 
     drop(switch);
     let new = wait_for_new_worker(&hello, &old)?;
@@ -68,11 +64,47 @@ fn a_slot_that_crashes_at_every_boot_waits_longer_each_time_and_harms_no_other()
     Ok(())
 }
 
-fn wait_for_crashes(hello: &e2e::Running, count: usize) -> Result<()> {
-    let crash = |line: &str| line.contains("exit status: 3");
-    e2e::poll(&format!("{count} crashes at boot"), SOON, || {
-        (hello.console().count(crash) >= count).then_some(())
-    })
+/// Asserts that each pause is longer than the one before, and that the master did not only say so.
+#[track_caller]
+fn assert_paused(pauses: &[(Instant, Duration)]) {
+    let grows = |pair: &[(Instant, Duration)]| pair[0].1 < pair[1].1;
+    assert!(pauses.windows(2).all(grows), "{pauses:?}");
+    let (first, last) = (pauses[0].0, pauses[pauses.len() - 1].0);
+    let said: Duration = pauses[..pauses.len() - 1]
+        .iter()
+        .map(|(_, pause)| *pause)
+        .sum();
+    // Half of it, because a line may be read some time after it was printed.
+    assert!(last - first >= said / 2, "{:?}, {pauses:?}", last - first);
+}
+
+/// Waits until the master has told `count` pauses after crashes with code 3, and returns them with the times.
+fn wait_for_pauses(hello: &Running, count: usize) -> Result<Vec<(Instant, Duration)>> {
+    poll(
+        &format!("{count} pauses after a crash at boot"),
+        SOON,
+        || {
+            let lines = hello.console().lines();
+            let crashes = lines
+                .iter()
+                .filter(|line| line.text.contains("exit status: 3"));
+            let pauses: Vec<_> = crashes
+                .filter_map(|line| Some((line.at, pause(&line.text)?)))
+                .collect();
+            (pauses.len() >= count).then_some(pauses)
+        },
+    )
+    .with_context(|| hello.console().to_string())
+}
+
+/// The pause that a line of the master tells: `..., starting another in 1.6s`.
+fn pause(line: &str) -> Option<Duration> {
+    let (_, pause) = line.split_once("starting another in ")?;
+    let (number, unit) = match pause.strip_suffix("ms") {
+        Some(number) => (number, 1e-3),
+        None => (pause.strip_suffix('s')?, 1.0),
+    };
+    Some(Duration::from_secs_f64(number.parse::<f64>().ok()? * unit))
 }
 
 #[test]

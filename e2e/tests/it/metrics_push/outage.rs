@@ -1,0 +1,175 @@
+//! A collector that is away, refuses or hangs: clients notice nothing, the operator is told once, and the totals are
+//! exact when it is back.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use collector::{Collector, Config, Fault};
+use e2e::{Load, Running, SOON, Signal, http::Connection, poll};
+
+use super::{PROTOCOLS, Protocol, assert_requests, collector, pushing_to, stop, wait_for_requests};
+
+const WORKERS: usize = 2;
+
+/// Sends so many requests, all of which have to be answered.
+fn answer(running: &Running, requests: u64) -> Result<()> {
+    let load = Load::on(running.addr()?).clients(8).keep_alive(false);
+    let report = load.requests(requests).run()?;
+    assert_eq!(report.statuses.get(&200), Some(&requests), "{report}");
+    Ok(())
+}
+
+fn is_outage(line: &str) -> bool {
+    line.contains("do not arrive")
+}
+
+fn is_return(line: &str) -> bool {
+    line.contains("arrive again")
+}
+
+/// Waits until each worker has printed such a line.
+fn wait_for_each_worker(running: &Running, what: &str, line: fn(&str) -> bool) -> Result<()> {
+    poll(what, SOON, || {
+        (running.console().count(line) >= WORKERS).then_some(())
+    })
+    .with_context(|| running.console().to_string())
+}
+
+/// A collector on the ports of one that was stopped.
+fn start_again(http: SocketAddr, grpc: SocketAddr) -> Result<Collector> {
+    let config = Config {
+        http,
+        grpc,
+        ..Config::silent()
+    };
+    Collector::start(config).context("cannot start a collector again")
+}
+
+#[test]
+fn a_collector_that_comes_after_the_program_gets_everything() -> Result<()> {
+    for protocol in PROTOCOLS {
+        let early = collector()?;
+        let program = pushing_to(&early, protocol);
+        let (http, grpc) = (early.http_addr(), early.grpc_addr());
+        early.stop();
+        let running = program.start()?;
+        answer(&running, 300)?;
+        wait_for_each_worker(&running, "the news of an outage", is_outage)?;
+        let late = start_again(http, grpc)?;
+        wait_for_each_worker(&running, "the news of its end", is_return)?;
+        answer(&running, 300)?;
+        stop(running)?;
+        assert_requests(&late.received(), 600);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_collector_that_goes_and_comes_back_gets_everything() -> Result<()> {
+    for protocol in PROTOCOLS {
+        let first = collector()?;
+        let (http, grpc) = (first.http_addr(), first.grpc_addr());
+        let running = pushing_to(&first, protocol).start()?;
+        answer(&running, 300)?;
+        wait_for_requests(&first, 300)?;
+        first.stop();
+        answer(&running, 300)?;
+        wait_for_each_worker(&running, "the news of an outage", is_outage)?;
+        let second = start_again(http, grpc)?;
+        answer(&running, 300)?;
+        wait_for_each_worker(&running, "the news of its end", is_return)?;
+        stop(running)?;
+        // Totals are pushed, so that the second one has the first one's too.
+        assert_requests(&second.received(), 900);
+    }
+    Ok(())
+}
+
+#[test]
+fn an_outage_is_told_once_by_each_worker_however_long_it_lasts() -> Result<()> {
+    let collector = collector()?;
+    let running = pushing_to(&collector, Protocol::Http).start()?;
+    for outage in 1..=2 {
+        collector.set_fault(Fault::Unavailable);
+        let refused = collector.received().refused();
+        // With its attempts again one export of a worker is up to four requests.
+        poll("many failed exports", SOON, || {
+            (collector.received().refused() >= refused + 40).then_some(())
+        })?;
+        assert_eq!(
+            running.console().count(is_outage),
+            outage * WORKERS,
+            "{}",
+            running.console()
+        );
+        collector.set_fault(Fault::None);
+        poll("the news of its end", SOON, || {
+            (running.console().count(is_return) == outage * WORKERS).then_some(())
+        })?;
+    }
+    answer(&running, 100)?;
+    let console = running.console().clone();
+    stop(running)?;
+    assert_requests(&collector.received(), 100);
+    // The ready line, the news, and the two lines of a stop: the SDK's own complaints would be many more.
+    assert!(console.lines().len() <= 3 + 4 * WORKERS, "{console}");
+    Ok(())
+}
+
+#[test]
+fn a_collector_that_hangs_holds_up_no_request_and_no_stop() -> Result<()> {
+    for protocol in PROTOCOLS {
+        let collector = collector()?;
+        collector.set_fault(Fault::Hang);
+        let program = pushing_to(&collector, protocol).env("OTEL_EXPORTER_OTLP_TIMEOUT", "500");
+        let mut running = program.start()?;
+        answer(&running, 300)?;
+        wait_for_each_worker(&running, "the news of an outage", is_outage)?;
+        running.signal(Signal::SIGTERM)?;
+        running.wait_exit(SOON)?;
+        running.wait_gone(SOON)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_collector_that_hung_for_a_while_gets_everything() -> Result<()> {
+    for protocol in PROTOCOLS {
+        let collector = collector()?;
+        let program = pushing_to(&collector, protocol).env("OTEL_EXPORTER_OTLP_TIMEOUT", "500");
+        let running = program.start()?;
+        answer(&running, 300)?;
+        collector.set_fault(Fault::Hang);
+        answer(&running, 300)?;
+        wait_for_each_worker(&running, "the news of an outage", is_outage)?;
+        collector.set_fault(Fault::None);
+        wait_for_each_worker(&running, "the news of its end", is_return)?;
+        stop(running)?;
+        assert_requests(&collector.received(), 600);
+    }
+    Ok(())
+}
+
+#[test]
+fn no_worker_survives_its_master_even_if_the_collector_is_gone_too() -> Result<()> {
+    for fault in [None, Some(Fault::Hang)] {
+        let collector = collector()?;
+        let mut running = pushing_to(&collector, Protocol::Http)
+            .option("--workers", 4)
+            .start()?;
+        let traffic = Load::on(running.addr()?).clients(16).start()?;
+        traffic.wait_for_answers(200, SOON)?;
+        let mut idle = Connection::open(running.addr()?)?;
+        idle.send_get("/")?;
+        idle.receive()?;
+        match fault {
+            Some(fault) => collector.set_fault(fault),
+            None => collector.stop(),
+        }
+        running.signal(Signal::SIGKILL)?;
+        running.wait_exit(SOON)?;
+        running.wait_gone(SOON)?;
+        traffic.stop()?;
+    }
+    Ok(())
+}
