@@ -83,6 +83,20 @@ pub enum Method {
 }
 
 impl Method {
+    /// All methods, in the order of their discriminants from 0.
+    pub const ALL: [Self; 10] = [
+        Self::Connect,
+        Self::Delete,
+        Self::Get,
+        Self::Head,
+        Self::Options,
+        Self::Patch,
+        Self::Post,
+        Self::Put,
+        Self::Trace,
+        Self::Other,
+    ];
+
     /// The attribute's value.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,12 +1,20 @@
 //! The metrics of the service: their names, and how a request becomes numbers.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use actix_web::http::StatusCode;
 use common::measure::{Method, Observer};
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram, Meter, UpDownCounter},
+    metrics::{AsyncInstrument, Counter, Histogram, Meter},
 };
 use opentelemetry_semantic_conventions::{
     attribute::{HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, URL_SCHEME},
@@ -27,7 +35,7 @@ pub(crate) struct Metrics {
     /// Internal errors.
     pub(crate) errors: Counter<u64>,
     duration: Histogram<f64>,
-    active: UpDownCounter<i64>,
+    active: Arc<ActiveRequests>,
 }
 
 impl Metrics {
@@ -49,11 +57,7 @@ impl Metrics {
                 .with_unit("s")
                 .with_boundaries(DURATION_BOUNDS.to_vec())
                 .build(),
-            active: meter
-                .i64_up_down_counter(HTTP_SERVER_ACTIVE_REQUESTS)
-                .with_description("Number of active HTTP server requests.")
-                .with_unit("{request}")
-                .build(),
+            active: ActiveRequests::register(meter),
         };
         // A counter that is there from the start shows its first increase, and an
         // endpoint that does not answer is told before the first request.
@@ -62,6 +66,61 @@ impl Metrics {
         metrics
     }
 }
+
+/// Counts requests in progress, and is asked for the numbers at each export: two
+/// atomic additions for a request, where an instrument that is told of each change
+/// looks up its attributes twice.
+#[derive(Default)]
+struct ActiveRequests([Active; Method::ALL.len()]);
+
+#[derive(Default)]
+struct Active {
+    now: AtomicI64,
+    /// Whether there ever was such a request: others have no series.
+    seen: AtomicBool,
+}
+
+impl ActiveRequests {
+    fn register(meter: &Meter) -> Arc<Self> {
+        let active = Arc::new(Self::default());
+        let observed = active.clone();
+        meter
+            .i64_observable_up_down_counter(HTTP_SERVER_ACTIVE_REQUESTS)
+            .with_description("Number of active HTTP server requests.")
+            .with_unit("{request}")
+            .with_callback(move |instrument| observed.observe(instrument))
+            .build();
+        active
+    }
+
+    fn observe(&self, instrument: &dyn AsyncInstrument<i64>) {
+        for (method, active) in Method::ALL.iter().zip(&self.0) {
+            if active.seen.load(Relaxed) {
+                let attributes = [
+                    KeyValue::new(HTTP_REQUEST_METHOD, method.as_str()),
+                    KeyValue::new(URL_SCHEME, SCHEME),
+                ];
+                instrument.observe(active.now.load(Relaxed), &attributes);
+            }
+        }
+    }
+
+    fn began(&self, method: Method) {
+        let active = &self.0[method as usize];
+        active.now.fetch_add(1, Relaxed);
+        if !active.seen.load(Relaxed) {
+            active.seen.store(true, Relaxed);
+        }
+    }
+
+    fn ended(&self, method: Method) {
+        self.0[method as usize].now.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The service speaks plain HTTP. What a proxy before it speaks is not asked:
+/// the header that says so comes from the client.
+const SCHEME: &str = "http";
 
 /// Records the requests of one route.
 ///
@@ -72,65 +131,51 @@ impl Metrics {
 pub(crate) struct HttpObserver {
     metrics: Metrics,
     route: &'static str,
-    active: RefCell<HashMap<Method, Attributes<2>>>,
-    ended: RefCell<HashMap<(Method, StatusCode), Attributes<4>>>,
+    /// The attributes of the methods and status codes that have occurred. They
+    /// are few, and a list of few is the quickest to search.
+    known: RefCell<Vec<(Method, StatusCode, Attributes)>>,
 }
 
-type Attributes<const N: usize> = Rc<[KeyValue; N]>;
-
-/// The service speaks plain HTTP. What a proxy before it speaks is not asked:
-/// the header that says so comes from the client.
-const SCHEME: &str = "http";
+type Attributes = Rc<[KeyValue; 4]>;
 
 impl HttpObserver {
     pub(crate) fn new(metrics: &Metrics, route: &'static str) -> Self {
         Self {
             metrics: metrics.clone(),
             route,
-            active: RefCell::default(),
-            ended: RefCell::default(),
+            known: RefCell::default(),
         }
     }
 
-    fn active_attributes(&self, method: Method) -> Attributes<2> {
-        let make = || {
-            Rc::new([
-                KeyValue::new(HTTP_REQUEST_METHOD, method.as_str()),
-                KeyValue::new(URL_SCHEME, SCHEME),
-            ])
-        };
-        let mut known = self.active.borrow_mut();
-        known.entry(method).or_insert_with(make).clone()
-    }
-
-    fn ended_attributes(&self, method: Method, status: StatusCode) -> Attributes<4> {
-        let make = || {
-            Rc::new([
-                KeyValue::new(HTTP_REQUEST_METHOD, method.as_str()),
-                KeyValue::new(HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16())),
-                KeyValue::new(HTTP_ROUTE, self.route),
-                KeyValue::new(URL_SCHEME, SCHEME),
-            ])
-        };
-        let mut known = self.ended.borrow_mut();
-        known.entry((method, status)).or_insert_with(make).clone()
+    fn attributes(&self, method: Method, status: StatusCode) -> Attributes {
+        let mut known = self.known.borrow_mut();
+        let wanted =
+            |entry: &&(Method, StatusCode, Attributes)| (entry.0, entry.1) == (method, status);
+        if let Some((_, _, attributes)) = known.iter().find(wanted) {
+            return attributes.clone();
+        }
+        let attributes = Rc::new([
+            KeyValue::new(HTTP_REQUEST_METHOD, method.as_str()),
+            KeyValue::new(HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16())),
+            KeyValue::new(HTTP_ROUTE, self.route),
+            KeyValue::new(URL_SCHEME, SCHEME),
+        ]);
+        known.push((method, status, attributes.clone()));
+        attributes
     }
 }
 
 impl Observer for HttpObserver {
     fn began(&self, method: Method) {
-        let attributes = self.active_attributes(method);
-        self.metrics.active.add(1, &*attributes);
+        self.metrics.active.began(method);
     }
 
     fn ended(&self, method: Method, status: Option<StatusCode>, took: Duration) {
-        let attributes = self.active_attributes(method);
-        self.metrics.active.add(-1, &*attributes);
+        self.metrics.active.ended(method);
         if let Some(status) = status {
-            let attributes = self.ended_attributes(method, status);
-            self.metrics
-                .duration
-                .record(took.as_secs_f64(), &*attributes);
+            let attributes = self.attributes(method, status);
+            let duration = &self.metrics.duration;
+            duration.record(took.as_secs_f64(), &*attributes);
         }
     }
 }
