@@ -4,6 +4,8 @@ use std::{
     collections::HashMap,
     env,
     ffi::OsString,
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Mutex, PoisonError},
@@ -40,7 +42,7 @@ pub(crate) fn executable(artifact: &Artifact) -> Result<PathBuf> {
     if let Some(path) = built.get(artifact) {
         return Ok(path.clone());
     }
-    let path = build(artifact)?;
+    let path = keep(&build(artifact)?, &artifact.build_args)?;
     built.insert(artifact.clone(), path.clone());
     Ok(path)
 }
@@ -61,6 +63,24 @@ fn build(artifact: &Artifact) -> Result<PathBuf> {
         .filter(|message| message["target"]["name"] == name.as_str())
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .with_context(|| format!("{command:?} names no executable `{name}`"))
+}
+
+/// Gives an executable a second name, because cargo's own name for it is that of the latest build, whatever the features.
+fn keep(executable: &Path, build_args: &[String]) -> Result<PathBuf> {
+    let directory = executable
+        .with_file_name("e2e")
+        .join(format!("build{}", build_args.concat()));
+    let kept = directory.join(executable.file_name().unwrap_or_default());
+    let link = || {
+        fs::create_dir_all(&directory)?;
+        match fs::remove_file(&kept) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::hard_link(executable, &kept)
+    };
+    link().with_context(|| format!("cannot link {}", kept.display()))?;
+    Ok(kept)
 }
 
 fn cargo_build(artifact: &Artifact) -> Result<Command> {
