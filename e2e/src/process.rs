@@ -108,6 +108,20 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     ))
 }
 
+/// Bytes of physical memory that `pid` uses (`VmRSS` of proc_pid_status(5)).
+///
+/// # Errors
+///
+/// When there is no such process, or it has ended.
+pub fn memory(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .with_context(|| format!("there is no process {pid}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kibibytes = kibibytes.with_context(|| format!("process {pid} has no memory"))?;
+    Ok(kibibytes.parse::<u64>()? * 1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +138,6 @@ mod tests {
     fn this_process_is_alive_and_number_zero_is_not() {
         assert!(is_alive(std::process::id()));
         assert!(!is_alive(0));
+        assert!(memory(std::process::id()).unwrap() > 1024);
     }
 }

@@ -42,9 +42,9 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let mut subjects = vec![Subject::start("bare", &Program::bin("bench", "bare"))?];
-    for name in scenarios(&options.scenarios)? {
-        subjects.push(Subject::start(&name, &scenario(&name))?);
+    let mut subjects = vec![Subject::start(0, "bare", &Program::bin("bench", "bare"))?];
+    for (place, name) in (1..).zip(scenarios(&options.scenarios)?) {
+        subjects.push(Subject::start(place, &name, &scenario(&name))?);
     }
     for subject in &subjects {
         subject.measure(&options, WARM_UP)?;
@@ -55,8 +55,11 @@ fn main() -> Result<()> {
             let turn = subject.measure(&options, options.requests)?;
             subject.turns.push(turn);
         }
+        // There and back, so that none always comes first.
+        subjects.reverse();
     }
     eprintln!();
+    subjects.sort_by_key(|subject| subject.place);
     print(&options, &subjects);
     if let Some(path) = &options.json {
         let figures = serde_json::to_string_pretty(&report(&options, &subjects))?;
@@ -102,6 +105,8 @@ fn scenario(name: &str) -> Program {
 
 /// A program under measurement.
 struct Subject {
+    /// Where it stands in the report.
+    place: usize,
     name: String,
     running: Running,
     /// The process that serves.
@@ -118,7 +123,7 @@ struct Turn {
 }
 
 impl Subject {
-    fn start(name: &str, program: &Program) -> Result<Self> {
+    fn start(place: usize, name: &str, program: &Program) -> Result<Self> {
         eprintln!("building and starting {name}");
         let running = program.clone().profile("release").start()?;
         let serving = running.ready()?.serving();
@@ -126,6 +131,7 @@ impl Subject {
             anyhow::bail!("{name} serves from {serving:?} and should do so from one process");
         };
         Ok(Self {
+            place,
             name: name.to_owned(),
             running,
             pid,

@@ -4,6 +4,7 @@ mod configuration;
 mod embedded;
 mod outage;
 mod series;
+mod tls;
 mod totals;
 
 use anyhow::{Context, Result};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use collector::{Collector, Config, Fault};
-use e2e::{Load, Running, SOON, Signal, http::Connection, poll};
+use e2e::{Load, Running, SOON, Signal, http::Connection, poll, process};
 
 use super::{PROTOCOLS, Protocol, assert_requests, collector, pushing_to, stop, wait_for_requests};
 
@@ -112,6 +112,26 @@ fn an_outage_is_told_once_by_each_worker_however_long_it_lasts() -> Result<()> {
     assert_requests(&collector.received(), 100);
     // The ready line, the news, and the two lines of a stop: the SDK's own complaints would be many more.
     assert!(console.lines().len() <= 3 + 4 * WORKERS, "{console}");
+    Ok(())
+}
+
+#[test]
+fn an_outage_costs_no_memory_however_many_requests_come() -> Result<()> {
+    const MEBIBYTE: u64 = 1 << 20;
+    let collector = collector()?;
+    collector.set_fault(Fault::Unavailable);
+    let running = pushing_to(&collector, Protocol::Http).start()?;
+    answer(&running, 1000)?;
+    wait_for_each_worker(&running, "the news of an outage", is_outage)?;
+    let memory =
+        |pids: &[u32]| -> Result<u64> { pids.iter().map(|pid| process::memory(*pid)).sum() };
+    let before = memory(&running.workers())?;
+    answer(&running, 10_000)?;
+    let after = memory(&running.workers())?;
+    assert!(after < before + 8 * MEBIBYTE, "{before} became {after}");
+    collector.set_fault(Fault::None);
+    stop(running)?;
+    assert_requests(&collector.received(), 11_000);
     Ok(())
 }
 

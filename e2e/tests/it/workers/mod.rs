@@ -1,5 +1,6 @@
 //! The harness, by way of the example program `hello` of `common`: what users, operators and the kernel do to it.
 
+mod address;
 mod bad_input;
 mod crash_loop;
 mod master_death;
