@@ -145,6 +145,15 @@ fn otlp_exporter(
     let _inside = runtime.as_ref().and_then(ExporterRuntime::enter);
     // Protocol, endpoint, headers, timeout, compression and temporality come from
     // the variables of the specification.
-    let exporter = MetricExporter::builder().build()?;
-    Ok(Reporting::new(exporter, destination))
+    let builder = MetricExporter::builder();
+    #[cfg(feature = "tls")]
+    if destination.protocol == Protocol::Grpc && destination.endpoint.starts_with("https:") {
+        use opentelemetry_otlp::{WithTonicConfig as _, tonic_types::transport::ClientTlsConfig};
+
+        // Unlike the exporter over HTTP this one trusts nobody until it is told.
+        let tls = ClientTlsConfig::new().with_enabled_roots();
+        let exporter = builder.with_tonic().with_tls_config(tls).build()?;
+        return Ok(Reporting::new(exporter, destination));
+    }
+    Ok(Reporting::new(builder.build()?, destination))
 }
