@@ -4,14 +4,15 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`program`] | build a program of the workspace, start it, watch it, stop it, prove that nothing of it is left |
+//! | [`program`] | build a program of the workspace and start it |
+//! | [`running`] | watch a program, stop it, prove that nothing of it is left |
 //! | [`ready`] | the line with which a program says where it listens |
 //! | [`console`] | what a program has printed so far |
 //! | [`load`] | a load client that accounts for every request and classifies every failure |
 //! | [`http`] | one request at a time, byte for byte |
-//! | [`process`] | what `/proc` tells about processes |
+//! | [`process`] | what `/proc` tells about processes, and signals to them |
 //! | [`sockets`] | what `/proc` tells about the connections of a port |
-//! | [`poll`] | wait for a condition, with a deadline |
+//! | [`mod@poll`] | wait for a condition, with a deadline |
 //! | [`real_part`] | find a program that is not built here, or skip the test |
 
 pub mod console;
@@ -22,6 +23,7 @@ pub mod process;
 pub mod program;
 pub mod ready;
 pub mod real_part;
+pub mod running;
 pub mod sockets;
 
 mod build;
@@ -29,6 +31,7 @@ mod build;
 pub use crate::{
     load::Load,
     poll::{SOON, poll},
-    program::{Program, Running},
+    program::Program,
+    running::Running,
 };
 pub use nix::sys::signal::Signal;

@@ -1,11 +1,14 @@
-//! What `/proc` tells about processes.
+//! What `/proc` tells about processes, and signals to them.
 //!
 //! A process that ends while it is looked at is no error: it is simply not there any more.
 
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
-use nix::unistd::{SysconfVar, sysconf};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, SysconfVar, sysconf},
+};
 
 /// One line of `/proc/PID/stat`, as far as tests need it.
 #[derive(Clone, Debug)]
@@ -93,6 +96,16 @@ pub fn with_variable(name: &str, value: &str) -> Vec<Stat> {
         !stat.is_zombie() && variables.any(|variable| variable == wanted.as_bytes())
     });
     processes
+}
+
+/// Sends a signal to any process.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn send(pid: u32, signal: Signal) -> Result<()> {
+    kill(Pid::from_raw(pid.cast_signed()), signal)
+        .with_context(|| format!("cannot send {signal} to process {pid}"))
 }
 
 /// CPU time that all threads of `pid` have used so far, user and system, in steps of a clock tick (10 ms as a rule).

@@ -115,7 +115,7 @@ fn a_killed_worker_never_lowers_the_printed_sum() -> Result<()> {
     send(&running, 50)?;
     wait_for_sum(&running, 50)?;
     let old = running.ready()?.serving();
-    e2e::program::send(old[0], Signal::SIGKILL)?;
+    e2e::process::send(old[0], Signal::SIGKILL)?;
     poll("the new worker", SOON, || {
         let workers = running.workers();
         (workers.len() == 2 && !workers.contains(&old[0])).then_some(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use e2e::{Load, SOON, Signal, http, poll, program};
+use e2e::{Load, SOON, Signal, http, poll, process};
 
 use super::{
     ERRORS, PROTOCOLS, Protocol, REQUESTS, assert_requests, collector, pushing_to, stop,
@@ -128,7 +128,7 @@ fn a_killed_worker_takes_nothing_back_that_it_has_pushed() -> Result<()> {
     wait_for_requests(&collector, 1000)?;
 
     let old = running.ready()?.serving();
-    program::send(old[0], Signal::SIGKILL)?;
+    process::send(old[0], Signal::SIGKILL)?;
     // Asked on a route that is in no metric, until the new worker is there.
     poll("the new worker", SOON, || {
         let workers = running.workers();

@@ -3,12 +3,11 @@
 use std::{
     env, fs,
     path::PathBuf,
-    process,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use e2e::{Load, Running, SOON, Signal, poll, program};
+use e2e::{Load, Running, SOON, Signal, poll, process};
 
 use super::{hello, wait_for_new_worker};
 
@@ -17,7 +16,7 @@ struct CrashSwitch(PathBuf);
 
 impl CrashSwitch {
     fn new(name: &str) -> Self {
-        Self(env::temp_dir().join(format!("e2e-crash-{}-{name}", process::id())))
+        Self(env::temp_dir().join(format!("e2e-crash-{}-{name}", std::process::id())))
     }
 
     fn set(&self) -> Result<()> {
@@ -38,7 +37,7 @@ fn a_slot_that_crashes_at_every_boot_waits_longer_each_time_and_harms_no_other()
     let hello = hello(2).env("CRASH_AT_BOOT", &switch.0).start()?;
     let old = hello.ready()?.serving();
     switch.set()?;
-    program::send(old[0], Signal::SIGKILL)?;
+    process::send(old[0], Signal::SIGKILL)?;
     wait_for_pauses(&hello, 1)?;
 
     // Clients that close try every slot over and over.

@@ -12,7 +12,7 @@ mod worker_death;
 use std::time::Duration;
 
 use anyhow::Result;
-use e2e::{Program, Running, SOON, Signal, http, poll, process, program};
+use e2e::{Program, Running, SOON, Signal, http, poll, process};
 
 /// The example program with so many workers.
 fn hello(workers: usize) -> Program {
@@ -27,7 +27,7 @@ const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// Stops every thread of a process, as a debugger or a suspended container does.
 fn freeze(pid: u32) -> Result<()> {
-    program::send(pid, Signal::SIGSTOP)?;
+    process::send(pid, Signal::SIGSTOP)?;
     poll(&format!("process {pid} to stop"), SOON, || {
         process::is_stopped(pid).then_some(())
     })

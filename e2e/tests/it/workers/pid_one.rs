@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Running, SOON, Signal, http, poll, process, program, real_part};
+use e2e::{Running, SOON, Signal, http, poll, process, real_part};
 
 use super::hello;
 
@@ -37,7 +37,7 @@ fn as_pid_one_it_stops_on_term() -> Result<()> {
         return Ok(());
     };
     assert_eq!(http::get(running.addr()?, "/")?.status, 200);
-    program::send(master, Signal::SIGTERM)?;
+    process::send(master, Signal::SIGTERM)?;
     assert_eq!(
         running.wait_exit(SOON)?.code(),
         Some(0),

@@ -1,7 +1,7 @@
 //! A worker that is killed costs what it had accepted, and nothing else.
 
 use anyhow::Result;
-use e2e::{Load, SOON, Signal, load::Kind, poll, program, sockets};
+use e2e::{Load, SOON, Signal, load::Kind, poll, process, sockets};
 
 use super::{freeze, hello, wait_for_new_worker};
 
@@ -54,7 +54,7 @@ fn only_what_the_dead_worker_had_accepted_is_lost(keep_alive: bool) -> Result<()
         })?;
     }
     let accepted = sockets::accepted_by(victim, port)?;
-    program::send(victim, Signal::SIGKILL)?;
+    process::send(victim, Signal::SIGKILL)?;
 
     let new = wait_for_new_worker(&hello, &old)?;
     traffic.wait_for_answers(1000, SOON)?;
