@@ -197,9 +197,13 @@ impl Thread {
 
     /// Accepts connections and serves each in a task of its own.
     async fn accept(&self, listener: &rt::net::TcpListener, connections: &Connections) {
+        let mut told = false;
         loop {
             match listener.accept().await {
                 Ok((stream, _peer)) => {
+                    if std::mem::take(&mut told) {
+                        log::info!("connections are accepted again");
+                    }
                     let open = self.activity.connection();
                     let load = Load::new(self.loads.clone(), self.index);
                     let connection = connections.call(stream);
@@ -218,9 +222,13 @@ impl Thread {
                     return std::future::pending().await;
                 }
                 Err(error) => {
-                    log::error!(
-                        "cannot accept a connection: {error}; trying again in {ACCEPT_PAUSE:?}"
-                    );
+                    // Said once, since clients decide how often it happens.
+                    if !std::mem::replace(&mut told, true) {
+                        log::error!(
+                            "cannot accept connections: {error}; trying again every \
+                             {ACCEPT_PAUSE:?} (for too many open files, raise `ulimit -n`)"
+                        );
+                    }
                     time::sleep(ACCEPT_PAUSE).await;
                 }
             }
