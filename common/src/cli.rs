@@ -1,6 +1,10 @@
 //! A command line whose mistakes are one clear line each.
 
-use std::{fmt::Display, process};
+use std::{
+    fmt::{self, Display},
+    io::{self, Write as _},
+    process,
+};
 
 use clap::{Parser, error::ErrorKind};
 
@@ -23,8 +27,14 @@ pub fn parse<P: Parser>() -> P {
 ///
 /// For what `clap` cannot check, such as variables that another library reads.
 pub fn usage_error(message: impl Display) -> ! {
-    eprintln!("error: {message}");
+    say(format_args!("error: {message}"));
     process::exit(2)
+}
+
+/// Writes a line to stderr. `eprintln` would panic where nobody reads it any more,
+/// and end a server because its terminal is gone.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// The first paragraph of clap's text on one line: it holds the facts, the rest

@@ -23,6 +23,8 @@ use nix::{
     unistd::{Pid, pipe2},
 };
 
+use crate::cli::say;
+
 use super::{
     BoxError, Exit, Master, Spawn, SpawnReason, Start,
     error::Context as _,
@@ -223,7 +225,7 @@ impl<'a> Supervisor<'a> {
                 (self.master.on_spawn)(&Spawn { slot, pid, reason });
             }
             Err(error) if self.stage == Stage::Starting => {
-                eprintln!("error: cannot start worker {slot}: {error}");
+                say(format_args!("error: cannot start worker {slot}: {error}"));
                 self.fail();
             }
             Err(error) => {
@@ -268,7 +270,7 @@ impl<'a> Supervisor<'a> {
         for note in &self.additions.notes {
             line += &format!(", {note}");
         }
-        eprintln!("{line}");
+        say(format_args!("{line}"));
     }
 
     /// Keeps new connections away from slots without a ready worker: behind one
@@ -338,7 +340,9 @@ impl<'a> Supervisor<'a> {
             // The worker has printed its error.
             Stage::Starting if row.state() == State::Failed => {}
             Stage::Starting => {
-                eprintln!("error: worker {slot} (pid {pid}) ended before it was ready: {status}");
+                say(format_args!(
+                    "error: worker {slot} (pid {pid}) ended before it was ready: {status}"
+                ));
             }
             Stage::Serving if status.success() => {
                 let cut = row.activity.cut();

@@ -9,6 +9,8 @@ use actix_http::{Request, Response};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory};
 use actix_web::{body::MessageBody, dev::AppConfig, rt::System};
 
+use crate::cli::say;
+
 use super::{
     BoxError, Error, ServerOptions,
     activity::Activity,
@@ -145,7 +147,10 @@ fn alone(options: &ServerOptions) -> Result<Worker, Error> {
         activity: Box::leak(Box::default()),
         stop: StopRequest::new(),
         report: Box::new(move |phase| match phase {
-            Phase::Ready => eprintln!("{}: ready on http://{address}", program_name()),
+            Phase::Ready => say(format_args!(
+                "{}: ready on http://{address}",
+                program_name()
+            )),
             Phase::Draining => {
                 if let Err(error) = listener::close_port(&port) {
                     log::warn!("cannot close {address}: {error}");
@@ -177,7 +182,7 @@ where
 pub(super) fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     let causes = iter::successors(Some(error), |error| error.source());
     let chain: Vec<_> = causes.map(ToString::to_string).collect();
-    eprintln!("error: {}", chain.join(": "));
+    say(format_args!("error: {}", chain.join(": ")));
     ExitCode::FAILURE
 }
 
