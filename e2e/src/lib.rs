@@ -12,6 +12,7 @@
 //! | [`process`] | what `/proc` tells about processes |
 //! | [`sockets`] | what `/proc` tells about the connections of a port |
 //! | [`poll`] | wait for a condition, with a deadline |
+//! | [`prometheus`] | the real Prometheus and `promtool` |
 //! | [`real_part`] | find a program that is not built here, or skip the test |
 
 pub mod console;
@@ -20,6 +21,7 @@ pub mod load;
 pub mod poll;
 pub mod process;
 pub mod program;
+pub mod prometheus;
 pub mod ready;
 pub mod real_part;
 pub mod sockets;

@@ -2,5 +2,6 @@
 
 mod load;
 mod metrics_push;
+mod metrics_single_process_pull;
 mod program;
 mod workers;
