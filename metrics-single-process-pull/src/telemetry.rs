@@ -41,7 +41,7 @@ impl Telemetry {
         register_process_metrics(&registry)?;
 
         check::instruments(&instruments, &Metrics::FAMILIES)?;
-        check::reserve_names(&instruments, &registry)?;
+        check::reserve_names(&Metrics::FAMILIES, &registry)?;
         check::families(&registry.gather())?;
         Ok(Self {
             metrics,

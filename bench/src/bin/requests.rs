@@ -44,6 +44,10 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let mut subjects = vec![Subject::start("bare", &Program::bin("bench", "bare"))?];
     for name in scenarios(&options.scenarios)? {
+        if name == "metrics-single-process-pull" {
+            let middleware = Program::bin("bench", "actix_web_prom");
+            subjects.push(Subject::start("actix-web-prom alone", &middleware)?);
+        }
         subjects.push(Subject::start(&name, &scenario(&name))?);
     }
     for subject in &subjects {

@@ -35,8 +35,11 @@ pub struct Worker {
     pub(super) stop: StopRequest,
     /// What the ready line says besides the address, where there is no master.
     pub(super) notes: Vec<String>,
-    pub(super) report: Box<dyn Fn(Phase, &[String])>,
+    pub(super) report: Report,
 }
+
+/// Tells whoever watches over a worker how far it has come, with its notes.
+type Report = Box<dyn Fn(Phase, &[String])>;
 
 /// What a worker tells whoever watches over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,7 +29,7 @@ fn start(
     let shown = registry.gather();
     register(&registry)?;
     instruments(&shown, expected)?;
-    reserve_names(&shown, &registry)?;
+    reserve_names(expected, &registry)?;
     families(&registry.gather())?;
     Ok(registry)
 }
@@ -120,6 +120,18 @@ fn a_metric_with_the_name_of_an_instrument_is_refused_before_it_has_a_series() {
 }
 
 #[test]
+fn a_histogram_has_its_names_before_its_first_measurement() {
+    let histogram = |meter: &Meter| drop(meter.f64_histogram("jobs").build());
+    let expected = [("jobs", MetricType::HISTOGRAM)];
+    start(histogram, &expected, nothing).unwrap();
+    for name in ["jobs", "jobs_sum", "target_info"] {
+        let other =
+            |registry: &Registry| registry.register(Box::new(IntCounter::new(name, "Others")?));
+        assert_refused(start(histogram, &expected, other), &[name, "rename"]);
+    }
+}
+
+#[test]
 fn a_name_that_a_histogram_needs_for_its_parts_is_refused() {
     let histogram = |registry: &Registry| {
         let histogram = HistogramVec::new(HistogramOpts::new("jobs", "Jobs"), &["kind"])?;
@@ -145,4 +157,30 @@ fn attributes_that_are_no_labels_are_refused() {
         assert_refused(result, &["jobs", &format!("{label:?}")]);
     }
     start(with("a.b-c"), &expected, nothing).unwrap();
+}
+
+#[test]
+fn names_are_made_as_the_readme_says() {
+    let all = |meter: &Meter| {
+        counter(meter, "num_requests", "a");
+        counter(meter, "jobs.total", "b");
+        counter(meter, "bad name!", "c");
+        let duration = meter.f64_histogram("job.duration").with_unit("s");
+        duration.build().record(1.0, &[]);
+        let doubled = meter.f64_histogram("job_seconds").with_unit("s");
+        doubled.build().record(1.0, &[]);
+        let free = meter.f64_gauge("disk.free").with_unit("By");
+        free.build().record(1.0, &[]);
+        let jobs = meter.i64_up_down_counter("jobs").with_unit("1");
+        jobs.build().add(1, &[]);
+    };
+    let expected = [
+        ("disk_free_bytes", GAUGE),
+        ("job_duration_seconds", MetricType::HISTOGRAM),
+        ("job_seconds_seconds", MetricType::HISTOGRAM),
+        ("jobs_ratio", GAUGE),
+        ("jobs_total_total", COUNTER),
+        ("num_requests_total", COUNTER),
+    ];
+    start(all, &expected, nothing).unwrap();
 }

@@ -86,6 +86,7 @@ async fn app(
     init_service(
         App::new()
             .service(http.observe(web::resource("/orders/{id}").to(HttpResponse::Ok)))
+            .service(http.observe(web::resource(r"/codes/{id:\d+}").to(HttpResponse::Ok)))
             .service(http.observe(web::resource("/panic").to(panic)))
             .service(http.observe(web::resource("/error").to(error)))
             .service(http.observe(web::resource("/reject").wrap(from_fn(reject)).to(panic)))
@@ -123,10 +124,21 @@ fn get(path: &str) -> Request {
 async fn the_labels_are_the_pattern_the_method_and_the_status() {
     let measured = Measured::new();
     let app = app(&measured).await;
-    for path in ["/orders/1", "/orders/2", "/orders/3?q=4", "/api/get"] {
+    for path in [
+        "/orders/1",
+        "/orders/2",
+        "/orders/3?q=4",
+        "/codes/1",
+        "/codes/2",
+        "/api/get",
+    ] {
         assert_eq!(call_service(&app, get(path)).await.status(), 200);
     }
-    measured.assert_counts(&[("GET /api/get 200", 1), ("GET /orders/{id} 200", 3)]);
+    measured.assert_counts(&[
+        ("GET /api/get 200", 1),
+        (r"GET /codes/{id:\d+} 200", 2),
+        ("GET /orders/{id} 200", 3),
+    ]);
 }
 
 #[actix_web::test]
