@@ -37,6 +37,18 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// Parses a whole number from `first` to `last`, for an option of `clap`.
+///
+/// # Errors
+///
+/// Says which numbers are allowed where `text` is none of them.
+pub fn whole_number(text: &str, first: u16, last: u16) -> Result<u16, String> {
+    match text.parse() {
+        Ok(number) if (first..=last).contains(&number) => Ok(number),
+        _ => Err(format!("whole numbers from {first} to {last} are allowed")),
+    }
+}
+
 /// The first paragraph of clap's text on one line: it holds the facts, the rest
 /// is advice.
 fn first_paragraph(text: &str) -> String {

@@ -13,6 +13,7 @@
 //! | [`process`] | what `/proc` tells about processes, and signals to them |
 //! | [`sockets`] | what `/proc` tells about the connections of a port |
 //! | [`mod@poll`] | wait for a condition, with a deadline |
+//! | [`prometheus`] | the real Prometheus and `promtool` |
 //! | [`real_part`] | find a program that is not built here, or skip the test |
 
 pub mod console;
@@ -21,6 +22,7 @@ pub mod load;
 pub mod poll;
 pub mod process;
 pub mod program;
+pub mod prometheus;
 pub mod ready;
 pub mod real_part;
 pub mod running;

@@ -43,7 +43,13 @@ struct Options {
 fn main() -> Result<()> {
     let options = Options::parse();
     let mut subjects = vec![Subject::start(0, "bare", &Program::bin("bench", "bare"))?];
-    for (place, name) in (1..).zip(scenarios(&options.scenarios)?) {
+    for name in scenarios(&options.scenarios)? {
+        if name == "metrics-single-process-pull" {
+            let middleware = Program::bin("bench", "actix_web_prom");
+            let place = subjects.len();
+            subjects.push(Subject::start(place, "actix-web-prom alone", &middleware)?);
+        }
+        let place = subjects.len();
         subjects.push(Subject::start(place, &name, &scenario(&name))?);
     }
     for subject in &subjects {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::cli::whole_number;
+
 /// The most worker processes that one master runs.
 pub const MAX_WORKERS: u16 = 256;
 
@@ -75,14 +77,6 @@ pub struct ServerOptions {
         value_parser = seconds,
     )]
     pub graceful_timeout: Duration,
-}
-
-/// Parses a whole number, and says which ones are allowed where it is none.
-fn whole_number(text: &str, first: u16, last: u16) -> Result<u16, String> {
-    match text.parse() {
-        Ok(number) if (first..=last).contains(&number) => Ok(number),
-        _ => Err(format!("whole numbers from {first} to {last} are allowed")),
-    }
 }
 
 /// Parses a number of seconds from 0 to a day, fractions allowed.

@@ -68,7 +68,8 @@ fn prepare(
         graceful_timeout: options.graceful_timeout,
         activity: &post.board.row(inherited.slot).activity,
         stop,
-        report: Box::new(|phase| {
+        notes: Vec::new(),
+        report: Box::new(|phase, _| {
             post.tell(match phase {
                 Phase::Ready => State::Ready,
                 Phase::Draining => State::Draining,

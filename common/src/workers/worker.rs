@@ -1,7 +1,13 @@
 //! A process that serves: one of several below a master, or one by itself.
 
 use std::{
-    env, future::Future, iter, net::TcpListener, path::Path, process::ExitCode, sync::Arc,
+    env,
+    future::Future,
+    iter,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{self, ExitCode},
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,8 +35,13 @@ pub struct Worker {
     pub(super) graceful_timeout: Duration,
     pub(super) activity: &'static Activity,
     pub(super) stop: StopRequest,
-    pub(super) report: Box<dyn Fn(Phase)>,
+    /// What the ready line says besides the address, where there is no master.
+    pub(super) notes: Vec<String>,
+    pub(super) report: Report,
 }
+
+/// Tells whoever watches over a worker how far it has come, with its notes.
+type Report = Box<dyn Fn(Phase, &[String])>;
 
 /// What a worker tells whoever watches over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +56,22 @@ impl Worker {
     /// The worker's slot, from 0: a respawned worker has the slot of the one before it.
     pub fn slot(&self) -> u16 {
         self.slot
+    }
+
+    /// Where it listens; a port that was given as 0 is the real one here.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system does not tell.
+    pub fn local_addr(&self) -> Result<SocketAddr, Error> {
+        let address = self.listener.local_addr();
+        address.context("read the port of the socket")
+    }
+
+    /// Adds a note to the line with which a process without a master says that it
+    /// is ready; below one, that line is the master's, and the note is not shown.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
     }
 
     /// Serves the application until the worker is told to stop, and then until
@@ -73,7 +100,7 @@ impl Worker {
     {
         let creator = || application::creator(factory.clone());
         let threads = Threads::start(self.threads, &self.listener, self.activity, creator).await?;
-        (self.report)(Phase::Ready);
+        (self.report)(Phase::Ready, &self.notes);
 
         self.stop.at_least(Stop::Worker).await;
         tokio::select! {
@@ -90,7 +117,7 @@ impl Worker {
             threads.announce_close();
             if self.stop.current() == Stop::Worker {
                 threads.stop_accepting();
-                (self.report)(Phase::Draining);
+                (self.report)(Phase::Draining, &self.notes);
                 tokio::select! {
                     () = threads.finish_connections() => return,
                     // A signal to the whole process group reaches the worker
@@ -100,7 +127,7 @@ impl Worker {
             }
             serve::empty_queue(&self.listener).await;
             threads.stop_accepting();
-            (self.report)(Phase::Draining);
+            (self.report)(Phase::Draining, &self.notes);
             threads.finish_connections().await;
         };
         let _ = tokio::time::timeout(self.graceful_timeout, drain).await;
@@ -146,11 +173,14 @@ fn alone(options: &ServerOptions) -> Result<Worker, Error> {
         graceful_timeout: options.graceful_timeout,
         activity: Box::leak(Box::default()),
         stop: StopRequest::new(),
-        report: Box::new(move |phase| match phase {
-            Phase::Ready => say(format_args!(
-                "{}: ready on http://{address}",
-                program_name()
-            )),
+        notes: Vec::new(),
+        report: Box::new(move |phase, notes| match phase {
+            Phase::Ready => {
+                let mut line = format!("{}: ready on http://{address}", program_name());
+                line += &format!(", process {}", process::id());
+                line.extend(notes.iter().map(|note| format!(", {note}")));
+                say(format_args!("{line}"));
+            }
             Phase::Draining => {
                 if let Err(error) = listener::close_port(&port) {
                     log::warn!("cannot close {address}: {error}");

@@ -3,5 +3,6 @@
 mod load;
 mod measure;
 mod metrics_push;
+mod metrics_single_process_pull;
 mod program;
 mod workers;

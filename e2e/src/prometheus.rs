@@ -1,0 +1,211 @@
+//! The real Prometheus, and its `promtool`.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::Write as _,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::{
+    http,
+    poll::{SOON, poll},
+    real_part::real_part,
+};
+
+const HOW_TO_GET: &str = "Debian: apt-get install prometheus";
+
+/// How often another program takes the port that was free a moment ago.
+const ATTEMPTS: usize = 5;
+
+/// A running Prometheus that scrapes several times a second. It keeps its data in a directory of its own, which goes with it.
+#[derive(Debug)]
+pub struct Prometheus {
+    child: Child,
+    addr: SocketAddr,
+    directory: PathBuf,
+}
+
+impl Prometheus {
+    /// Starts Prometheus with these targets, or says that the test is skipped and gives `None` where it is not installed.
+    ///
+    /// # Errors
+    ///
+    /// When it does not become ready, or is missing and `REQUIRE_REAL_PARTS=1` is set.
+    pub fn start(targets: &[SocketAddr]) -> Result<Option<Self>> {
+        let Some(executable) = real_part("prometheus", HOW_TO_GET)? else {
+            return Ok(None);
+        };
+        for _ in 0..ATTEMPTS {
+            let mut prometheus = Self::spawn(&executable, targets)?;
+            if prometheus.wait_ready()? {
+                return Ok(Some(prometheus));
+            }
+        }
+        bail!("Prometheus ended {ATTEMPTS} times before it was ready")
+    }
+
+    fn spawn(executable: &Path, targets: &[SocketAddr]) -> Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory = env::temp_dir().join(format!("e2e-prometheus-{}-{number}", process::id()));
+        fs::create_dir(&directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        let config = directory.join("prometheus.yml");
+        fs::write(&config, configuration(targets))?;
+        // It can listen on port 0, but does not say which port it got.
+        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let option = |name: &str, value: &Path| format!("--{name}={}", value.display());
+        let child = Command::new(executable)
+            .arg(option("config.file", &config))
+            .arg(option("storage.tsdb.path", &directory.join("data")))
+            .arg(format!("--web.listen-address={addr}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start Prometheus")?;
+        Ok(Self {
+            child,
+            addr,
+            directory,
+        })
+    }
+
+    /// Whether it got ready, and did not end before that.
+    fn wait_ready(&mut self) -> Result<bool> {
+        poll("Prometheus to be ready", SOON, || {
+            match self.child.try_wait() {
+                Ok(None) => {}
+                ended => return Some(ended.map(|_| false)),
+            }
+            let ready = http::get(self.addr, "/-/ready").is_ok_and(|found| found.status == 200);
+            ready.then_some(Ok(true))
+        })?
+        .context("cannot ask for the end of Prometheus")
+    }
+
+    /// Evaluates an expression of PromQL now, and gives the value of each series by its labels.
+    ///
+    /// # Errors
+    ///
+    /// When Prometheus does not understand it, or the answer is larger than 2 KB.
+    pub fn query(&self, expression: &str) -> Result<BTreeMap<BTreeMap<String, String>, f64>> {
+        let path = format!("/api/v1/query?query={}", percent_encode(expression));
+        let response = http::get(self.addr, &path)?;
+        ensure!(
+            response.status == 200,
+            "{expression}: {} {}",
+            response.status,
+            response.body
+        );
+        let answer: Value = serde_json::from_str(&response.body)?;
+        let series = answer["data"]["result"].as_array();
+        let series = series.with_context(|| format!("{expression}: no vector in {answer}"))?;
+        series
+            .iter()
+            .map(|series| {
+                let labels = serde_json::from_value(series["metric"].clone())?;
+                let value = series["value"][1].as_str().context("there is no value")?;
+                Ok((labels, value.parse()?))
+            })
+            .collect()
+    }
+
+    /// The value of an expression that has one series or none.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Prometheus::query`], and when there are several series.
+    pub fn value(&self, expression: &str) -> Result<Option<f64>> {
+        let series = self.query(expression)?;
+        ensure!(series.len() <= 1, "{expression} has {series:?}");
+        Ok(series.into_values().next())
+    }
+
+    /// Waits until an expression has this value.
+    ///
+    /// # Errors
+    ///
+    /// When `within` has passed. The error names the last value.
+    pub fn wait_for(&self, expression: &str, expected: f64, within: Duration) -> Result<()> {
+        poll(&format!("{expression} to be {expected}"), within, || {
+            (self.value(expression).ok()? == Some(expected)).then_some(())
+        })
+        .with_context(|| format!("it is {:?}", self.value(expression)))
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // Errors mean that it has ended, or that the directory is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn configuration(targets: &[SocketAddr]) -> String {
+    format!(
+        "global:\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n\
+         scrape_configs:\n  - job_name: e2e\n    static_configs:\n      - targets: {:?}\n",
+        targets.iter().map(ToString::to_string).collect::<Vec<_>>()
+    )
+}
+
+fn percent_encode(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// What `promtool check metrics` has to say of an exposition, which is nothing if all is well; or `None`, with a message
+/// that the test is skipped, where it is not installed.
+///
+/// # Errors
+///
+/// When it cannot be run, or is missing and `REQUIRE_REAL_PARTS=1` is set.
+pub fn complaints(exposition: &str) -> Result<Option<String>> {
+    let Some(executable) = real_part("promtool", HOW_TO_GET)? else {
+        return Ok(None);
+    };
+    let mut promtool = Command::new(executable)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start promtool")?;
+    let mut stdin = promtool.stdin.take().context("promtool has no stdin")?;
+    // It reads everything before it prints. If it ended early, its words say why.
+    let _ = stdin.write_all(exposition.as_bytes());
+    drop(stdin);
+    let output = promtool.wait_with_output()?;
+    let words = [output.stdout, output.stderr].concat();
+    let mut words = String::from_utf8_lossy(&words).into_owned();
+    if !output.status.success() && words.is_empty() {
+        words = output.status.to_string();
+    }
+    Ok(Some(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promtool_complains_of_what_is_wrong_and_of_nothing_else() {
+        let good = "# HELP a_total A\n# TYPE a_total counter\na_total 1\n";
+        if let Some(words) = complaints(good).unwrap() {
+            assert_eq!(words, "");
+            for bad in ["a_total 1\n", "a{1=\"\"} 1\n"] {
+                assert!(!complaints(bad).unwrap().unwrap().is_empty(), "{bad}");
+            }
+        }
+    }
+}

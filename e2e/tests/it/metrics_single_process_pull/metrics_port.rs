@@ -1,0 +1,118 @@
+//! `METRICS_PORT`: instead of the application's port, never beside it, and alive while the application is stuck.
+
+use anyhow::{Context, Result};
+use e2e::{Load, Program, Running, SOON, Signal, http, poll, process};
+
+use super::{ACTIVE, REQUESTS, Scrape, metrics_addr, pull, pull_with_metrics_port};
+
+#[test]
+fn metrics_are_on_one_port_and_never_on_both() -> Result<()> {
+    let one = pull().start()?;
+    assert_eq!(metrics_addr(&one)?, one.addr()?);
+    assert_eq!(http::get(one.addr()?, "/metrics")?.status, 200);
+
+    let two = pull_with_metrics_port().start()?;
+    let (app, metrics) = (two.addr()?, metrics_addr(&two)?);
+    assert_ne!(app, metrics);
+    let status = |addr, path| http::get(addr, path).map(|response| response.status);
+    assert_eq!((status(app, "/")?, status(app, "/healthz")?), (200, 200));
+    assert_eq!(
+        (status(app, "/metrics")?, status(metrics, "/metrics")?),
+        (404, 200)
+    );
+    assert_eq!(
+        (status(metrics, "/")?, status(metrics, "/healthz")?),
+        (404, 404)
+    );
+    Ok(())
+}
+
+#[test]
+fn the_metrics_port_listens_where_the_application_does() -> Result<()> {
+    for host in ["127.0.0.1", "::1", "[::1]", "localhost"] {
+        let running = pull_with_metrics_port().option("--host", host).start()?;
+        let metrics = metrics_addr(&running)?;
+        assert!(metrics.ip().is_loopback(), "{metrics}");
+        assert_eq!(http::get(metrics, "/metrics")?.status, 200);
+    }
+    let running = pull_with_metrics_port()
+        .env("BIND_HOST", "0.0.0.0")
+        .start()?;
+    assert!(metrics_addr(&running)?.ip().is_unspecified());
+    Ok(())
+}
+
+/// The program with a console that nobody reads any more after the ready line, as a terminal that stands still: once the
+/// pipe is full, every handler that logs blocks its thread.
+fn with_a_stuck_console() -> Program {
+    let script = r#"exec "$0" "$@" 2> >(IFS= read -r line; echo "$line"; exec sleep 1000000)"#;
+    pull_with_metrics_port()
+        .under(&["bash", "-c", script])
+        .env("ERROR_RATE", "1")
+}
+
+/// Waits until so many requests are active and nothing moves, and gives the number of requests until then.
+fn wait_stuck(running: &Running, active: f64) -> Result<f64> {
+    const SCRAPES: usize = 20;
+    let mut seen = Vec::new();
+    poll("handlers that are all busy", SOON, || {
+        let scrape = Scrape::of(running).ok()?;
+        let total = scrape.sum(REQUESTS, &[]);
+        if scrape.sum(ACTIVE, &[]) != active || seen.last().is_some_and(|last| *last != total) {
+            seen.clear();
+        }
+        seen.push(total);
+        (seen.len() == SCRAPES).then_some(total)
+    })
+}
+
+/// Ends the one that holds the console, so that what is written to it fails at once.
+fn let_go(running: &Running) -> Result<()> {
+    let processes = running.processes();
+    let sleep = processes.iter().find(|stat| stat.name == "sleep");
+    process::send(
+        sleep.context("nobody holds the console")?.pid,
+        Signal::SIGKILL,
+    )
+}
+
+#[test]
+fn scrapes_are_answered_while_every_handler_is_stuck_and_while_a_stop_waits_for_them() -> Result<()>
+{
+    for threads in [1, 3] {
+        let mut running = with_a_stuck_console()
+            .option("--threads", threads)
+            .start()?;
+        let traffic = Load::on(running.addr()?)
+            .clients(32)
+            .at_most(20 * SOON)
+            .patience(10 * SOON)
+            .start()?;
+        let stuck = wait_stuck(&running, f64::from(threads))?;
+
+        running.signal(Signal::SIGTERM)?;
+        for _ in 0..20 {
+            let scrape = Scrape::of(&running)?;
+            assert_eq!(scrape.sum(REQUESTS, &[]), stuck);
+            assert_eq!(scrape.sum(ACTIVE, &[]), f64::from(threads));
+        }
+        let_go(&running)?;
+        assert_eq!(running.wait_exit(SOON)?.code(), Some(0));
+        let report = traffic.stop()?;
+        assert_eq!(report.lost(), 0, "{report}");
+        assert!(report.answered as f64 >= stuck, "{report}");
+        running.wait_gone(SOON)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_scraper_that_never_finishes_does_not_hold_up_a_stop() -> Result<()> {
+    let mut running = pull_with_metrics_port().start()?;
+    let mut silent = http::Connection::open(metrics_addr(&running)?)?;
+    silent.send("GET /metrics HTTP/1.1\r\n")?;
+    assert_eq!(Scrape::of(&running)?.sum(REQUESTS, &[]), 0.0);
+    running.signal(Signal::SIGTERM)?;
+    assert_eq!(running.wait_exit(SOON)?.code(), Some(0));
+    running.wait_gone(SOON)
+}
