@@ -14,7 +14,7 @@ use crate::{console, limit, settings::Settings};
 ///
 /// `tracing` is the target of spans that h2, hyper and others open; `mio` and
 /// `tokio` are below their sockets.
-const BELOW_THE_EXPORTERS: [&str; 16] = [
+const BELOW_THE_EXPORTERS: [&str; 17] = [
     "h2",
     "hyper",
     "hyper_rustls",
@@ -29,6 +29,7 @@ const BELOW_THE_EXPORTERS: [&str; 16] = [
     "tokio_rustls",
     "tonic",
     "tower",
+    "tower_http",
     "tracing",
     "want",
 ];
