@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use anyhow::Result;
-use e2e::{Program, SOON, console::Stream};
+use e2e::{Program, console::Stream};
 
 use super::{get, logs, stop};
 
@@ -34,17 +34,4 @@ fn with_dead_proxy(mut program: Program) -> Result<Program> {
         program = program.env(name, &proxy).env(&name.to_lowercase(), &proxy);
     }
     Ok(program)
-}
-
-#[test]
-fn without_the_feature_nothing_is_embedded() -> Result<()> {
-    // Somebody may listen on the standard port, where it pushes then: this test is over before the first export.
-    let running = logs()
-        .build_arg("--no-default-features")
-        .env("OTEL_BLRP_SCHEDULE_DELAY", "3600000")
-        .start()?;
-    get(&running, "/healthz")?;
-    assert_eq!(running.console().text(Stream::Out), "");
-    running.wait_for_line(|line| line.contains("ready on"), SOON)?;
-    Ok(())
 }
