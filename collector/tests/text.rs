@@ -175,6 +175,36 @@ fn a_log_record_shows_severity_scope_body_attributes_and_ids() {
 }
 
 #[test]
+fn log_records_are_shown_in_the_order_of_their_times_whatever_their_scope() {
+    let (collector, screen) = start();
+    let records = |first: u64, bodies: [&str; 2]| {
+        let record = |(time, body)| LogRecord {
+            time_unix_nano: time,
+            body: text(body),
+            ..LogRecord::default()
+        };
+        (first..).step_by(2).zip(bodies).map(record).collect()
+    };
+    let mut request = log("shop", "aaaaaaaa", LogRecord::default());
+    request.resource_logs[0].scope_logs = [records(1, ["a", "c"]), records(2, ["b", "d"])]
+        .into_iter()
+        .map(|log_records| ScopeLogs {
+            log_records,
+            ..ScopeLogs::default()
+        })
+        .collect();
+    push(&collector, "/v1/logs", &request);
+    collector.stop();
+    let printed = screen.text();
+    let shown: Vec<_> = printed.lines().skip(1).map(str::trim_end).collect();
+    let bodies: Vec<_> = shown
+        .iter()
+        .filter_map(|line| line.chars().last())
+        .collect();
+    assert_eq!(bodies, ['a', 'b', 'c', 'd'], "{printed}");
+}
+
+#[test]
 fn a_trace_over_two_workers_is_one_tree() {
     let (collector, screen) = start();
     let mut failed = span(3, Some(2), SpanKind::Server, "GET /", (3, 8));

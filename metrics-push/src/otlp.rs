@@ -11,8 +11,14 @@ use http::Uri;
 
 /// A signal that is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    dead_code,
+    reason = "this file is the same in every scenario, and each exports one signal"
+)]
 pub(crate) enum Signal {
     Metrics,
+    Logs,
+    Traces,
 }
 
 impl Signal {
@@ -20,6 +26,8 @@ impl Signal {
     fn name(self) -> &'static str {
         match self {
             Self::Metrics => "METRICS",
+            Self::Logs => "LOGS",
+            Self::Traces => "TRACES",
         }
     }
 }
@@ -235,6 +243,8 @@ fn embed(
 ) -> Result<Option<collector::Collector>, collector::Error> {
     let signal = match signal {
         Signal::Metrics => collector::Signal::Metrics,
+        Signal::Logs => collector::Signal::Logs,
+        Signal::Traces => collector::Signal::Traces,
     };
     collector::embed_unless_configured(environment, &[signal])
 }

@@ -11,16 +11,19 @@ const MAX_RECORDS: usize = 512;
 const MAX_BODY: usize = 2_000;
 
 pub(crate) fn block(instance: &Instance, scopes: &[ScopeLogs], style: Style) -> String {
-    let records = || {
-        scopes.iter().flat_map(|scope| {
+    let mut records: Vec<_> = scopes
+        .iter()
+        .flat_map(|scope| {
             let name = scope.scope.as_ref().map_or("", |scope| scope.name.as_str());
             scope.log_records.iter().map(move |record| (name, record))
         })
-    };
-    let count = records().count();
+        .collect();
+    let count = records.len();
     if count == 0 {
         return String::new();
     }
+    // They are sent scope by scope, and happened one after the other.
+    records.sort_by_key(|(_, record)| time(record));
     let mut block = format!(
         "{} {} {} pushed {}\n",
         style.dim(now()),
@@ -28,7 +31,7 @@ pub(crate) fn block(instance: &Instance, scopes: &[ScopeLogs], style: Style) -> 
         worker(instance),
         counted(count, "log record"),
     );
-    for (scope, record) in records().take(MAX_RECORDS) {
+    for (scope, record) in records.into_iter().take(MAX_RECORDS) {
         block.push_str(&line(scope, record, style));
     }
     if count > MAX_RECORDS {
@@ -38,15 +41,10 @@ pub(crate) fn block(instance: &Instance, scopes: &[ScopeLogs], style: Style) -> 
 }
 
 fn line(scope: &str, record: &LogRecord, style: Style) -> String {
-    // The bridge of the `log` crate sets only the time of observation.
-    let time = match record.time_unix_nano {
-        0 => record.observed_time_unix_nano,
-        time => time,
-    };
     let body = escape(&attribute::to_text(record.body.as_ref()), MAX_BODY);
     let mut line = format!(
         "  {} {} {} {body}",
-        style.dim(time_of_day(time.into())),
+        style.dim(time_of_day(time(record).into())),
         severity(record, style),
         style.dim(escape(scope, MAX_VALUE)),
     );
@@ -66,6 +64,15 @@ fn line(scope: &str, record: &LogRecord, style: Style) -> String {
     }
     line.push('\n');
     line
+}
+
+/// When it happened, or else when it was observed: the bridge of the `log` crate sets
+/// nothing else.
+fn time(record: &LogRecord) -> u64 {
+    match record.time_unix_nano {
+        0 => record.observed_time_unix_nano,
+        time => time,
+    }
 }
 
 /// The sender's own word for the severity, else the number's name.

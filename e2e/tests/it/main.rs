@@ -1,6 +1,7 @@
 //! Tests across the workspace's programs: a module for each surface.
 
 mod load;
+mod logs;
 mod measure;
 mod metrics_push;
 mod metrics_single_process_pull;
