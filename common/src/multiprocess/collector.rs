@@ -189,16 +189,10 @@ impl Scrape {
     fn learn(&mut self) {
         let known = self.merge.series();
         for index in 0..self.sources.len() {
-            let (before, rest) = self.sources.split_at_mut(index);
-            let source = &mut rest[0];
-            let kind = source.found.kind;
-            let example = before
-                .last()
-                .filter(|last| last.found.kind == kind && !kind.is_per_process());
-            self.merge.learn(source, example);
+            self.merge.learn(&mut self.sources, index);
         }
         if self.merge.series() != known {
-            self.template = Template::new(&mut self.merge);
+            self.template = Template::new(&self.merge);
         }
     }
 

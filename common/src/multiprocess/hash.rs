@@ -1,9 +1,10 @@
-//! A fast hash of short strings for lookups on the path of a request.
+//! A fast hash of short strings, for lookups on the path of a request and of a scrape.
 //!
 //! Words are folded by a 64 × 64 → 128 bit multiplication, as in wyhash. The seed is
 //! random, so that label values which a client chooses cannot be made to collide, and a
 //! lookup always compares the strings too.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// 2^64 divided by the golden ratio, made odd: an even spread of bits.
@@ -47,5 +48,39 @@ impl BuildHasher for Fold {
 
     fn build_hasher(&self) -> Fold {
         *self
+    }
+}
+
+/// Finds things by bytes that are kept elsewhere, so that none are kept twice.
+#[derive(Debug)]
+pub(super) struct Index {
+    places: HashMap<u64, u32, Fold>,
+}
+
+impl Index {
+    pub(super) fn new(seed: Fold) -> Index {
+        Index {
+            places: HashMap::with_hasher(seed),
+        }
+    }
+
+    /// The number that was given with these bytes, or `next`, which is given to them now; `same`
+    /// tells whether a number was given with the bytes.
+    pub(super) fn find_or_insert(
+        &mut self,
+        bytes: &[u8],
+        next: u32,
+        same: impl Fn(u32) -> bool,
+    ) -> u32 {
+        let mut hash = *self.places.hasher();
+        hash.write(bytes);
+        let mut slot = hash.finish();
+        loop {
+            match *self.places.entry(slot).or_insert(next) {
+                found if found == next || same(found) => return found,
+                // Different bytes with the same hash: the next number is as good.
+                _ => slot = slot.wrapping_add(1),
+            }
+        }
     }
 }

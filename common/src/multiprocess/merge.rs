@@ -6,18 +6,19 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
-use super::format::{self, GaugeMode, Key, Kind, Text};
-use super::hash::Fold;
+use super::format::{self, GaugeMode, Key, Kind, Place, Text};
+use super::hash::{Fold, Index};
 use super::number;
-use super::scan::{Entry, Source};
+use super::scan::{Entry, Found, Source};
 
 /// The samples of all files.
 pub(super) struct Merge {
     pub(super) families: Vec<Family>,
     by_name: HashMap<String, u32, Fold>,
-    /// The series of each key that was seen, or why it is none. Not of gauges with a sample
-    /// per process, whose keys are the same in each file.
+    /// Where each key was seen first. Not of gauges with a sample per process, whose keys
+    /// are the same in each file.
     keys: HashMap<Kind, Keys, Fold>,
     /// What each series is before the first file is added.
     initial: Vec<f64>,
@@ -26,17 +27,28 @@ pub(super) struct Merge {
     pub(super) times: Vec<f64>,
 }
 
-type Keys = HashMap<Box<[u8]>, Result<u32, &'static str>, Fold>;
+/// The keys of one kind.
+struct Keys {
+    index: Index,
+    seen: Vec<Seen>,
+}
+
+/// An entry whose key was seen for the first time.
+struct Seen {
+    source: usize,
+    key: Range<usize>,
+    series: Result<u32, &'static str>,
+}
 
 /// The samples of one name.
 pub(super) struct Family {
     pub(super) name: String,
     pub(super) help: String,
     pub(super) kind: Kind,
-    /// The names of its samples, in order of first sight.
-    pub(super) samples: Vec<String>,
+    /// The names of its samples, in order of first sight, and how they are printed.
+    pub(super) samples: Vec<(String, String)>,
     pub(super) groups: Vec<Group>,
-    by_labels: HashMap<String, u32, Fold>,
+    by_labels: Index,
 }
 
 /// The samples of one set of labels; `le` is not one of them.
@@ -87,42 +99,44 @@ impl Merge {
         self.by_name.contains_key(name)
     }
 
-    /// Learns the entries that were added to `source`. In most services each process has
-    /// the same entries in the same order, so `example`, the file of another process, is looked at first.
-    pub(super) fn learn(&mut self, source: &mut Source, example: Option<&Source>) {
-        let used = source.used();
-        while source.learned < used {
-            let Some(place) = format::place(|at| source.length_at(at), source.learned, used) else {
-                source.bad.get_or_insert("corrupt entry");
-                return;
+    /// Learns the entries that were added to the file `sources[index]`. In most services each
+    /// process has the same entries in the same places, so those of the file before it are
+    /// looked at first.
+    pub(super) fn learn(&mut self, sources: &mut [Source], index: usize) {
+        let mut entries = std::mem::take(&mut sources[index].entries);
+        let mut bad = None;
+        let source = &sources[index];
+        let kind = source.found.kind;
+        let example = index.checked_sub(1).map(|before| &sources[before]);
+        let example =
+            example.filter(|example| example.found.kind == kind && !kind.is_per_process());
+        let mut start = source.learned;
+        while start < source.used() {
+            let Some(place) = format::place(|at| source.length_at(at), start, source.used()) else {
+                bad = Some("corrupt entry");
+                break;
             };
-            let (start, value) = (source.learned as u32, place.value as u32);
+            let value = place.value;
             let guess = example.and_then(|example| {
-                let entry = example.entries.get(source.entries.len())?;
-                let same = (entry.start, entry.value) == (start, value)
-                    && example.bytes(source.learned, place.value)
-                        == source.bytes(source.learned, place.value);
-                same.then_some(entry.series)
+                let entry = example.entries.get(entries.len())?;
+                let here = (entry.start as usize, entry.value as usize) == (start, value);
+                (here && example.bytes(start, value) == source.bytes(start, value))
+                    .then_some(entry.series)
             });
-            let series = match guess {
-                Some(series) => Ok(series),
-                None => {
-                    let key = source.bytes(place.key.start, place.key.end);
-                    self.resolve(source.found.kind, &source.found.identifier, key)
-                }
-            };
-            match series {
-                Ok(series) => source.entries.push(Entry {
-                    start,
-                    value,
+            match guess.map_or_else(|| self.resolve(sources, index, &place), Ok) {
+                Ok(series) => entries.push(Entry {
+                    start: start as u32,
+                    value: value as u32,
                     series,
                 }),
-                Err(reason) => {
-                    source.bad.get_or_insert(reason);
-                }
+                Err(reason) => bad = Some(reason),
             }
-            source.learned = place.value + 16;
+            start = value + 16;
         }
+        let source = &mut sources[index];
+        source.entries = entries;
+        source.learned = start;
+        source.bad = source.bad.or(bad);
     }
 
     /// Adds everything up anew.
@@ -163,31 +177,48 @@ impl Merge {
         }
     }
 
-    /// Puts families, groups and samples into the order of the output.
-    pub(super) fn sorted(&mut self) -> Vec<&Family> {
-        let mut families: Vec<&Family> = Vec::with_capacity(self.families.len());
-        for family in &mut self.families {
-            family.sort();
-        }
-        families.extend(&self.families);
+    /// The families in the order of the output.
+    pub(super) fn sorted(&self) -> Vec<&Family> {
+        let mut families: Vec<&Family> = self.families.iter().collect();
         families.sort_by(|a, b| a.name.cmp(&b.name));
         families
     }
 
-    fn resolve(&mut self, kind: Kind, identifier: &str, key: &[u8]) -> Result<u32, &'static str> {
+    fn resolve(
+        &mut self,
+        sources: &[Source],
+        index: usize,
+        place: &Place,
+    ) -> Result<u32, &'static str> {
+        let Found {
+            kind, identifier, ..
+        } = &sources[index].found;
+        let key = sources[index].bytes(place.key.start, place.key.end);
         if kind.is_per_process() {
-            return self.parse(kind, Some(identifier), key);
+            return self.parse(*kind, Some(identifier), key);
         }
-        if let Some(&known) = self.keys.get(&kind).and_then(|keys| keys.get(key)) {
-            return known;
-        }
-        let series = self.parse(kind, None, key);
         let hash = *self.keys.hasher();
-        let keys = self
-            .keys
-            .entry(kind)
-            .or_insert_with(|| HashMap::with_hasher(hash));
-        keys.insert(key.into(), series);
+        let keys = self.keys.entry(*kind).or_insert_with(|| Keys {
+            index: Index::new(hash),
+            seen: Vec::new(),
+        });
+        let next = keys.seen.len() as u32;
+        let found = keys.index.find_or_insert(key, next, |number| {
+            let seen = &keys.seen[number as usize];
+            sources[seen.source].bytes(seen.key.start, seen.key.end) == key
+        });
+        if let Some(seen) = keys.seen.get(found as usize) {
+            return seen.series;
+        }
+        let series = self.parse(*kind, None, key);
+        let seen = Seen {
+            source: index,
+            key: place.key.clone(),
+            series,
+        };
+        if let Some(keys) = self.keys.get_mut(kind) {
+            keys.seen.push(seen);
+        }
         series
     }
 
@@ -230,7 +261,7 @@ impl Merge {
                     kind,
                     samples: Vec::new(),
                     groups: Vec::new(),
-                    by_labels: HashMap::with_hasher(*self.by_name.hasher()),
+                    by_labels: Index::new(*self.by_name.hasher()),
                 });
                 self.families.len() - 1
             }
@@ -247,10 +278,12 @@ impl Merge {
 impl Family {
     /// The series of a sample, or `next` if the sample is new.
     fn series(&mut self, labels: String, le: usize, rank: Rank, sample: &str, next: u32) -> u32 {
-        let name = match self.samples.iter().position(|known| known == sample) {
+        let name = match self.samples.iter().position(|(known, _)| known == sample) {
             Some(index) => index,
             None => {
-                self.samples.push(sample.to_owned());
+                let mut printed = String::new();
+                number::push_name(&mut printed, sample, true);
+                self.samples.push((sample.to_owned(), printed));
                 self.samples.len() - 1
             }
         } as u32;
@@ -259,20 +292,20 @@ impl Family {
         } else {
             rank
         };
-        let group = match self.by_labels.get(&labels) {
-            Some(&index) => &mut self.groups[index as usize],
-            None => {
-                self.by_labels
-                    .insert(labels.clone(), self.groups.len() as u32);
-                self.groups.push(Group {
-                    labels,
-                    le,
-                    samples: Vec::new(),
-                });
-                let last = self.groups.len() - 1;
-                &mut self.groups[last]
-            }
-        };
+        let groups = &mut self.groups;
+        let index = self
+            .by_labels
+            .find_or_insert(labels.as_bytes(), groups.len() as u32, |known| {
+                groups[known as usize].labels == labels
+            }) as usize;
+        if index == groups.len() {
+            groups.push(Group {
+                labels,
+                le,
+                samples: Vec::new(),
+            });
+        }
+        let group = &mut groups[index];
         if let Some(known) = group.samples.iter().find(|known| known.rank == rank) {
             return known.series;
         }
@@ -284,18 +317,20 @@ impl Family {
         next
     }
 
-    fn sort(&mut self) {
-        for group in &mut self.groups {
-            group
-                .samples
-                .sort_by(|a, b| a.rank.partial_cmp(&b.rank).unwrap_or(Ordering::Equal));
-        }
-        self.groups.sort_by(|a, b| a.labels.cmp(&b.labels));
-        for (index, group) in self.groups.iter().enumerate() {
-            if let Some(place) = self.by_labels.get_mut(&group.labels) {
-                *place = index as u32;
-            }
-        }
+    /// The groups in the order of the output.
+    pub(super) fn sorted(&self) -> Vec<&Group> {
+        let mut groups: Vec<&Group> = self.groups.iter().collect();
+        groups.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        groups
+    }
+}
+
+impl Group {
+    /// The samples in the order of the output.
+    pub(super) fn sorted(&self) -> Vec<&Sample> {
+        let mut samples: Vec<&Sample> = self.samples.iter().collect();
+        samples.sort_by(|a, b| a.rank.partial_cmp(&b.rank).unwrap_or(Ordering::Equal));
+        samples
     }
 }
 

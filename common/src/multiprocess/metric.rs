@@ -76,13 +76,7 @@ impl Gauge {
     #[inline]
     pub fn set(&self, value: f64) {
         if self.most_recent {
-            let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-            cell::set_at(
-                self.cell.value(),
-                self.cell.time(),
-                value,
-                now.as_secs_f64(),
-            );
+            self.set_now(value);
         } else {
             cell::set(self.cell.value(), value);
         }
@@ -121,6 +115,15 @@ impl Gauge {
     /// The value in this process.
     pub fn get(&self) -> f64 {
         cell::get(self.cell.value())
+    }
+
+    #[cold]
+    fn set_now(&self, value: f64) {
+        let now = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default()
+            .as_secs_f64();
+        cell::set_at(self.cell.value(), self.cell.time(), value, now);
     }
 }
 

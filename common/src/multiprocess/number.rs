@@ -32,7 +32,8 @@ fn push_integer(out: &mut String, mut number: u32) {
             break;
         }
     }
-    out.extend(digits[first..].iter().map(|&digit| char::from(digit)));
+    // Digits are ASCII, so this is never the empty string.
+    out.push_str(std::str::from_utf8(&digits[first..]).unwrap_or_default());
 }
 
 /// Python's `repr` (shortest digits that read back as the same number, exponents from

@@ -263,8 +263,10 @@ impl Source {
                 .write(true)
                 .open(path)
                 .map_err(unreadable)?;
+            // All of it will be read, so one fault for each page is too many.
             let map = MmapOptions::new()
                 .len(size)
+                .populate()
                 .map_raw(&file)
                 .map_err(unreadable)?;
             self.data = Data::Mapped(map);

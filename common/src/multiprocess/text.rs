@@ -33,7 +33,7 @@ enum Number {
 
 impl Template {
     /// The template of what has been learned so far.
-    pub(super) fn new(merge: &mut Merge) -> Template {
+    pub(super) fn new(merge: &Merge) -> Template {
         let mut template = Template::default();
         for family in merge.sorted() {
             template.family(family);
@@ -84,21 +84,23 @@ impl Template {
             family.kind.type_name(),
         );
         self.end(Number::Nothing);
-        for group in &family.groups {
-            for sample in &group.samples {
+        for group in family.sorted() {
+            let samples = group.sorted();
+            for sample in &samples {
                 match sample.rank {
                     Rank::Bucket(bound) => self.bucket(family, group, bound, sample.series),
                     _ => self.sample(family, group, sample),
                 }
             }
-            if let Some(Rank::Bucket(_)) = group.samples.first().map(|sample| sample.rank) {
+            if let Some(Rank::Bucket(_)) = samples.first().map(|sample| sample.rank) {
                 self.count(family, group);
             }
         }
     }
 
     fn sample(&mut self, family: &Family, group: &Group, sample: &Sample) {
-        number::push_name(&mut self.text, &family.samples[sample.name as usize], true);
+        let (_, name) = &family.samples[sample.name as usize];
+        self.text.push_str(name);
         self.labels(&[&group.labels]);
         self.end(match family.kind.is_most_recent() {
             true => Number::MostRecent(sample.series),

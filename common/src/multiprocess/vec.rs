@@ -45,7 +45,8 @@ type Chain<M> = OnceLock<Box<Node<M>>>;
 
 struct Node<M> {
     hash: u64,
-    values: Box<[Box<str>]>,
+    /// Each value and a byte that no UTF-8 text has, in one piece: one place in memory to look at.
+    values: Box<[u8]>,
     metric: M,
     next: Chain<M>,
 }
@@ -151,7 +152,7 @@ impl<M: Metric> Series<M> {
         let node = end.get_or_init(|| {
             Box::new(Node {
                 hash,
-                values: values.iter().map(|value| value.as_ref().into()).collect(),
+                values: joined(values),
                 metric: M::from_cells(&cells, &self.context),
                 next: Chain::new(),
             })
@@ -185,11 +186,26 @@ impl<M: Metric> Series<M> {
 
 impl<M> Node<M> {
     fn has<V: AsRef<str>>(&self, values: &[V]) -> bool {
-        self.values.len() == values.len()
-            && self
-                .values
-                .iter()
-                .zip(values)
-                .all(|(own, value)| **own == *value.as_ref())
+        let mut rest = &*self.values;
+        for value in values {
+            let value = value.as_ref().as_bytes();
+            match rest.split_at_checked(value.len()) {
+                Some((own, [END, more @ ..])) if own == value => rest = more,
+                _ => return false,
+            }
+        }
+        rest.is_empty()
     }
+}
+
+/// Ends a label value in [`Node::values`]; it is in no UTF-8 text.
+const END: u8 = 0xff;
+
+fn joined<V: AsRef<str>>(values: &[V]) -> Box<[u8]> {
+    let mut joined = Vec::new();
+    for value in values {
+        joined.extend_from_slice(value.as_ref().as_bytes());
+        joined.push(END);
+    }
+    joined.into()
 }
