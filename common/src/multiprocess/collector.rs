@@ -143,14 +143,17 @@ impl Scrape {
 
     fn run(&mut self, directory: &Path) -> io::Result<()> {
         let mut listing = scan::list(directory)?;
-        if !self.is_known(&listing) || !self.refresh(directory) {
+        // What a new entry means can depend on the order in which the files were read,
+        // where they contradict each other. A fresh start reads them by name.
+        if !(self.is_known(&listing) && self.refresh(directory) && self.learn()) {
             self.start_over(&listing);
             self.refresh(directory);
+            self.learn();
         }
-        self.learn();
         self.merge.add_up(&self.sources);
         for source in &self.sources {
-            if let Some(reason) = source.bad.filter(|&reason| reason != REMOVED) {
+            let bad = source.bad.or(source.unusable);
+            if let Some(reason) = bad.filter(|&reason| reason != REMOVED) {
                 let name = source.found.name.clone();
                 listing.bad.push(BadFile { name, reason });
             }
@@ -186,14 +189,17 @@ impl Scrape {
         same
     }
 
-    fn learn(&mut self) {
+    /// Learns the entries that are new; `false` if one of them is rejected.
+    fn learn(&mut self) -> bool {
         let known = self.merge.series();
+        let mut good = true;
         for index in 0..self.sources.len() {
-            self.merge.learn(&mut self.sources, index);
+            good &= self.merge.learn(&mut self.sources, index);
         }
         if self.merge.series() != known {
             self.template = Template::new(&self.merge);
         }
+        good
     }
 
     fn push_processes(&mut self, directory: &Path, listing: &Listing) {

@@ -101,10 +101,11 @@ impl Merge {
 
     /// Learns the entries that were added to the file `sources[index]`. In most services each
     /// process has the same entries in the same places, so those of the file before it are
-    /// looked at first.
-    pub(super) fn learn(&mut self, sources: &mut [Source], index: usize) {
+    /// looked at first. Returns whether all of them count.
+    pub(super) fn learn(&mut self, sources: &mut [Source], index: usize) -> bool {
         let mut entries = std::mem::take(&mut sources[index].entries);
-        let mut bad = None;
+        let mut rejected = Vec::new();
+        let (mut bad, mut unusable) = (None, None);
         let source = &sources[index];
         let kind = source.found.kind;
         let example = index.checked_sub(1).map(|before| &sources[before]);
@@ -129,7 +130,10 @@ impl Merge {
                     value: value as u32,
                     series,
                 }),
-                Err(reason) => bad = Some(reason),
+                Err(reason) => {
+                    rejected.push(start..value);
+                    unusable = Some(reason);
+                }
             }
             start = value + 16;
         }
@@ -137,6 +141,9 @@ impl Merge {
         source.entries = entries;
         source.learned = start;
         source.bad = source.bad.or(bad);
+        source.unusable = source.unusable.or(unusable);
+        source.rejected.append(&mut rejected);
+        unusable.is_none()
     }
 
     /// Adds everything up anew.

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
-/// Below this an integral number is printed with a point, and every `u64` digit is exact.
+/// Positive numbers from this on are printed with an exponent, as in Go.
 const FIRST_EXPONENT: f64 = 1e6;
+/// Below this Python prints an exponent.
+const SMALLEST_PLAIN: f64 = 1e-4;
 
 /// Appends `value` as Python's `floatToGoString` prints it: `3.0`, `0.25`, `1e-05`,
 /// `1.234567e+06`, `+Inf`, `NaN`.
@@ -36,48 +38,43 @@ fn push_integer(out: &mut String, mut number: u32) {
     out.push_str(std::str::from_utf8(&digits[first..]).unwrap_or_default());
 }
 
-/// Python's `repr` (shortest digits that read back as the same number, exponents from
-/// 1e16 on and below 1e-4), where positive numbers from 1e6 on have an exponent too.
+/// Python's `repr`, where positive numbers from 1e6 on have an exponent.
+///
+/// `zmij` finds the same shortest digits, to the last one: of two that are equally near it
+/// takes the even one, which Rust's own formatting does not.
 fn push_general(out: &mut String, value: f64) {
-    // Rust's `{:e}` gives the same shortest digits, as in `-1.5e-7`.
-    let shortest = format!("{value:e}");
-    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let (sign, mantissa) = match mantissa.strip_prefix('-') {
-        Some(mantissa) => ("-", mantissa),
-        None => ("", mantissa),
-    };
-    out.push_str(sign);
-    let last_plain = if sign.is_empty() { 5 } else { 15 };
-    if !(-4..=last_plain).contains(&exponent) {
-        // Writing to a String cannot fail.
-        let _ = write!(
-            out,
-            "{mantissa}e{}{:02}",
-            if exponent < 0 { '-' } else { '+' },
-            exponent.unsigned_abs()
-        );
-        return;
-    }
-    let digits = mantissa.replace('.', "");
-    if exponent < 0 {
-        out.push_str("0.");
-        out.extend(std::iter::repeat_n(
-            '0',
-            exponent.unsigned_abs() as usize - 1,
-        ));
-        out.push_str(&digits);
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    let unsigned = text.trim_start_matches('-');
+    let point = unsigned.find('.');
+    if let Some((mantissa, exponent)) = text.split_once('e') {
+        let (sign, digits) = exponent.split_at(1);
+        push_exponent(out, mantissa, sign, digits.parse().unwrap_or(0));
+    } else if value != 0.0 && value.abs() < SMALLEST_PLAIN {
+        // Such as 0.000012: the digits behind the zeros.
+        let digits = unsigned.trim_start_matches(['0', '.']);
+        let exponent = unsigned.len() - "0.".len() - digits.len() + 1;
+        out.push_str(&text[..text.len() - unsigned.len()]);
+        push_exponent(out, &mantissa(digits), "-", exponent);
+    } else if let Some(point) = point.filter(|_| value >= FIRST_EXPONENT) {
+        let digits = text.replace('.', "");
+        push_exponent(out, &mantissa(digits.trim_end_matches('0')), "+", point - 1);
     } else {
-        let whole = exponent as usize + 1;
-        let _ = write!(out, "{digits:0<whole$.whole$}");
-        out.push('.');
-        out.push_str(
-            digits
-                .get(whole..)
-                .filter(|rest| !rest.is_empty())
-                .unwrap_or("0"),
-        );
+        out.push_str(text);
     }
+}
+
+/// Digits with a point behind the first one, unless that is all.
+fn mantissa(digits: &str) -> String {
+    match digits.split_at_checked(1) {
+        Some((first, rest)) if !rest.is_empty() => format!("{first}.{rest}"),
+        _ => digits.to_owned(),
+    }
+}
+
+fn push_exponent(out: &mut String, mantissa: &str, sign: &str, exponent: usize) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{mantissa}e{sign}{exponent:02}");
 }
 
 /// Appends a label value with the escapes of the text format.
@@ -149,7 +146,10 @@ mod tests {
             ("-1e+16", -1e16),
             ("0.0001", 1e-4),
             ("1e-05", 1e-5),
+            ("1.25e-05", 1.25e-5),
+            ("-1.25e-05", -1.25e-5),
             ("1.25e-07", 1.25e-7),
+            ("851511.5825195312", 851_511.582_519_531_25),
             ("5e-324", 5e-324),
             ("+Inf", f64::INFINITY),
             ("-Inf", f64::NEG_INFINITY),

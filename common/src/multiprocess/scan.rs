@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::{DirEntryExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -139,12 +140,16 @@ pub(super) struct Source {
     data: Data,
     /// How many bytes can be read as entries.
     used: usize,
-    /// The entries up to `learned`.
+    /// The entries up to `learned` that count.
     pub(super) entries: Vec<Entry>,
+    /// Where the others have their keys.
+    pub(super) rejected: Vec<Range<usize>>,
     /// The first byte behind the entries that were looked at.
     pub(super) learned: usize,
-    /// Why a part of the file does not count.
+    /// Why a part of the file cannot be read now.
     pub(super) bad: Option<&'static str>,
+    /// Why entries that were looked at do not count.
+    pub(super) unusable: Option<&'static str>,
 }
 
 /// Where an entry and its value are, and to which series it belongs.
@@ -168,8 +173,10 @@ impl Source {
             data: Data::Nothing,
             used: 0,
             entries: Vec::new(),
+            rejected: Vec::new(),
             learned: HEADER,
             bad: None,
+            unusable: None,
         }
     }
 
@@ -321,10 +328,12 @@ impl Source {
         let Data::Read { now, before } = &self.data else {
             return true;
         };
-        self.entries.iter().all(|entry| {
-            let key = entry.start as usize..entry.value as usize;
-            now.get(key.clone()) == before.get(key)
-        })
+        let keys = self
+            .entries
+            .iter()
+            .map(|entry| entry.start as usize..entry.value as usize);
+        let mut all = keys.chain(self.rejected.iter().cloned());
+        all.all(|key| now.get(key.clone()) == before.get(key))
     }
 }
 
