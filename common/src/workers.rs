@@ -63,7 +63,7 @@ mod work;
 
 pub use error::Error;
 #[cfg(feature = "master")]
-pub use master::{Environment, Exit, Master};
+pub use master::{Environment, Exit, Master, Spawn, SpawnReason, Start};
 pub use options::{MAX_WORKERS, Options, ServerOptions};
 pub use worker::{Worker, serve_alone};
 

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     init_console();
 
     Master::new(&options.workers)
-        .on_start(|environment| otlp::prepare(environment, otlp::Signal::Metrics))
+        .on_start(|start| otlp::prepare(&mut start.environment, otlp::Signal::Metrics))
         .run(|worker| serve(worker, settings, options.error_rate))
 }
 

@@ -9,6 +9,51 @@ use super::{BoxError, Options, Worker, inherit, supervise::Supervisor, work::wor
 /// Variables that the workers get besides those of the master.
 pub type Environment = BTreeMap<String, String>;
 
+/// What the start hook may still add.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Start {
+    /// Variables that the workers get besides those of the master.
+    pub environment: Environment,
+    /// Notes in the line that says that the workers are ready.
+    pub notes: Vec<String>,
+}
+
+/// A worker that was started.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Spawn {
+    /// The worker's slot, from 0.
+    pub slot: u16,
+    /// Its process id.
+    pub pid: u32,
+    /// Why it was started.
+    pub reason: SpawnReason,
+}
+
+/// Why a worker was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SpawnReason {
+    /// The server started.
+    Boot,
+    /// The worker before it failed, or was killed.
+    Crash,
+    /// The worker before it ended by itself, as it does when it gets a `SIGTERM`.
+    Exit,
+}
+
+impl SpawnReason {
+    /// The reason as the value of a label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::Crash => "crash",
+            Self::Exit => "exit",
+        }
+    }
+}
+
 /// How a worker ended.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -17,11 +62,15 @@ pub struct Exit {
     pub slot: u16,
     /// Its process id, which the system may use again.
     pub pid: u32,
+    /// Whether it had been ready.
+    pub was_ready: bool,
     /// Its exit code, or the signal that killed it.
     pub status: ExitStatus,
 }
 
-type OnStart<'a> = Box<dyn FnOnce(&mut Environment) -> Result<Box<dyn Any>, BoxError> + 'a>;
+type OnStart<'a> = Box<dyn FnOnce(&mut Start) -> Result<Box<dyn Any>, BoxError> + 'a>;
+type OnSpawn<'a> = Box<dyn FnMut(&Spawn) + 'a>;
+type OnReady<'a> = Box<dyn FnMut(u16) + 'a>;
 type OnExit<'a> = Box<dyn FnMut(&Exit) + 'a>;
 
 /// Keeps worker processes that serve on one port.
@@ -30,8 +79,9 @@ type OnExit<'a> = Box<dyn FnMut(&Exit) + 'a>;
 #[must_use = "a master does nothing until it runs"]
 pub struct Master<'a> {
     pub(super) options: &'a Options,
-    pub(super) notes: Vec<String>,
     pub(super) on_start: OnStart<'a>,
+    pub(super) on_spawn: OnSpawn<'a>,
+    pub(super) on_ready: OnReady<'a>,
     pub(super) on_exit: OnExit<'a>,
 }
 
@@ -40,34 +90,40 @@ impl<'a> Master<'a> {
     pub fn new(options: &'a Options) -> Self {
         Self {
             options,
-            notes: Vec::new(),
             on_start: Box::new(|_| Ok(Box::new(()))),
+            on_spawn: Box::new(|_| ()),
+            on_ready: Box::new(|_| ()),
             on_exit: Box::new(|_| ()),
         }
-    }
-
-    /// Adds a note to the line that says that the workers are ready.
-    pub fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
-        self
     }
 
     /// Calls `hook` in the master when the port is open and before the first
     /// worker starts.
     ///
-    /// It may add to the environment of the workers. What it returns is kept
-    /// until the last worker has ended, and dropped then. If it fails, the error
-    /// is printed and no worker starts.
+    /// What it returns is kept until the last worker has ended, and dropped then.
+    /// If it fails, the error is printed and no worker starts.
     pub fn on_start<F, T, E>(mut self, hook: F) -> Self
     where
-        F: FnOnce(&mut Environment) -> Result<T, E> + 'a,
+        F: FnOnce(&mut Start) -> Result<T, E> + 'a,
         T: 'static,
         E: Into<BoxError>,
     {
-        self.on_start = Box::new(|environment| match hook(environment) {
+        self.on_start = Box::new(|start| match hook(start) {
             Ok(kept) => Ok(Box::new(kept)),
             Err(error) => Err(error.into()),
         });
+        self
+    }
+
+    /// Calls `hook` in the master after the start of each worker.
+    pub fn on_spawn(mut self, hook: impl FnMut(&Spawn) + 'a) -> Self {
+        self.on_spawn = Box::new(hook);
+        self
+    }
+
+    /// Calls `hook` in the master, with the slot, when a worker is ready.
+    pub fn on_ready(mut self, hook: impl FnMut(u16) + 'a) -> Self {
+        self.on_ready = Box::new(hook);
         self
     }
 

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
+use super::SpawnReason;
+
 /// How long a worker has to have served for its end to count as a first one.
 const HEALTHY: Duration = Duration::from_secs(5);
 
@@ -26,7 +28,11 @@ const FREE_FAILURES: u32 = 3;
 #[derive(Debug)]
 pub(super) enum Slot {
     /// A worker is due at that time.
-    Vacant { due: Instant, failures: u32 },
+    Vacant {
+        due: Instant,
+        failures: u32,
+        reason: SpawnReason,
+    },
     /// A worker has it.
     Occupied(Process),
 }
@@ -47,6 +53,7 @@ impl Slot {
         Self::Vacant {
             due: now,
             failures: 0,
+            reason: SpawnReason::Boot,
         }
     }
 
@@ -72,7 +79,7 @@ impl Slot {
 
     /// Notes that the worker ended, or could not be started, and returns the
     /// pause until the next one.
-    pub(super) fn vacate(&mut self, now: Instant) -> Duration {
+    pub(super) fn vacate(&mut self, now: Instant, reason: SpawnReason) -> Duration {
         let (before, ready) = match self {
             Self::Vacant { failures, .. } => (*failures, None),
             Self::Occupied(process) => (process.failures, process.ready),
@@ -87,6 +94,7 @@ impl Slot {
         *self = Self::Vacant {
             due: now + pause,
             failures,
+            reason,
         };
         pause
     }
@@ -115,7 +123,7 @@ mod tests {
                 process.ready = ready.then_some(now);
             }
             now += lifetime;
-            pauses.push(slot.vacate(now).as_millis());
+            pauses.push(slot.vacate(now, SpawnReason::Crash).as_millis());
         }
         pauses
     }

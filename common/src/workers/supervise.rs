@@ -24,7 +24,7 @@ use nix::{
 };
 
 use super::{
-    BoxError, Environment, Exit, Master,
+    BoxError, Exit, Master, Spawn, SpawnReason, Start,
     error::Context as _,
     inherit::{Binary, Passed, ReservedNumbers},
     scoreboard::{Scoreboard, State},
@@ -43,7 +43,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The master at work.
 pub(super) struct Supervisor<'a> {
     master: Master<'a>,
-    environment: Environment,
+    /// What the start hook added.
+    additions: Start,
     sockets: Sockets,
     slots: Vec<Slot>,
     board: Scoreboard,
@@ -104,16 +105,16 @@ impl<'a> Supervisor<'a> {
         let wake = EventFd::from_flags(flags).context("create an eventfd")?;
         let signals = listen_to_signals().context("listen to signals")?;
         let binary = Binary::current().context("open /proc/self/exe, this program")?;
-        let mut environment = Environment::new();
+        let mut start = Start::default();
         let hook = std::mem::replace(&mut master.on_start, Box::new(|_| Ok(Box::new(()))));
-        let kept = hook(&mut environment)?;
+        let kept = hook(&mut start)?;
         let now = Instant::now();
         Ok(Self {
             slots: (0..master.options.workers)
                 .map(|_| Slot::new(now))
                 .collect(),
             master,
-            environment,
+            additions: start,
             sockets,
             board,
             shared: Shared {
@@ -176,7 +177,7 @@ impl<'a> Supervisor<'a> {
         let now = Instant::now();
         for slot in 0..self.master.options.workers {
             match self.slots[usize::from(slot)] {
-                Slot::Vacant { due, .. } if due <= now => self.start_worker(slot),
+                Slot::Vacant { due, reason, .. } if due <= now => self.start_worker(slot, reason),
                 Slot::Occupied(process)
                     if process.ready.is_none() && process.started + BOOT_TIMEOUT <= now =>
                 {
@@ -202,7 +203,7 @@ impl<'a> Supervisor<'a> {
         self.steer();
     }
 
-    fn start_worker(&mut self, slot: u16) {
+    fn start_worker(&mut self, slot: u16, reason: SpawnReason) {
         self.board.row(slot).reset();
         let passed = Passed {
             http: self.sockets.slot(slot).as_fd(),
@@ -211,15 +212,23 @@ impl<'a> Supervisor<'a> {
             wake: self.shared.wake.as_fd(),
         };
         let now = Instant::now();
-        match self.binary.start(slot, &passed, &self.environment) {
-            Ok(pid) => self.slots[usize::from(slot)].occupy(pid, now),
+        let place = &mut self.slots[usize::from(slot)];
+        match self
+            .binary
+            .start(slot, &passed, &self.additions.environment)
+        {
+            Ok(pid) => {
+                place.occupy(pid, now);
+                let pid = pid.as_raw().cast_unsigned();
+                (self.master.on_spawn)(&Spawn { slot, pid, reason });
+            }
+            Err(error) if self.stage == Stage::Starting => {
+                eprintln!("error: cannot start worker {slot}: {error}");
+                self.fail();
+            }
             Err(error) => {
-                let pause = self.slots[usize::from(slot)].vacate(now);
+                let pause = place.vacate(now, reason);
                 log::error!("cannot start worker {slot}: {error}; trying again in {pause:?}");
-                if self.stage == Stage::Starting {
-                    eprintln!("error: cannot start worker {slot}: {error}");
-                    self.fail();
-                }
             }
         }
     }
@@ -229,9 +238,10 @@ impl<'a> Supervisor<'a> {
         for (slot, state) in (0..).zip(&mut self.slots) {
             if let Slot::Occupied(process) = state
                 && process.ready.is_none()
-                && self.board.row(slot).state() >= State::Ready
+                && matches!(self.board.row(slot).state(), State::Ready | State::Draining)
             {
                 process.ready = Some(now);
+                (self.master.on_ready)(slot);
                 log::debug!("worker {slot} (pid {}) is ready", process.pid);
             }
         }
@@ -255,7 +265,7 @@ impl<'a> Supervisor<'a> {
         for (_, process) in self.workers() {
             line += &format!(" {}", process.pid);
         }
-        for note in &self.master.notes {
+        for note in &self.additions.notes {
             line += &format!(", {note}");
         }
         eprintln!("{line}");
@@ -297,22 +307,44 @@ impl<'a> Supervisor<'a> {
     }
 
     fn worker_ended(&mut self, slot: u16, process: Process, status: ExitStatus) {
-        self.notice_ready();
-        let pid = process.pid;
-        let state = self.board.row(slot).state();
-        let cut = self.board.row(slot).activity.cut();
-        let pause = self.slots[usize::from(slot)].vacate(Instant::now());
+        let reason = if status.success() {
+            SpawnReason::Exit
+        } else {
+            SpawnReason::Crash
+        };
+        let pause = self.slots[usize::from(slot)].vacate(Instant::now(), reason);
+        self.tell_end(slot, process, status, pause);
         match self.stage {
+            Stage::Starting => self.fail(),
+            Stage::Stopping { .. } => {
+                self.cut += self.board.row(slot).activity.cut();
+                // One that was still booting had nothing to finish.
+                self.failed |= !status.success() && process.ready.is_some();
+            }
+            Stage::Serving => {}
+        }
+        (self.master.on_exit)(&Exit {
+            slot,
+            pid: process.pid.as_raw().cast_unsigned(),
+            was_ready: process.ready.is_some(),
+            status,
+        });
+    }
+
+    fn tell_end(&self, slot: u16, process: Process, status: ExitStatus, pause: Duration) {
+        let row = self.board.row(slot);
+        let pid = process.pid;
+        match self.stage {
+            // The worker has printed its error.
+            Stage::Starting if row.state() == State::Failed => {}
             Stage::Starting => {
-                if state != State::Failed {
-                    eprintln!(
-                        "error: worker {slot} (pid {pid}) ended before it was ready: {status}"
-                    );
-                }
-                self.fail();
+                eprintln!("error: worker {slot} (pid {pid}) ended before it was ready: {status}");
             }
             Stage::Serving if status.success() => {
-                log::info!("worker {slot} (pid {pid}) ended; starting another");
+                let cut = row.activity.cut();
+                log::info!(
+                    "worker {slot} (pid {pid}) ended, {cut} connections cut; starting another"
+                );
             }
             Stage::Serving if pause.is_zero() => {
                 log::error!("worker {slot} (pid {pid}) ended: {status}; starting another");
@@ -324,21 +356,8 @@ impl<'a> Supervisor<'a> {
             Stage::Stopping { .. } if status.success() || process.ready.is_none() => {
                 log::debug!("worker {slot} (pid {pid}) ended");
             }
-            Stage::Stopping { .. } => {
-                log::warn!("worker {slot} (pid {pid}) ended: {status}");
-                self.failed = true;
-            }
+            Stage::Stopping { .. } => log::warn!("worker {slot} (pid {pid}) ended: {status}"),
         }
-        if matches!(self.stage, Stage::Stopping { .. }) {
-            self.cut += cut;
-        } else if cut > 0 {
-            log::warn!("worker {slot} (pid {pid}) cut {cut} open connections");
-        }
-        (self.master.on_exit)(&Exit {
-            slot,
-            pid: pid.as_raw().cast_unsigned(),
-            status,
-        });
     }
 
     // Stopping.
