@@ -7,7 +7,7 @@
 //! - `multiprocess` (feature of that name): Prometheus metrics that processes share
 //!   through a directory, which Python's `prometheus_client` reads and writes too.
 //! - [`measure`]: a middleware that tells when a request begins and ends.
-//! - [`catch_panic`]: a middleware that answers 500 where a handler panics.
+//! - [`CatchPanic`]: a middleware that answers 500 where a handler panics.
 //! - [`cli`]: a command line whose mistakes are one clear line each.
 
 #[cfg(all(
@@ -26,4 +26,4 @@ pub mod measure;
 pub mod multiprocess;
 pub mod workers;
 
-pub use catch_panic::catch_panic;
+pub use catch_panic::CatchPanic;
