@@ -44,7 +44,7 @@ pub(crate) fn configure(app: &mut ServiceConfig, telemetry: &Telemetry) {
 
 fn add_route(app: &mut ServiceConfig, collector: Arc<MultiProcessCollector>) {
     app.app_data(web::Data::from(collector))
-        .route("/metrics", web::get().to(metrics));
+        .service(web::resource("/metrics").get(metrics));
 }
 
 async fn metrics(collector: web::Data<MultiProcessCollector>) -> actix_web::Result<HttpResponse> {
@@ -80,7 +80,9 @@ pub(crate) fn serve_alone(
         format!("cannot listen on {host}:{port} for /metrics; choose another port with --metrics-port or METRICS_PORT")
     })?;
     let address = listener.local_addr()?;
-    start.notes.push(format!("http://{address}/metrics"));
+    start
+        .notes
+        .push(format!("metrics http://{address}/metrics"));
     MetricsServer::start(listener, collector).map(Some)
 }
 

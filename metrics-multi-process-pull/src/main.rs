@@ -12,6 +12,7 @@ mod exposition;
 mod metrics;
 mod routes;
 mod supervision;
+mod sweeper;
 mod target;
 mod telemetry;
 

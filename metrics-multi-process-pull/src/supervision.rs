@@ -2,29 +2,25 @@
 //!
 //! It counts, so that the numbers hold over the death of any worker.
 
-use std::{cell::OnceCell, process::ExitStatus, sync::Arc, thread, time::Duration};
+use std::{cell::OnceCell, process::ExitStatus, sync::Arc};
 
 use common::{
     multiprocess::{CounterVec, Directory, Gauge, GaugeMode, GaugeOpts},
-    workers::{Exit, Spawn},
+    workers::{Exit, Spawn, SpawnReason},
 };
 use prometheus::Opts;
 
-use crate::target;
-
-/// How often files are put back that another program removed.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+use crate::{sweeper::Sweeper, target};
 
 /// The numbers, from the start of the server on.
 #[derive(Default)]
 pub(crate) struct Supervision(OnceCell<Numbers>);
 
 struct Numbers {
-    directory: Arc<Directory>,
     up: Gauge,
     spawns: CounterVec,
     exits: CounterVec,
-    _target: Gauge,
+    sweeper: Sweeper,
 }
 
 impl Supervision {
@@ -35,46 +31,41 @@ impl Supervision {
     /// If the metrics cannot be written.
     pub(crate) fn begin(&self, directory: &Arc<Directory>) -> anyhow::Result<()> {
         let store = directory.store();
+        target::store_info(store)?;
         let up = GaugeOpts::new("worker_up", "Worker processes that are ready");
         let spawns = Opts::new("worker_spawns", "Worker processes started, by reason");
         let exits = Opts::new("worker_exits", "Worker processes ended, by kind and value");
+        let spawns = store.counter_vec(spawns, &["reason"])?;
+        // From zero on: a series that begins with its first crash would hide that
+        // one from `increase()`.
+        for reason in [SpawnReason::Boot, SpawnReason::Crash, SpawnReason::Exit] {
+            spawns.with_label_values(&[reason.as_str()]);
+        }
         let _ = self.0.set(Numbers {
             up: store.gauge(up.mode(GaugeMode::LiveSum))?,
-            spawns: store.counter_vec(spawns, &["reason"])?,
+            spawns,
             exits: store.counter_vec(exits, &["kind", "value"])?,
-            _target: target::info(store)?,
-            directory: directory.clone(),
+            sweeper: Sweeper::start(directory.clone())?,
         });
-        let swept = Arc::downgrade(directory);
-        thread::Builder::new()
-            .name("sweep".to_owned())
-            .spawn(move || {
-                loop {
-                    thread::sleep(SWEEP_INTERVAL);
-                    match swept.upgrade() {
-                        Some(directory) => sweep(&directory),
-                        None => return,
-                    }
-                }
-            })?;
         Ok(())
     }
 
+    /// Counts a worker that was started.
     pub(crate) fn spawned(&self, spawn: &Spawn) {
         if let Some(numbers) = self.0.get() {
-            numbers
-                .spawns
-                .with_label_values(&[spawn.reason.as_str()])
-                .inc();
+            let reason = spawn.reason.as_str();
+            numbers.spawns.with_label_values(&[reason]).inc();
         }
     }
 
+    /// Counts a worker that has become ready.
     pub(crate) fn ready(&self) {
         if let Some(numbers) = self.0.get() {
             numbers.up.inc();
         }
     }
 
+    /// Counts a worker that has ended, and has its live gauges removed.
     pub(crate) fn exited(&self, exit: &Exit) {
         if let Some(numbers) = self.0.get() {
             let (kind, value) = kind(exit.status);
@@ -82,7 +73,7 @@ impl Supervision {
             if exit.was_ready {
                 numbers.up.dec();
             }
-            sweep(&numbers.directory);
+            numbers.sweeper.wake();
         }
     }
 }
@@ -96,11 +87,5 @@ fn kind(status: ExitStatus) -> (&'static str, String) {
         (Some(0), _) => ("clean", "0".to_owned()),
         (Some(code), _) => ("code", code.to_string()),
         (None, signal) => ("signal", signal.unwrap_or_default().to_string()),
-    }
-}
-
-fn sweep(directory: &Directory) {
-    if let Err(error) = directory.sweep() {
-        log::warn!("{error}");
     }
 }

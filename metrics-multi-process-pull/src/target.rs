@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, env, process};
 
-use common::multiprocess::{Gauge, GaugeMode, GaugeOpts, Store};
+use common::multiprocess::{GaugeMode, GaugeOpts, Store};
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
@@ -13,24 +13,28 @@ use uuid::Uuid;
 /// # Errors
 ///
 /// If the metric cannot be written.
-pub(crate) fn info(store: &Store) -> Result<Gauge, prometheus::Error> {
+pub(crate) fn store_info(store: &Store) -> Result<(), prometheus::Error> {
     let attributes = attributes();
     let names: Vec<&str> = attributes.keys().map(String::as_str).collect();
     let values: Vec<&str> = attributes.values().map(String::as_str).collect();
     let opts = GaugeOpts::new("target_info", "Target metadata").mode(GaugeMode::LiveMax);
     let info = store.gauge_vec(opts, &names)?;
-    let info = info.with_label_values(&values);
-    info.set(1.0);
-    Ok(info.clone())
+    info.get_metric_with_label_values(&values)?.set(1.0);
+    Ok(())
 }
 
 /// The attributes of the resource under their names as labels.
 ///
 /// The name of the service is `OTEL_SERVICE_NAME`, else `service.name` in
-/// `OTEL_RESOURCE_ATTRIBUTES`, else that of this program.
+/// `OTEL_RESOURCE_ATTRIBUTES`, else that of this program. The instance is that of
+/// the variable too, else a new one for each run.
 fn attributes() -> BTreeMap<String, String> {
     let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
-    let mut attributes = BTreeMap::from([("service_name".to_owned(), crate_name())]);
+    let own = [
+        ("service_name", env!("CARGO_PKG_NAME").to_owned()),
+        ("service_instance_id", Uuid::new_v4().to_string()),
+    ];
+    let mut attributes = BTreeMap::from(own.map(|(name, value)| (name.to_owned(), value)));
     match variable("OTEL_RESOURCE_ATTRIBUTES").map(|text| parse(&text)) {
         Some(Ok(found)) => attributes.extend(found),
         Some(Err(bad)) => log::warn!(
@@ -42,13 +46,8 @@ fn attributes() -> BTreeMap<String, String> {
     if let Some(name) = variable("OTEL_SERVICE_NAME") {
         attributes.insert("service_name".to_owned(), name);
     }
-    attributes.insert("service_instance_id".to_owned(), Uuid::new_v4().to_string());
     attributes.insert("process_pid".to_owned(), process::id().to_string());
     attributes
-}
-
-fn crate_name() -> String {
-    env!("CARGO_PKG_NAME").to_owned()
 }
 
 /// Parses `name=value,name=value` as the [specification] says; on an error returns

@@ -17,13 +17,14 @@ use crate::metrics::Metrics;
 ///
 /// If another master uses the directory, or it cannot be used.
 pub(crate) fn prepare(start: &mut Start) -> anyhow::Result<Arc<Directory>> {
-    let path = env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty());
-    let directory = Directory::prepare(path.as_deref().map(Path::new))?;
-    let path = directory.path().to_string_lossy().into_owned();
-    start.notes.push(format!("metrics in {path}"));
-    start
-        .environment
-        .insert(DIRECTORY_VARIABLE.to_owned(), path);
+    let named = env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty());
+    let directory = Directory::prepare(named.as_deref().map(Path::new))?;
+    let path = directory.path().display().to_string();
+    start.notes.push(format!("directory {path}"));
+    if named.is_none() {
+        let variable = DIRECTORY_VARIABLE.to_owned();
+        start.environment.insert(variable, path);
+    }
     Ok(Arc::new(directory))
 }
 
