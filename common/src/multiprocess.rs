@@ -58,6 +58,7 @@ mod file;
 mod format;
 mod hash;
 mod identity;
+mod key;
 mod merge;
 mod metric;
 mod number;
