@@ -66,6 +66,9 @@
 //! | different bucket bounds in two processes are merged by guess | the same |
 //! | no exemplars, `Info`, `Enum` | the same: the format has no place for them |
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("the feature `multiprocess` needs Linux, for its open-file-description locks");
+
 use std::sync::atomic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

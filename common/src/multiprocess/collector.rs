@@ -1,7 +1,7 @@
 //! A scrape: the values of all processes that share a directory, as one.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,14 @@ struct Shared {
     /// How many scrapes have begun.
     begun: AtomicU64,
     scrape: Mutex<Scrape>,
+}
+
+impl fmt::Debug for MultiProcessCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MultiProcessCollector")
+            .field(&self.0.directory)
+            .finish()
+    }
 }
 
 impl MultiProcessCollector {

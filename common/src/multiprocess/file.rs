@@ -6,6 +6,7 @@
 //! it starts. The second name costs no space and nothing is copied.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -41,6 +42,12 @@ pub struct Cell {
 unsafe impl Send for Cell {}
 // SAFETY: as above.
 unsafe impl Sync for Cell {}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        cell::get(self.value()).fmt(f)
+    }
+}
 
 impl Cell {
     /// A cell that no file has: what is written to it is seen by nobody.

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -41,6 +42,15 @@ struct Registered {
     context: Arc<Context>,
     /// The `MetricVec` of the kind that the context names.
     series: Box<dyn Any + Send + Sync>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("directory", &self.0.directory)
+            .field("identifier", &self.identifier())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
