@@ -9,7 +9,7 @@
 //! | `counter NAME AMOUNT` | adds to a counter |
 //! | `series NAME VALUE` | adds one to the counter with the label `value` |
 //! | `gauge NAME MODE VALUE` | sets a gauge |
-//! | `observe NAME VALUE` | observes in a histogram |
+//! | `observe NAME VALUE` | observes in a histogram with the bound 1 |
 //! | `load NAME THREADS TIMES` | threads add one to a counter, and create series, that many times |
 //! | `forever NAME` | adds one to a counter again and again, and says how often it did |
 //! | `fork NAME` | registers a counter and adds one to `forked_total` in a forked child |
@@ -50,7 +50,7 @@ fn run(store: &Store, command: &[&str]) -> Result<String, Box<dyn Error>> {
                 .set(value.parse()?);
         }
         ["observe", name, value] => {
-            let opts = HistogramOpts::new(name, "A histogram");
+            let opts = HistogramOpts::new(name, "A histogram").buckets(vec![1.0]);
             store.histogram(opts)?.observe(value.parse()?);
         }
         ["load", name, threads, times] => load(store, name, threads.parse()?, times.parse()?)?,

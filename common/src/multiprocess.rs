@@ -43,7 +43,31 @@
 //! keep the last value until a process takes the identifier again.
 //!
 //! Files of other programs in the directory are read and never changed. That holds for live gauges of Python processes
-//! as well: they are shown until `mark_process_dead` removes them.
+//! as well: they are shown until `mark_process_dead` removes them. A Python process must not be given an
+//! identifier of the form `worker-N` or `master`.
+//!
+//! # The limits of Python's mode, and which of them are lifted here
+//!
+//! | `prometheus_client` in multiprocess mode | here |
+//! |---|---|
+//! | files grow with every process that ever ran, and scrapes with them | as many files as processes ran at once |
+//! | an empty, truncated or corrupt file fails every scrape | the rest is served, `multiprocess_bad_files` names the file and the reason |
+//! | processes in two containers with the same pid corrupt a shared file | an identifier is held by a lock |
+//! | live gauges stay when no hook ran (SIGKILL, OOM) | gone with the next scrape |
+//! | a full disk kills the process (SIGBUS) | an error, counted in `multiprocess_incidents_total` |
+//! | overlapping scrapes each merge anew | they share one |
+//! | no process metrics | CPU, memory, open files and start time of each process, by `worker` |
+//! | the directory is created, set and wiped by hand | [`Directory::prepare`] |
+//! | any number of series | a limit for each metric, [`Store::with_series_limit`] |
+//! | order of series by chance | families by name, series by labels |
+//! | removed files are lost with their values | put back by whoever sees it first |
+//! | `remove` and `clear` do nothing | refused with an error: the format is append only |
+//! | a gauge with `mostrecent` is absent until it is set | the same |
+//! | different bucket bounds in two processes are merged by guess | the same |
+//! | no exemplars, `Info`, `Enum` | the same: the format has no place for them |
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("the feature `multiprocess` needs Linux, for its open-file-description locks");
 
 use std::sync::atomic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -58,6 +82,7 @@ mod file;
 mod format;
 mod hash;
 mod identity;
+mod key;
 mod merge;
 mod metric;
 mod number;

@@ -10,27 +10,35 @@ use loom::thread;
 #[path = "../src/multiprocess/cell.rs"]
 mod cell;
 
+/// The bytes of two entries; loom fails a test in which one is read while it may be written.
+struct File {
+    used: atomic::AtomicU32,
+    entries: [UnsafeCell<u64>; 2],
+}
+
+// SAFETY: that an entry is never read and written at once is what the model checker verifies.
+unsafe impl Sync for File {}
+
 #[test]
 fn a_reader_sees_nothing_of_an_entry_or_all_of_it() {
     loom::model(|| {
-        // The bytes of two entries; loom fails the test if one is read while it may be written.
-        let file = Arc::new((
-            atomic::AtomicU32::new(0),
-            [UnsafeCell::new(0_u64), UnsafeCell::new(0)],
-        ));
+        let file = Arc::new(File {
+            used: atomic::AtomicU32::new(0),
+            entries: [UnsafeCell::new(0), UnsafeCell::new(0)],
+        });
         let writer = {
             let file = Arc::clone(&file);
             thread::spawn(move || {
-                for (end, entry) in (1..).zip(&file.1) {
-                    // SAFETY: the model checker verifies that nobody reads it now.
+                for (end, entry) in (1..).zip(&file.entries) {
+                    // SAFETY: see `File`.
                     entry.with_mut(|entry| unsafe { *entry = 7 });
-                    cell::publish(&file.0, end);
+                    cell::publish(&file.used, end);
                 }
             })
         };
-        let used = cell::published(&file.0);
-        for entry in &file.1[..used as usize] {
-            // SAFETY: the model checker verifies that nobody writes it now.
+        let used = cell::published(&file.used);
+        for entry in &file.entries[..used as usize] {
+            // SAFETY: see `File`.
             assert_eq!(entry.with(|entry| unsafe { *entry }), 7);
         }
         writer.join().expect("the writer does not panic");

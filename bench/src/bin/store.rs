@@ -55,7 +55,7 @@ fn rounds() -> anyhow::Result<usize> {
 
 fn scrapes(root: &Root, mut python: Option<&mut Python>, rounds: usize) -> anyhow::Result<()> {
     let registry = counters_in_memory(10_000)?;
-    let mut in_memory = || {
+    let in_memory = || {
         let mut out = Vec::new();
         TextEncoder::new()
             .encode(&registry.gather(), &mut out)
@@ -74,16 +74,14 @@ fn scrapes(root: &Root, mut python: Option<&mut Python>, rounds: usize) -> anyho
         if workers == 8 {
             let peer = "prometheus, 1 x 10,000";
             compare(&name, "ms", "1/5", peer, rounds, &mut ours, || {
-                timed(&mut in_memory)
+                timed(in_memory)
             })?;
             let name = format!("first scrape, {workers} x 10,000 counters");
             let first = || {
                 let collector = MultiProcessCollector::new(&directory)?;
                 timed(|| collector.encode_text(&mut String::new()))
             };
-            compare(&name, "ms", "1", peer, rounds, first, || {
-                timed(&mut in_memory)
-            })?;
+            compare(&name, "ms", "1", peer, rounds, first, || timed(in_memory))?;
         }
     }
     if let Some(python) = python {

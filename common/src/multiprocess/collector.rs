@@ -1,7 +1,7 @@
 //! A scrape: the values of all processes that share a directory, as one.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,14 @@ struct Shared {
     /// How many scrapes have begun.
     begun: AtomicU64,
     scrape: Mutex<Scrape>,
+}
+
+impl fmt::Debug for MultiProcessCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MultiProcessCollector")
+            .field(&self.0.directory)
+            .finish()
+    }
 }
 
 impl MultiProcessCollector {
@@ -86,15 +94,25 @@ impl MultiProcessCollector {
     /// If the directory cannot be read. A bad file in it is no error, see
     /// `multiprocess_bad_files`.
     pub fn encode_text(&self, out: &mut String) -> Result<(), Error> {
-        let shared = &*self.0;
-        let enough = shared.begun.load(SeqCst) + 1;
-        let mut scrape = lock(&shared.scrape);
-        if scrape.number < enough {
-            scrape.number = shared.begun.fetch_add(1, SeqCst) + 1;
-            if let Err(error) = scrape.run(&shared.directory) {
+        self.0.encode_since(self.0.next(), out)
+    }
+}
+
+impl Shared {
+    /// The number of the first scrape that sees everything which has been counted up to now.
+    fn next(&self) -> u64 {
+        self.begun.load(SeqCst) + 1
+    }
+
+    /// Appends the text of the scrape `number` or a later one, which is made unless there is one.
+    fn encode_since(&self, number: u64, out: &mut String) -> Result<(), Error> {
+        let mut scrape = lock(&self.scrape);
+        if scrape.number < number {
+            scrape.number = self.begun.fetch_add(1, SeqCst) + 1;
+            if let Err(error) = scrape.run(&self.directory) {
                 // Whoever waits for this scrape has to find out for itself.
                 *scrape = Scrape::new();
-                let error = DirectoryError::io(&shared.directory, "read the metrics in it")(error);
+                let error = DirectoryError::io(&self.directory, "read the metrics in it")(error);
                 return Err(Error::Msg(error.to_string()));
             }
         }
@@ -270,5 +288,24 @@ fn printable(character: char) -> char {
         '?'
     } else {
         character
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_that_wait_for_a_scrape_share_the_next_one() {
+        let collector = MultiProcessCollector::new(std::env::temp_dir()).unwrap();
+        let shared = &collector.0;
+        let scrape = |number| shared.encode_since(number, &mut String::new()).unwrap();
+        // Three callers came before any scrape began.
+        let waiting = [shared.next(), shared.next(), shared.next()];
+        waiting.into_iter().for_each(scrape);
+        assert_eq!(shared.begun.load(SeqCst), 1);
+        // One who came later must see what was counted in between.
+        scrape(shared.next());
+        assert_eq!(shared.begun.load(SeqCst), 2);
     }
 }

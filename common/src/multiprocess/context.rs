@@ -70,6 +70,12 @@ pub struct Context {
     logged: AtomicU8,
 }
 
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.definition.fmt(f)
+    }
+}
+
 impl Context {
     pub(super) fn new(definition: Definition, shared: Arc<Shared>, file: Arc<OwnFile>) -> Context {
         Context {

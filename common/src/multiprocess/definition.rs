@@ -3,8 +3,8 @@
 use prometheus::core::Desc;
 use prometheus::{DEFAULT_BUCKETS, Error, HistogramOpts, Opts};
 
-use super::format::{self, GaugeMode, Kind};
-use super::number;
+use super::format::{GaugeMode, Kind};
+use super::{key, number};
 
 /// Options of a gauge: those that every metric has, and how several processes become one.
 #[derive(Debug, Clone)]
@@ -152,7 +152,7 @@ impl Definition {
         labels.sort_unstable();
         let key = |suffix: &str| {
             let sample = format!("{}{suffix}", self.name);
-            format::key(&self.name, &sample, labels.iter().copied(), &self.help)
+            key::write(&self.name, &sample, labels.iter().copied(), &self.help)
         };
         match self.kind {
             Kind::Counter => vec![key("_total")],
@@ -167,7 +167,7 @@ impl Definition {
                     let mut labels = labels.clone();
                     labels.push(("le", &le));
                     labels.sort_unstable();
-                    format::key(&self.name, &sample, labels, &self.help)
+                    key::write(&self.name, &sample, labels, &self.help)
                 }));
                 keys
             }

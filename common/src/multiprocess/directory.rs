@@ -17,6 +17,7 @@ use super::store::Store;
 ///
 /// Dropping it removes a directory that [`Directory::prepare`] chose itself, and leaves one that
 /// the caller named.
+#[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
     temporary: bool,

@@ -6,6 +6,7 @@
 //! it starts. The second name costs no space and nothing is copied.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -18,7 +19,8 @@ use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 
 use super::atomic::{AtomicU32, AtomicU64};
-use super::format::{self, HEADER, INITIAL_SIZE, Key, Kind, MAX_SIZE};
+use super::format::{self, HEADER, INITIAL_SIZE, Kind, MAX_SIZE};
+use super::key::Key;
 use super::{cell, lock};
 
 /// A value and its time, in a mapping that stays where it is.
@@ -40,6 +42,12 @@ pub struct Cell {
 unsafe impl Send for Cell {}
 // SAFETY: as above.
 unsafe impl Sync for Cell {}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        cell::get(self.value()).fmt(f)
+    }
+}
 
 impl Cell {
     /// A cell that no file has: what is written to it is seen by nobody.
@@ -264,11 +272,11 @@ impl State {
         let limit = used.min(bytes.len());
         while let Some(place) = format::place(|at| i32_at(&bytes, at), self.used, limit) {
             let text = std::str::from_utf8(&bytes[place.key.clone()]).ok();
-            if let Some((text, Key(family, ..))) =
-                text.and_then(|text| Some((text, Key::parse(text.as_bytes())?)))
+            if let Some(text) = text
+                && let Some(key) = Key::parse(text.as_bytes())
             {
                 self.places.insert(text.to_owned(), place.value);
-                *self.entries.entry(family.into_owned()).or_default() += 1;
+                *self.entries.entry(key.family.into_owned()).or_default() += 1;
             }
             self.used = place.value + 16;
         }

@@ -6,12 +6,7 @@
 //! eight-byte boundary, the value and its Unix time in seconds (both `f64`). See
 //! `prometheus_client/mmap_dict.py`, version 0.26.0.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::ops::Range;
-
-use serde::Deserialize;
 
 /// Bytes of the header; also `used` of a file without entries.
 pub(super) const HEADER: usize = 8;
@@ -152,88 +147,6 @@ impl GaugeMode {
     pub fn is_live(self) -> bool {
         self.as_str().starts_with("live")
     }
-}
-
-/// What the key of an entry says.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Key<'a>(
-    /// The name of the metric family.
-    #[serde(borrow)]
-    pub(super) Cow<'a, str>,
-    /// The name of the sample: the family's, with a suffix for most kinds.
-    #[serde(borrow)]
-    pub(super) Cow<'a, str>,
-    /// Label names and values.
-    #[serde(borrow)]
-    pub(super) BTreeMap<Text<'a>, Text<'a>>,
-    /// The help text.
-    #[serde(borrow)]
-    pub(super) Cow<'a, str>,
-);
-
-/// A string that borrows from the key where it has no escapes, also inside a map.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
-
-impl<'a> Key<'a> {
-    /// Reads a key as Python wrote it; `None` if it is not one.
-    pub(super) fn parse(key: &'a [u8]) -> Option<Key<'a>> {
-        serde_json::from_slice(key).ok()
-    }
-}
-
-/// Writes a key as Python's `json.dumps([family, sample, labels, help], sort_keys=True)` does.
-///
-/// `labels` come sorted by name. Python sorts by code point, which is the order of
-/// the UTF-8 bytes too.
-pub(super) fn key<'a>(
-    family: &str,
-    sample: &str,
-    labels: impl IntoIterator<Item = (&'a str, &'a str)>,
-    help: &str,
-) -> String {
-    let mut out = String::with_capacity(64 + help.len());
-    out.push('[');
-    push_json_string(&mut out, family);
-    out.push_str(", ");
-    push_json_string(&mut out, sample);
-    out.push_str(", {");
-    for (index, (name, value)) in labels.into_iter().enumerate() {
-        if index > 0 {
-            out.push_str(", ");
-        }
-        push_json_string(&mut out, name);
-        out.push_str(": ");
-        push_json_string(&mut out, value);
-    }
-    out.push_str("}, ");
-    push_json_string(&mut out, help);
-    out.push(']');
-    out
-}
-
-/// Python's `ensure_ascii`: all but printable ASCII is escaped, in UTF-16 units.
-fn push_json_string(out: &mut String, text: &str) {
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            ' '..='~' => out.push(character),
-            _ => {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    // Writing to a String cannot fail.
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            }
-        }
-    }
-    out.push('"');
 }
 
 /// The spaces behind a key of `length` bytes: one to eight.

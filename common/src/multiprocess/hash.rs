@@ -54,33 +54,40 @@ impl BuildHasher for Fold {
 /// Finds things by bytes that are kept elsewhere, so that none are kept twice.
 #[derive(Debug)]
 pub(super) struct Index {
-    places: HashMap<u64, u32, Fold>,
+    numbers: HashMap<u64, u32, Fold>,
 }
 
 impl Index {
-    pub(super) fn new(seed: Fold) -> Index {
+    pub(super) fn new() -> Index {
         Index {
-            places: HashMap::with_hasher(seed),
+            numbers: HashMap::with_hasher(Fold::seeded()),
         }
     }
 
-    /// The number that was given with these bytes, or `next`, which is given to them now; `same`
-    /// tells whether a number was given with the bytes.
-    pub(super) fn find_or_insert(
-        &mut self,
-        bytes: &[u8],
-        next: u32,
-        same: impl Fn(u32) -> bool,
-    ) -> u32 {
-        let mut hash = *self.places.hasher();
-        hash.write(bytes);
-        let mut slot = hash.finish();
+    /// The number that was given with these bytes; `same` tells whether a number was.
+    pub(super) fn find(&self, bytes: &[u8], same: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut slot = self.hash(bytes);
         loop {
-            match *self.places.entry(slot).or_insert(next) {
-                found if found == next || same(found) => return found,
-                // Different bytes with the same hash: the next number is as good.
-                _ => slot = slot.wrapping_add(1),
+            let &number = self.numbers.get(&slot)?;
+            if same(number) {
+                return Some(number);
             }
+            slot = slot.wrapping_add(1);
         }
+    }
+
+    pub(super) fn insert(&mut self, bytes: &[u8], number: u32) {
+        let mut slot = self.hash(bytes);
+        // Other bytes may have the same hash; then the next slot is as good.
+        while self.numbers.contains_key(&slot) {
+            slot = slot.wrapping_add(1);
+        }
+        self.numbers.insert(slot, number);
+    }
+
+    fn hash(&self, bytes: &[u8]) -> u64 {
+        let mut hash = *self.numbers.hasher();
+        hash.write(bytes);
+        hash.finish()
     }
 }

@@ -4,12 +4,12 @@
 //! position: each entry of each file knows its series.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 
-use super::format::{self, GaugeMode, Key, Kind, Place, Text};
+use super::format::{self, GaugeMode, Kind, Place};
 use super::hash::{Fold, Index};
+use super::key::Key;
 use super::number;
 use super::scan::{Entry, Found, Source};
 
@@ -29,8 +29,20 @@ pub(super) struct Merge {
 
 /// The keys of one kind.
 struct Keys {
-    index: Index,
     seen: Vec<Seen>,
+    /// Finds the first `indexed` of them; made when the first key has to be looked up.
+    index: Index,
+    indexed: usize,
+}
+
+impl Keys {
+    fn new() -> Keys {
+        Keys {
+            seen: Vec::new(),
+            index: Index::new(),
+            indexed: 0,
+        }
+    }
 }
 
 /// An entry whose key was seen for the first time.
@@ -57,6 +69,7 @@ pub(super) struct Group {
     pub(super) labels: String,
     /// Where `le` belongs among them.
     pub(super) le: usize,
+    /// In the order of the output.
     pub(super) samples: Vec<Sample>,
 }
 
@@ -111,6 +124,9 @@ impl Merge {
         let example = index.checked_sub(1).map(|before| &sources[before]);
         let example =
             example.filter(|example| example.found.kind == kind && !kind.is_per_process());
+        if let Some(example) = example {
+            entries.reserve(example.entries.len().saturating_sub(entries.len()));
+        }
         let mut start = source.learned;
         while start < source.used() {
             let Some(place) = format::place(|at| source.length_at(at), start, source.used()) else {
@@ -124,7 +140,10 @@ impl Merge {
                 (here && example.bytes(start, value) == source.bytes(start, value))
                     .then_some(entry.series)
             });
-            match guess.map_or_else(|| self.resolve(sources, index, &place), Ok) {
+            match guess.map_or_else(
+                || self.resolve(sources, index, example.is_none(), &place),
+                Ok,
+            ) {
                 Ok(series) => entries.push(Entry {
                     start: start as u32,
                     value: value as u32,
@@ -195,6 +214,7 @@ impl Merge {
         &mut self,
         sources: &[Source],
         index: usize,
+        is_first: bool,
         place: &Place,
     ) -> Result<u32, &'static str> {
         let Found {
@@ -204,18 +224,9 @@ impl Merge {
         if kind.is_per_process() {
             return self.parse(*kind, Some(identifier), key);
         }
-        let hash = *self.keys.hasher();
-        let keys = self.keys.entry(*kind).or_insert_with(|| Keys {
-            index: Index::new(hash),
-            seen: Vec::new(),
-        });
-        let next = keys.seen.len() as u32;
-        let found = keys.index.find_or_insert(key, next, |number| {
-            let seen = &keys.seen[number as usize];
-            sources[seen.source].bytes(seen.key.start, seen.key.end) == key
-        });
-        if let Some(seen) = keys.seen.get(found as usize) {
-            return seen.series;
+        // The first file of a kind has no key twice, so nothing has to be looked up for it.
+        if !is_first && let Some(series) = self.find(*kind, sources, key) {
+            return series;
         }
         let series = self.parse(*kind, None, key);
         let seen = Seen {
@@ -223,19 +234,46 @@ impl Merge {
             key: place.key.clone(),
             series,
         };
-        if let Some(keys) = self.keys.get_mut(kind) {
-            keys.seen.push(seen);
-        }
+        let keys = self.keys.entry(*kind).or_insert_with(Keys::new);
+        keys.seen.push(seen);
         series
     }
 
+    /// The series of a key that another file has too.
+    fn find(
+        &mut self,
+        kind: Kind,
+        sources: &[Source],
+        key: &[u8],
+    ) -> Option<Result<u32, &'static str>> {
+        let keys = self.keys.get_mut(&kind)?;
+        let bytes = |seen: &Seen| sources[seen.source].bytes(seen.key.start, seen.key.end);
+        for number in keys.indexed..keys.seen.len() {
+            keys.index.insert(bytes(&keys.seen[number]), number as u32);
+        }
+        keys.indexed = keys.seen.len();
+        let found = keys
+            .index
+            .find(key, |number| bytes(&keys.seen[number as usize]) == key)?;
+        Some(keys.seen[found as usize].series)
+    }
+
     fn parse(&mut self, kind: Kind, pid: Option<&str>, key: &[u8]) -> Result<u32, &'static str> {
-        let Key(family, sample, mut labels, help) = Key::parse(key).ok_or("key is not JSON")?;
+        let key = Key::parse(key).ok_or("key is not JSON")?;
+        let Key {
+            family,
+            sample,
+            mut labels,
+            help,
+        } = key;
         let rank = match kind {
-            Kind::Histogram => match labels.remove(&Text(Cow::Borrowed("le"))) {
-                Some(Text(le)) => Rank::Bucket(bound(&le).ok_or("bucket without a bound")?),
+            Kind::Histogram => match labels.iter().position(|(name, _)| name == "le") {
+                Some(le) => {
+                    let (_, le) = labels.remove(le);
+                    Rank::Bucket(bound(&le).ok_or("bucket without a bound")?)
+                }
+                // The buckets say how many there were.
                 None if sample.strip_prefix(&*family) == Some("_count") => {
-                    // The buckets say how many there were.
                     return Err("histogram with a stored count");
                 }
                 None => Rank::of_suffix(&sample, &family),
@@ -244,7 +282,9 @@ impl Merge {
             Kind::Counter | Kind::Gauge(_) => Rank::Other(0),
         };
         if let Some(pid) = pid {
-            labels.insert(Text(Cow::Borrowed("pid")), Text(Cow::Borrowed(pid)));
+            labels.retain(|(name, _)| name != "pid");
+            let place = labels.partition_point(|(name, _)| **name < *"pid");
+            labels.insert(place, (Cow::Borrowed("pid"), Cow::Borrowed(pid)));
         }
         let (text, le) = label_text(&labels);
         let next = u32::try_from(self.initial.len()).map_err(|_| "too many series")?;
@@ -268,7 +308,7 @@ impl Merge {
                     kind,
                     samples: Vec::new(),
                     groups: Vec::new(),
-                    by_labels: Index::new(*self.by_name.hasher()),
+                    by_labels: Index::new(),
                 });
                 self.families.len() - 1
             }
@@ -299,29 +339,37 @@ impl Family {
         } else {
             rank
         };
-        let groups = &mut self.groups;
-        let index = self
-            .by_labels
-            .find_or_insert(labels.as_bytes(), groups.len() as u32, |known| {
-                groups[known as usize].labels == labels
-            }) as usize;
-        if index == groups.len() {
-            groups.push(Group {
-                labels,
-                le,
-                samples: Vec::new(),
-            });
+        let same = |known: u32| self.groups[known as usize].labels == labels;
+        let index = match self.by_labels.find(labels.as_bytes(), same) {
+            Some(index) => index as usize,
+            None => {
+                self.by_labels
+                    .insert(labels.as_bytes(), self.groups.len() as u32);
+                let samples = Vec::with_capacity(1);
+                self.groups.push(Group {
+                    labels,
+                    le,
+                    samples,
+                });
+                self.groups.len() - 1
+            }
+        };
+        let group = &mut self.groups[index];
+        let before = group.samples.partition_point(|known| known.rank < rank);
+        match group.samples.get(before) {
+            Some(known) if known.rank == rank => known.series,
+            _ => {
+                group.samples.insert(
+                    before,
+                    Sample {
+                        rank,
+                        name,
+                        series: next,
+                    },
+                );
+                next
+            }
         }
-        let group = &mut groups[index];
-        if let Some(known) = group.samples.iter().find(|known| known.rank == rank) {
-            return known.series;
-        }
-        group.samples.push(Sample {
-            rank,
-            name,
-            series: next,
-        });
-        next
     }
 
     /// The groups in the order of the output.
@@ -329,15 +377,6 @@ impl Family {
         let mut groups: Vec<&Group> = self.groups.iter().collect();
         groups.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         groups
-    }
-}
-
-impl Group {
-    /// The samples in the order of the output.
-    pub(super) fn sorted(&self) -> Vec<&Sample> {
-        let mut samples: Vec<&Sample> = self.samples.iter().collect();
-        samples.sort_by(|a, b| a.rank.partial_cmp(&b.rank).unwrap_or(Ordering::Equal));
-        samples
     }
 }
 
@@ -366,10 +405,10 @@ fn initial(kind: Kind) -> f64 {
 }
 
 /// The labels as they stand in the text, and where `le` would stand.
-fn label_text(labels: &BTreeMap<Text<'_>, Text<'_>>) -> (String, usize) {
+fn label_text(labels: &[(Cow<'_, str>, Cow<'_, str>)]) -> (String, usize) {
     let mut text = String::with_capacity(32 * labels.len());
     let mut le = 0;
-    for (Text(name), Text(value)) in labels {
+    for (name, value) in labels {
         if !text.is_empty() {
             text.push(',');
         }

@@ -23,7 +23,7 @@ pub(super) mod sealed {
 }
 
 /// A number that only ever goes up.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Counter {
     cell: Cell,
     context: Arc<Context>,
@@ -64,7 +64,7 @@ impl sealed::FromCells for Counter {
 }
 
 /// A number that goes up and down.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Gauge {
     cell: Cell,
     most_recent: bool,
@@ -138,9 +138,10 @@ impl sealed::FromCells for Gauge {
 }
 
 /// Counts observations in buckets, and adds them up.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Histogram(Arc<HistogramCells>);
 
+#[derive(Debug)]
 struct HistogramCells {
     sum: Cell,
     /// One for each bound; not cumulative.
@@ -196,7 +197,7 @@ impl sealed::FromCells for Histogram {
 }
 
 /// Counts observations and adds them up.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Summary {
     count: Cell,
     sum: Cell,

@@ -27,6 +27,7 @@ pub(super) struct BadFile {
     pub(super) reason: &'static str,
 }
 
+const UNKNOWN_NAME: &str = "unknown name";
 /// The reason of a file that was removed after the directory was listed: it is not bad.
 pub(super) const REMOVED: &str = "removed";
 
@@ -61,9 +62,18 @@ pub(super) fn list(directory: &Path) -> io::Result<Listing> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        let name = name.to_string_lossy();
+        let Some(name) = name.to_str() else {
+            let name = name.to_string_lossy().into_owned();
+            if name.ends_with(".db") {
+                listing.bad.push(BadFile {
+                    name,
+                    reason: UNKNOWN_NAME,
+                });
+            }
+            continue;
+        };
         if name.ends_with(".db") {
-            databases.insert(name.into_owned(), entry.ino());
+            databases.insert(name.to_owned(), entry.ino());
         } else if let Some(stem) = name.strip_suffix(".keep") {
             kept.insert(format!("{stem}.db"), entry.ino());
         } else if let Some(identifier) = name.strip_suffix(".lock")
@@ -84,7 +94,7 @@ pub(super) fn list(directory: &Path) -> io::Result<Listing> {
         let Some((kind, identifier)) = Kind::of_file_name(&name) else {
             listing.bad.push(BadFile {
                 name,
-                reason: "unknown name",
+                reason: UNKNOWN_NAME,
             });
             continue;
         };

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -14,11 +15,11 @@ use super::context::{Context, Incident, Shared};
 use super::definition::{Definition, GaugeOpts};
 use super::error::DirectoryError;
 use super::file::{Cell, OwnFile};
-use super::format::{self, Kind};
+use super::format::Kind;
 use super::identity::Identity;
-use super::lock;
 use super::metric::{Counter, Gauge, Histogram, Metric, Summary};
 use super::vec::{CounterVec, GaugeVec, HistogramVec, MetricVec, SummaryVec};
+use super::{key, lock};
 
 /// Series that one metric may have, as in the OpenTelemetry specification ("cardinality limits").
 const SERIES_LIMIT: usize = 2000;
@@ -41,6 +42,15 @@ struct Registered {
     context: Arc<Context>,
     /// The `MetricVec` of the kind that the context names.
     series: Box<dyn Any + Send + Sync>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("directory", &self.0.directory)
+            .field("identifier", &self.identifier())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -258,6 +268,6 @@ fn incidents(directory: &Path, identifier: &str) -> io::Result<(Vec<Cell>, Arc<O
     let name = "multiprocess_incidents";
     let help = "What the metric store refused or repaired, by kind";
     let keys = Incident::KINDS
-        .map(|kind| format::key(name, &format!("{name}_total"), [("kind", kind)], help));
+        .map(|kind| key::write(name, &format!("{name}_total"), [("kind", kind)], help));
     Ok((file.cells(name, &keys)?, file))
 }

@@ -85,14 +85,13 @@ impl Template {
         );
         self.end(Number::Nothing);
         for group in family.sorted() {
-            let samples = group.sorted();
-            for sample in &samples {
+            for sample in &group.samples {
                 match sample.rank {
                     Rank::Bucket(bound) => self.bucket(family, group, bound, sample.series),
                     _ => self.sample(family, group, sample),
                 }
             }
-            if let Some(Rank::Bucket(_)) = samples.first().map(|sample| sample.rank) {
+            if let Some(Rank::Bucket(_)) = group.samples.first().map(|sample| sample.rank) {
                 self.count(family, group);
             }
         }

@@ -4,6 +4,7 @@
 //! same series do not slow each other down. That is possible since series are only ever
 //! added, as in the file. A new one is linked to the end of a chain that readers follow.
 
+use std::fmt;
 use std::hash::Hasher;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -49,6 +50,14 @@ struct Node<M> {
     values: Box<[u8]>,
     metric: M,
     next: Chain<M>,
+}
+
+impl<M> fmt::Debug for MetricVec<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MetricVec")
+            .field(&self.series.context)
+            .finish()
+    }
 }
 
 impl<M: Metric> MetricVec<M> {

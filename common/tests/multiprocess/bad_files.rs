@@ -1,6 +1,7 @@
 //! Files that are not what they should be cost their own series at most.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -144,11 +145,15 @@ fn what_is_no_file_is_named_and_does_not_stop_the_scrape() {
     )
     .unwrap();
     symlink("nowhere", directory.join("counter_3.db")).unwrap();
+    let not_utf8 = std::ffi::OsStr::from_bytes(b"counter_\xff.db");
+    fs::write(directory.path().join(not_utf8), "").unwrap();
     let text = scrape(directory.path());
     for file in ["counter_1.db", "counter_2.db"] {
         let bad = format!("multiprocess_bad_files{{file=\"{file}\",reason=\"not a file\"}}");
         assert_eq!(value(&text, &bad), 1.0, "{text}");
     }
+    let bad = "multiprocess_bad_files{file=\"counter_\u{fffd}.db\",reason=\"unknown name\"}";
+    assert_eq!(value(&text, bad), 1.0, "{text}");
 }
 
 #[test]

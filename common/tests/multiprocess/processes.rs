@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::BufRead;
+use std::path::Path;
 
 use common::multiprocess::{Directory, Store};
 use nix::mount::{MsFlags, mount};
@@ -239,47 +240,38 @@ fn each_live_process_shows_its_own_metrics() {
 
 #[test]
 fn a_full_disk_is_an_error_that_is_counted_and_goes_away() {
+    let directory = Temporary::new();
+    let path = directory.path().to_owned();
     // The mount is seen by this thread alone, and goes with it.
-    let seen_by_one = std::thread::spawn(|| {
-        let parent = Temporary::new();
-        let mounted = unshare(CloneFlags::CLONE_NEWNS)
-            .and_then(|()| {
-                mount(
-                    None::<&str>,
-                    "/",
-                    None::<&str>,
-                    MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-                    None::<&str>,
-                )
-            })
-            .and_then(|()| {
-                mount(
-                    Some("tmpfs"),
-                    parent.path(),
-                    Some("tmpfs"),
-                    MsFlags::empty(),
-                    Some("size=256k"),
-                )
-            });
-        if let Err(errno) = mounted {
-            return skip(&format!(
-                "a full disk needs a mount namespace, which is not permitted here: {errno}"
-            ));
-        }
-        fill_the_disk(&parent);
+    let seen_by_one = std::thread::spawn(move || match mount_small_disk(&path) {
+        Ok(()) => fill_the_disk(&path),
+        Err(errno) => skip(&format!(
+            "a full disk needs a mount namespace, which is not permitted here: {errno}"
+        )),
     });
     seen_by_one.join().unwrap();
 }
 
-fn fill_the_disk(parent: &Temporary) {
-    let store = Store::open(parent.path())
-        .unwrap()
-        .with_series_limit(100_000);
+fn mount_small_disk(path: &Path) -> nix::Result<()> {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(
+        Some("tmpfs"),
+        path,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some("size=256k"),
+    )
+}
+
+fn fill_the_disk(directory: &Path) {
+    let store = Store::open(directory).unwrap().with_series_limit(100_000);
     let counters = store
         .counter_vec(Opts::new("counters", "Help"), &["value"])
         .unwrap();
     let first = counters.with_label_values(&["first"]).clone();
-    let ballast = parent.join("ballast");
+    let ballast = directory.join("ballast");
     fs::write(&ballast, vec![0; 140 * 1024]).unwrap();
     let mut stored = 0;
     let error = loop {
@@ -295,7 +287,7 @@ fn fill_the_disk(parent: &Temporary) {
     first.inc();
     counters.with_label_values(&["lost"]).inc();
     let shown = |text: &str| text.matches("\ncounters_total{").count();
-    let text = scrape(parent.path());
+    let text = scrape(directory);
     assert_eq!(shown(&text), stored + 1, "what is stored is served");
     assert_eq!(value(&text, "counters_total{value=\"first\"}"), 1.0);
     assert!(
@@ -308,7 +300,7 @@ fn fill_the_disk(parent: &Temporary) {
     fs::remove_file(ballast).unwrap();
     counters.with_label_values(&["late"]).inc();
     store.gauge(Opts::new("gauge", "Help")).unwrap().set(1.0);
-    let text = scrape(parent.path());
+    let text = scrape(directory);
     assert_eq!(shown(&text), stored + 2);
     assert_eq!(value(&text, "counters_total{value=\"late\"}"), 1.0);
 }

@@ -30,7 +30,7 @@ fn python_and_we_write_and_read_the_same_on_random_metrics() {
     let Some(mut python) = python() else { return };
     for seed in 0..40 {
         let mut random = Random::new(seed);
-        let metrics = (0..1 + random.below(8))
+        let metrics: Vec<Metric> = (0..1 + random.below(8))
             .map(|number| metric(&mut random, number))
             .collect();
         let workers: Vec<Vec<Metric>> = (0..1 + random.below(3))
@@ -99,8 +99,8 @@ fn metric(random: &mut Random, number: usize) -> Metric {
 }
 
 /// The same metrics with values of one worker.
-fn values(random: &mut Random, metrics: &Vec<Metric>) -> Vec<Metric> {
-    let mut metrics = metrics.clone();
+fn values(random: &mut Random, metrics: &[Metric]) -> Vec<Metric> {
+    let mut metrics = metrics.to_vec();
     for metric in &mut metrics {
         let series = if metric.labels.is_empty() {
             1
