@@ -8,7 +8,7 @@
 
 use std::{env, path::Path, process, process::ExitCode, time::Duration};
 
-use actix_web::{App, middleware::from_fn, rt::time::sleep, web};
+use actix_web::{App, rt::time::sleep, web};
 use clap::Parser;
 use common::workers::{Error, Master, Options, Worker};
 
@@ -28,7 +28,7 @@ async fn serve(worker: Worker) -> Result<(), Error> {
     crash_if_asked();
     let app = || {
         App::new()
-            .wrap(from_fn(common::catch_panic))
+            .wrap(common::CatchPanic)
             .route("/", web::get().to(hello))
             .route("/sleep", web::get().to(sleep_a_while))
             .route("/block", web::get().to(block_the_thread))

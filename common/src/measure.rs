@@ -8,8 +8,11 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use actix_web::{App, http::StatusCode, middleware::from_fn, web};
-//! use common::measure::{Measure, Method, Observer};
+//! use actix_web::{App, http::StatusCode, web};
+//! use common::{
+//!     CatchPanic,
+//!     measure::{Measure, Method, Observer},
+//! };
 //!
 //! struct Print(&'static str);
 //!
@@ -23,7 +26,7 @@
 //!
 //! let app = App::new().service(
 //!     web::resource("/orders/{id}")
-//!         .wrap(from_fn(common::catch_panic))
+//!         .wrap(CatchPanic)
 //!         .wrap(Measure::new(Print("/orders/{id}")))
 //!         .to(|| async { "an order" }),
 //! );

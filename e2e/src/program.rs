@@ -1,8 +1,9 @@
-//! How a program of the workspace is built and started.
+//! How a program, of the workspace as a rule, is built and started.
 
 use std::{
     env,
     ffi::{OsStr, OsString},
+    path::PathBuf,
     process::{Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -35,17 +36,30 @@ const INHERITED: [&str; 8] = [
 /// which it does not do in production.
 const OWN_SESSION: &str = "setsid";
 
-/// How to start a program. It listens on a free port of loopback unless told otherwise.
+/// How to start a program. One of the workspace listens on a free port of loopback unless told otherwise.
 #[derive(Clone, Debug)]
 pub struct Program {
-    artifact: Artifact,
+    executable: Executable,
     under: Vec<OsString>,
     args: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     patience: Duration,
 }
 
+/// What is executed.
+#[derive(Clone, Debug)]
+enum Executable {
+    Built(Artifact),
+    Found(PathBuf),
+}
+
 impl Program {
+    /// A program that is not built here, such as [`real_part`](crate::real_part::real_part) finds. What it listens on
+    /// is its own affair.
+    pub fn found(executable: impl Into<PathBuf>) -> Self {
+        Self::with(Executable::Found(executable.into()))
+    }
+
     /// The program of a package that has one of the same name.
     pub fn new(package: &str) -> Self {
         Self::of(package, Target::Bin(package.to_owned()))
@@ -62,32 +76,40 @@ impl Program {
     }
 
     fn of(package: &str, target: Target) -> Self {
+        let artifact = Artifact {
+            package: package.to_owned(),
+            target,
+            profile: None,
+            build_args: Vec::new(),
+        };
+        Self::with(Executable::Built(artifact)).env("PORT", "0")
+    }
+
+    fn with(executable: Executable) -> Self {
         Self {
-            artifact: Artifact {
-                package: package.to_owned(),
-                target,
-                profile: None,
-                build_args: Vec::new(),
-            },
+            executable,
             under: Vec::new(),
             args: Vec::new(),
             variables: Vec::new(),
             patience: SOON,
         }
-        .env("PORT", "0")
     }
 
     /// Builds with this profile instead of that of the running test.
     #[must_use]
     pub fn profile(mut self, profile: &str) -> Self {
-        self.artifact.profile = Some(profile.to_owned());
+        if let Executable::Built(artifact) = &mut self.executable {
+            artifact.profile = Some(profile.to_owned());
+        }
         self
     }
 
     /// Builds with one more argument for `cargo build`.
     #[must_use]
     pub fn build_arg(mut self, arg: &str) -> Self {
-        self.artifact.build_args.push(arg.to_owned());
+        if let Executable::Built(artifact) = &mut self.executable {
+            artifact.build_args.push(arg.to_owned());
+        }
         self
     }
 
@@ -171,7 +193,10 @@ impl Program {
     }
 
     fn command(&self) -> Result<Command> {
-        let executable = build::executable(&self.artifact)?;
+        let executable = match &self.executable {
+            Executable::Built(artifact) => build::executable(artifact)?,
+            Executable::Found(path) => path.clone(),
+        };
         let mut command = Command::new(OWN_SESSION);
         command
             .args(&self.under)

@@ -6,7 +6,7 @@ use actix_web::{
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
-use common::catch_panic;
+use common::CatchPanic;
 use opentelemetry_semantic_conventions::attribute::{
     EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
 };
@@ -24,7 +24,7 @@ struct State {
 /// Adds the routes to an application.
 pub(crate) fn configure(app: &mut ServiceConfig, error_rate: f64, demo: bool) {
     let logged = web::scope("")
-        .wrap(from_fn(catch_panic))
+        .wrap(CatchPanic)
         .wrap(from_fn(log_access))
         .route("/", web::get().to(index))
         .configure(|scope| {

@@ -2,11 +2,8 @@
 
 use std::process;
 
-use actix_web::{
-    middleware::from_fn,
-    web::{self, ServiceConfig},
-};
-use common::{catch_panic, measure::Measure};
+use actix_web::web::{self, ServiceConfig};
+use common::{CatchPanic, measure::Measure};
 
 use crate::metrics::{HttpObserver, Metrics};
 
@@ -25,7 +22,7 @@ pub(crate) fn configure(app: &mut ServiceConfig, metrics: &Metrics, error_rate: 
     app.app_data(web::Data::new(state))
         .service(
             web::resource("/")
-                .wrap(from_fn(catch_panic))
+                .wrap(CatchPanic)
                 .wrap(observed("/"))
                 .route(web::get().to(index)),
         )

@@ -18,7 +18,7 @@ use actix_web_prom::{
 };
 use anyhow::anyhow;
 use common::{
-    catch_panic,
+    CatchPanic,
     measure::{Measure, Method, Observer},
 };
 use prometheus::{IntGaugeVec, Opts, Registry};
@@ -92,7 +92,7 @@ impl HttpMetrics {
     {
         // From the inside out.
         resource
-            .wrap(from_fn(catch_panic))
+            .wrap(CatchPanic)
             .wrap(from_fn(answer_errors))
             .wrap(self.finished.clone())
             .wrap_fn(|mut request, service| {

@@ -17,7 +17,6 @@ use actix_web::{
     dev::{HttpServiceFactory, ServerHandle},
     error::ErrorBadGateway,
     http::StatusCode,
-    middleware::from_fn,
     rt::System,
     web::{self, Bytes},
 };
@@ -127,7 +126,7 @@ where
     H: Handler<(), Output: Responder + 'static>,
 {
     web::resource(path)
-        .wrap(from_fn(common::catch_panic))
+        .wrap(common::CatchPanic)
         .wrap(Measure::new(witness.clone()))
         .to(handler)
 }

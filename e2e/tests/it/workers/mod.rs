@@ -26,7 +26,7 @@ const FOREVER: &str = "/sleep?ms=3600000";
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// Stops every thread of a process, as a debugger or a suspended container does.
-fn freeze(pid: u32) -> Result<()> {
+pub(crate) fn freeze(pid: u32) -> Result<()> {
     process::send(pid, Signal::SIGSTOP)?;
     poll(&format!("process {pid} to stop"), SOON, || {
         process::is_stopped(pid).then_some(())

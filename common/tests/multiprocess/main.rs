@@ -1,0 +1,9 @@
+//! The metric store from outside: with real files, real processes, and Python's client.
+
+mod bad_files;
+mod crash;
+mod directory;
+mod metrics;
+mod processes;
+mod python;
+mod support;

@@ -1,0 +1,107 @@
+//! `METRICS_PORT`: the master answers scrapes, whatever its workers are about.
+
+use std::{fs, net::TcpListener};
+
+use anyhow::Result;
+use e2e::{Load, Running, SOON, Signal, http, poll, process};
+
+use super::{REQUESTS, Scrape, assert_refused, directory, metrics_addr, pull, stop};
+use crate::workers::freeze;
+
+/// The program with a port for metrics, and 100 requests that it has answered.
+fn used() -> Result<Running> {
+    let running = pull().env("METRICS_PORT", "0").start()?;
+    let report = Load::on(running.addr()?).clients(8).requests(100).run()?;
+    assert_eq!(report.statuses.get(&200), Some(&100), "{report}");
+    Ok(running)
+}
+
+#[test]
+fn a_port_of_its_own_serves_the_sum_and_the_port_of_the_service_does_not() -> Result<()> {
+    let running = used()?;
+    let metrics = metrics_addr(&running)?;
+    assert_ne!(metrics.port(), 0);
+    assert_eq!(Scrape::of(metrics)?.sum(REQUESTS), 100.0);
+    assert_eq!(http::get(running.addr()?, "/metrics")?.status, 404);
+    for path in ["/", "/healthz"] {
+        assert_eq!(http::get(metrics, path)?.status, 404, "{path}");
+    }
+    stop(running)?;
+    assert!(http::get(metrics, "/metrics").is_err());
+    Ok(())
+}
+
+#[test]
+fn the_master_answers_while_every_worker_is_blocked() -> Result<()> {
+    let running = used()?;
+    let workers = running.workers();
+    for worker in &workers {
+        freeze(*worker)?;
+    }
+    for _ in 0..10 {
+        let scrape = Scrape::of(metrics_addr(&running)?)?;
+        assert_eq!(scrape.sum(REQUESTS), 100.0, "{}", scrape.text);
+    }
+    for worker in workers {
+        process::send(worker, Signal::SIGCONT)?;
+    }
+    assert_eq!(http::get(running.addr()?, "/")?.status, 200);
+    stop(running)
+}
+
+#[test]
+fn the_master_answers_while_every_worker_crashes_at_boot() -> Result<()> {
+    let running = used()?;
+    // A directory where a worker's lock belongs lets none of them get beyond it.
+    let lock = directory(&running)?.join("worker-0.lock");
+    fs::remove_file(&lock)?;
+    fs::create_dir(&lock)?;
+    for worker in running.workers() {
+        process::send(worker, Signal::SIGKILL)?;
+    }
+    let crashes = "worker_exits_total{kind=\"code\",value=\"1\"}";
+    let scrape = poll("both workers to crash at boot twice", SOON, || {
+        let scrape = Scrape::of(metrics_addr(&running).ok()?).ok()?;
+        assert_eq!(scrape.sum(REQUESTS), 100.0, "{}", scrape.text);
+        (scrape.samples.get(crashes)? >= &4.0).then_some(scrape)
+    })?;
+    assert_eq!(scrape.samples["worker_up"], 0.0, "{}", scrape.text);
+    let names_the_lock = |line: &str| line.starts_with("error: ") && line.contains("worker-0.lock");
+    running.wait_for_line(names_the_lock, SOON)?;
+
+    fs::remove_dir(&lock)?;
+    poll("a worker that serves", SOON, || {
+        http::get(running.addr().ok()?, "/").ok()
+    })?;
+    let after = Scrape::of(metrics_addr(&running)?)?;
+    assert_eq!(after.sum(REQUESTS), 101.0, "{}", after.text);
+    Ok(())
+}
+
+#[test]
+fn both_ports_the_same_is_a_mistake_that_names_both_variables() -> Result<()> {
+    let program = pull().env("PORT", "5173").env("METRICS_PORT", "5173");
+    assert_refused(&program.run(SOON)?, 2, &["METRICS_PORT", "(PORT)", "5173"]);
+    Ok(())
+}
+
+#[test]
+fn a_port_that_is_no_port_is_a_mistake() -> Result<()> {
+    for value in ["65536", "-1", "metrics", ""] {
+        let ended = pull().env("METRICS_PORT", value).run(SOON)?;
+        assert_refused(&ended, 2, &["METRICS_PORT", value]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_taken_port_is_told_in_one_line_and_nothing_is_left() -> Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let port = taken.local_addr()?.port().to_string();
+    let runtime = super::Temporary::new("taken-port")?;
+    let program = pull().env("METRICS_PORT", &port);
+    let ended = program.env("XDG_RUNTIME_DIR", runtime.path()).run(SOON)?;
+    assert_refused(&ended, 1, &["METRICS_PORT", &port]);
+    assert_eq!(super::names(runtime.path())?, [""; 0]);
+    Ok(())
+}

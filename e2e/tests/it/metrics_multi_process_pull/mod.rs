@@ -1,0 +1,96 @@
+//! `metrics-multi-process-pull`: whoever is asked, what its clients did is what a scrape says, exactly.
+
+mod contract;
+mod directory;
+mod flask;
+mod kills;
+mod metrics_port;
+mod scrape;
+mod totals;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use e2e::{Program, Running, SOON, Signal, program::Ended};
+
+use self::scrape::Scrape;
+
+/// The program without simulated errors.
+fn pull() -> Program {
+    Program::new("metrics-multi-process-pull").env("ERROR_RATE", "0")
+}
+
+/// The directory that the ready line names.
+fn directory(running: &Running) -> Result<PathBuf> {
+    let directory = running.ready()?.parts.get("directory");
+    Ok(directory.context("no directory in the ready line")?.into())
+}
+
+/// The address of the port for metrics that the ready line names.
+fn metrics_addr(running: &Running) -> Result<SocketAddr> {
+    let url = running.ready()?.parts.get("metrics");
+    let url = url.context("no address for metrics in the ready line")?;
+    let address = url.strip_prefix("http://").unwrap_or(url);
+    let address = address.strip_suffix("/metrics").unwrap_or(address);
+    address.parse().with_context(|| format!("this is {url}"))
+}
+
+/// Stops the program gracefully.
+fn stop(mut running: Running) -> Result<()> {
+    running.signal(Signal::SIGTERM)?;
+    let status = running.wait_exit(SOON)?;
+    assert_eq!(status.code(), Some(0), "{}", running.console());
+    running.wait_gone(SOON)
+}
+
+/// Asserts that the program refused to start, with one line that has all these words.
+#[track_caller]
+fn assert_refused(ended: &Ended, code: i32, words: &[&str]) {
+    let stderr = &ended.stderr;
+    assert_eq!(ended.status.code(), Some(code), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "no `{word}` in: {stderr}");
+    }
+}
+
+/// A directory that goes with the test.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new(name: &str) -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("e2e-pull-{}-{name}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What is left of it is in a directory that the system clears.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The names of the files in a directory, sorted.
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(directory)
+        .with_context(|| format!("cannot list {}", directory.display()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+const REQUESTS: &str = "num_requests_total";
+const DURATION: &str = "http_server_request_duration_seconds";
+const ACTIVE: &str = "http_server_active_requests";

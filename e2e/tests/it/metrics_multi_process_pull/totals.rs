@@ -1,0 +1,102 @@
+//! Every request is in the sum, once, and every worker says the same sum.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use e2e::{Load, SOON, Signal, http::Connection, poll, process};
+
+use super::{ACTIVE, REQUESTS, Scrape, pull, stop};
+
+#[test]
+fn every_request_is_in_the_sum_of_two_and_four_workers() -> Result<()> {
+    for (workers, keep_alive) in [(2, true), (2, false), (4, true), (4, false)] {
+        let running = pull().option("--workers", workers).start()?;
+        let load = Load::on(running.addr()?).clients(16).keep_alive(keep_alive);
+        let report = load.requests(1000).run()?;
+        assert_eq!(report.statuses.get(&200), Some(&1000), "{report}");
+        // What a client got is counted, so that the next scrape has it.
+        let scrape = Scrape::of(running.addr()?)?;
+        assert_eq!(scrape.sum(REQUESTS), 1000.0, "{}", scrape.text);
+        // Duration and end are recorded when the answer was written, which the client may see a moment earlier.
+        poll("all requests to have ended", SOON, || {
+            let scrape = Scrape::of(running.addr().ok()?).ok()?;
+            (scrape.observed() == 1000.0 && scrape.sum(ACTIVE) == 0.0).then_some(())
+        })?;
+        stop(running)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn each_worker_says_the_same_sum_at_once() -> Result<()> {
+    const WORKERS: usize = 4;
+    let running = pull().option("--workers", WORKERS).start()?;
+    let addr = running.addr()?;
+    let mut connections = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut requests = 0.0;
+    // A connection stays with its worker, so that one to each can be asked in turn.
+    poll("a connection to each worker", SOON, || {
+        let mut connection = Connection::open(addr).ok()?;
+        connection.send_get("/").ok()?;
+        requests += 1.0;
+        if seen.insert(connection.receive().ok()?.pid()?) {
+            connections.push(connection);
+        }
+        (seen.len() == WORKERS).then_some(())
+    })?;
+    for round in 0..20 {
+        let asked = round % WORKERS;
+        connections[asked].send_get("/")?;
+        assert_eq!(connections[asked].receive()?.status, 200);
+        requests += 1.0;
+        for connection in &mut connections {
+            connection.send_get("/metrics")?;
+            let scrape = Scrape::parse(connection.receive()?.body)?;
+            assert_eq!(scrape.sum(REQUESTS), requests, "{}", scrape.text);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_killed_worker_takes_nothing_with_it_and_is_told() -> Result<()> {
+    let running = pull().start()?;
+    let addr = running.addr()?;
+    Load::on(addr).clients(16).requests(1000).run()?;
+    let before = Scrape::of(addr)?;
+    assert_eq!(before.sum(REQUESTS), 1000.0);
+    assert_eq!(before.samples["worker_up"], 2.0);
+    assert_eq!(before.samples["worker_spawns_total{reason=\"boot\"}"], 2.0);
+    assert_eq!(before.samples["worker_spawns_total{reason=\"crash\"}"], 0.0);
+
+    let old = running.ready()?.serving();
+    process::send(old[0], Signal::SIGKILL)?;
+    let scrape = poll("the new worker", SOON, || {
+        let scrape = Scrape::of(addr).ok()?;
+        assert_eq!(scrape.sum(REQUESTS), 1000.0);
+        let replaced = scrape.samples["worker_spawns_total{reason=\"crash\"}"] == 1.0;
+        (replaced && scrape.samples["worker_up"] == 2.0).then_some(scrape)
+    })?;
+    let killed = "worker_exits_total{kind=\"signal\",value=\"9\"}";
+    assert_eq!(scrape.samples[killed], 1.0);
+    let load = Load::on(addr).clients(16).keep_alive(false).requests(1000);
+    assert_eq!(load.run()?.answered, 1000);
+    assert_eq!(Scrape::of(addr)?.sum(REQUESTS), 2000.0);
+    Ok(())
+}
+
+#[test]
+fn simulated_errors_are_counted_and_logged_but_not_shown() -> Result<()> {
+    let running = pull().env("ERROR_RATE", "0.5").start()?;
+    let report = Load::on(running.addr()?).clients(4).requests(400).run()?;
+    assert_eq!(report.statuses.get(&200), Some(&400), "{report}");
+    let errors = Scrape::of(running.addr()?)?.sum("error_count_total");
+    let console = running.console().clone();
+    stop(running)?;
+    // By chance alone this fails once in 10 to the power of 90 runs.
+    assert!((1.0..400.0).contains(&errors), "{errors}");
+    let logged = console.count(|line| line.contains("ERROR"));
+    assert_eq!(logged, errors as usize, "{console}");
+    Ok(())
+}

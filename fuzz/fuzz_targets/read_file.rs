@@ -1,0 +1,48 @@
+//! A scrape of a directory with one file of any bytes: it serves what it can, and a kept collector says
+//! the same as a new one.
+//!
+//!     cargo +nightly fuzz run read_file
+//!
+//! The first byte chooses the kind of the file, the rest is what is in it.
+#![no_main]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use common::multiprocess::MultiProcessCollector;
+use libfuzzer_sys::fuzz_target;
+
+const NAMES: [&str; 5] = [
+    "counter_1.db",
+    "gauge_all_1.db",
+    "gauge_mostrecent_1.db",
+    "histogram_1.db",
+    "summary_1.db",
+];
+
+fuzz_target!(|bytes: &[u8]| {
+    static KEPT: OnceLock<(PathBuf, MultiProcessCollector)> = OnceLock::new();
+    let (directory, kept) = KEPT.get_or_init(|| {
+        let directory = std::env::temp_dir().join(format!("fuzz-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("the directory for temporary files can be written");
+        let collector = MultiProcessCollector::new(&directory).expect("it was just created");
+        (directory, collector)
+    });
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    let path = directory.join(NAMES[usize::from(*kind) % NAMES.len()]);
+    fs::write(&path, bytes).expect("the file can be written");
+    let scrape = |collector: &MultiProcessCollector| {
+        let mut text = String::new();
+        collector.encode_text(&mut text).expect("a bad file is no error");
+        text
+    };
+    let text = scrape(kept);
+    let new = MultiProcessCollector::new(directory).expect("it is still there");
+    assert_eq!(text, scrape(&new));
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (_, value) = line.rsplit_once(' ').expect("a sample has a value");
+        value.parse::<f64>().expect("the value is a number");
+    }
+    fs::remove_file(path).expect("it was just written");
+});
