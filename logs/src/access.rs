@@ -81,7 +81,10 @@ impl Line {
         Self {
             context,
             client: request.peer_addr().map(|peer| peer.ip().to_string()),
-            user_agent: user_agent.map(|value| request::bounded(&value_text(value.as_bytes()))),
+            user_agent: user_agent.map(|value| {
+                let text = String::from_utf8_lossy(value.as_bytes());
+                request::bounded(&text)
+            }),
             began: Instant::now(),
             status: None,
         }
@@ -121,10 +124,6 @@ impl Drop for Line {
         }
         OPEN.fetch_sub(1, SeqCst);
     }
-}
-
-fn value_text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
 }
 
 pin_project! {

@@ -2,6 +2,8 @@
 //!
 //! Leave this file out when you copy the scenario: a client can end a worker here.
 
+use std::time::Duration;
+
 use actix_web::{
     Error,
     rt::{self, time::sleep},
@@ -77,7 +79,7 @@ async fn burst(count: web::Path<u32>) -> String {
 /// Answers late, for a look at what becomes of requests that are cut.
 async fn sleep_a_while(ms: web::Path<u64>) -> &'static str {
     log::info!("sleeping");
-    sleep(std::time::Duration::from_millis(ms.into_inner())).await;
+    sleep(Duration::from_millis(ms.into_inner())).await;
     "awake\n"
 }
 

@@ -23,23 +23,17 @@ pub(crate) fn with_limited(record: &Record<'_>, limit: usize, then: impl FnOnce(
     };
     // The visitor never fails.
     let _ = record.key_values().visit(&mut all_fit);
-    let mut record = record.to_builder();
+    let mut limited = record.to_builder();
     if all_fit.so_far {
-        return then(&record.args(format_args!("{message}")).build());
+        return then(&limited.args(format_args!("{message}")).build());
     }
-    let original = record.build();
     let mut pairs = Pairs {
         limit,
         pairs: Vec::new(),
     };
-    let _ = original.key_values().visit(&mut pairs);
-    then(
-        &original
-            .to_builder()
-            .args(format_args!("{message}"))
-            .key_values(&pairs)
-            .build(),
-    );
+    let _ = record.key_values().visit(&mut pairs);
+    let limited = limited.key_values(&pairs);
+    then(&limited.args(format_args!("{message}")).build());
 }
 
 /// The text of `value` if it has at most `limit` characters, or else its beginning

@@ -1,6 +1,6 @@
 //! What the environment says, read and checked before anything is started.
 
-use std::{env, str::FromStr, time::Duration};
+use std::{env, fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use env_filter::Filter;
 use log::LevelFilter;
@@ -55,7 +55,7 @@ impl Settings {
 }
 
 /// Room for the mark of what was cut off, and no more than one export takes.
-const LENGTHS: std::ops::RangeInclusive<usize> = 32..=1_000_000;
+const LENGTHS: RangeInclusive<usize> = 32..=1_000_000;
 
 /// The environment, in which an empty variable counts as an unset one.
 struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
@@ -66,13 +66,9 @@ impl Variables<'_> {
         (!value.is_empty()).then_some(value)
     }
 
-    fn number<T>(
-        &self,
-        name: &str,
-        allowed: std::ops::RangeInclusive<T>,
-    ) -> Result<Option<T>, String>
+    fn number<T>(&self, name: &str, allowed: RangeInclusive<T>) -> Result<Option<T>, String>
     where
-        T: FromStr + PartialOrd + std::fmt::Display,
+        T: FromStr + PartialOrd + Display,
     {
         let Some(text) = self.get(name) else {
             return Ok(None);

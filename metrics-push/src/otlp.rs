@@ -5,6 +5,8 @@
 //! `OTEL_SDK_DISABLED` and `OTEL_*_EXPORTER`, and gives the workers a straight way
 //! to a collector on the same machine.
 
+#[cfg(not(feature = "embedded-collector"))]
+use std::convert::Infallible;
 use std::{collections::BTreeMap, env, fmt};
 
 use http::Uri;
@@ -250,8 +252,8 @@ fn embed(
 }
 
 #[cfg(not(feature = "embedded-collector"))]
-fn embed(_: &mut BTreeMap<String, String>, _: Signal) -> anyhow::Result<()> {
-    Ok(())
+fn embed(_: &mut BTreeMap<String, String>, _: Signal) -> anyhow::Result<Option<Infallible>> {
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -11,10 +11,7 @@ mod records;
 mod stop;
 
 use anyhow::{Context, Result};
-use collector::{
-    Collector, Config, ReceivedLog,
-    proto::common::v1::any_value::{self, Value},
-};
+use collector::{Collector, Config, ReceivedLog, proto::common::v1::any_value::Value};
 use e2e::{
     Program, Running, SOON, Signal,
     http::{Connection, Response},
@@ -105,7 +102,7 @@ fn text<'a>(log: &'a ReceivedLog, key: &str) -> Option<&'a str> {
 /// The number of an attribute.
 fn int(log: &ReceivedLog, key: &str) -> Option<i64> {
     match log.attribute(key)? {
-        any_value::Value::IntValue(number) => Some(*number),
+        Value::IntValue(number) => Some(*number),
         _ => None,
     }
 }
