@@ -1,30 +1,7 @@
 //! Worker processes that serve HTTP on one port, and the master that keeps them.
 //!
-//! A program hands its options and what a worker does to a [`Master`]:
-//!
-//! ```no_run
-//! use std::process::ExitCode;
-//!
-//! use actix_web::{App, web};
-//! use clap::Parser;
-//! use common::workers::{Error, Master, Options, Worker};
-//!
-//! #[derive(Parser)]
-//! struct Cli {
-//!     #[command(flatten)]
-//!     workers: Options,
-//! }
-//!
-//! fn main() -> ExitCode {
-//!     let cli: Cli = common::cli::parse();
-//!     Master::new(&cli.workers).run(serve)
-//! }
-//!
-//! async fn serve(worker: Worker) -> Result<(), Error> {
-//!     let app = || App::new().route("/", web::get().to(|| async { "Hello" }));
-//!     worker.serve(app).await
-//! }
-//! ```
+//! A program hands its options and what a worker does to a `Master`, which has an
+//! example. It needs the feature `master`, which is on by default.
 //!
 //! The master listens, starts the program again for each worker, and hands it
 //! the worker's socket. It holds the sockets for life: a connection that waits in

@@ -75,7 +75,29 @@ type OnExit<'a> = Box<dyn FnMut(&Exit) + 'a>;
 
 /// Keeps worker processes that serve on one port.
 ///
-/// See the [module](super) for an example.
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use actix_web::{App, web};
+/// use clap::Parser;
+/// use common::workers::{Error, Master, Options, Worker};
+///
+/// #[derive(Parser)]
+/// struct Cli {
+///     #[command(flatten)]
+///     workers: Options,
+/// }
+///
+/// fn main() -> ExitCode {
+///     let cli: Cli = common::cli::parse();
+///     Master::new(&cli.workers).run(serve)
+/// }
+///
+/// async fn serve(worker: Worker) -> Result<(), Error> {
+///     let app = || App::new().route("/", web::get().to(|| async { "Hello" }));
+///     worker.serve(app).await
+/// }
+/// ```
 #[must_use = "a master does nothing until it runs"]
 pub struct Master<'a> {
     pub(super) options: &'a Options,
