@@ -2,7 +2,8 @@
 //!
 //!     cargo run -p common --features multiprocess --example scrape -- DIR [--repeat N]
 //!
-//! With `--repeat N` it scrapes N more times, and says on stderr, in one line of JSON, how long these took.
+//! With `--repeat N` it scrapes N more times, and says on stderr, in one line of JSON, how long
+//! these took.
 
 use std::error::Error;
 use std::process::ExitCode;

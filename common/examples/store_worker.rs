@@ -1,5 +1,6 @@
 //! A worker process that does to its store what stdin says, one command a line, and answers each
-//! with `ok`, `error: …` or what was asked for. The tests drive it; it is also good for trying things out:
+//! with `ok`, `error: …` or what was asked for. The tests drive it; it is also good for trying
+//! things out:
 //!
 //!     cargo run -p common --features multiprocess --example store_worker -- DIR
 //!

@@ -36,15 +36,15 @@
 //!
 //! # What is kept, and what is not
 //!
-//! A process has an identifier: the lowest free `worker-N`, or `master`. A respawned worker takes the
-//! identifier of the one it replaces and goes on from its values, so counters never go backwards and
-//! the files are as many as processes ever ran at once. What was counted is in the file already when a process
-//! is killed. Gauges with a live mode count only as long as their process lives; other gauges
-//! keep the last value until a process takes the identifier again.
+//! A process has an identifier: the lowest free `worker-N`, or `master`. A respawned worker takes
+//! the identifier of the one it replaces and goes on from its values, so counters never go
+//! backwards and the files are as many as processes ever ran at once. What was counted is in the
+//! file already when a process is killed. Gauges with a live mode count only as long as their
+//! process lives; other gauges keep the last value until a process takes the identifier again.
 //!
-//! Files of other programs in the directory are read and never changed. That holds for live gauges of Python processes
-//! as well: they are shown until `mark_process_dead` removes them. A Python process must not be given an
-//! identifier of the form `worker-N` or `master`.
+//! Files of other programs in the directory are read and never changed. That holds for live gauges
+//! of Python processes as well: they are shown until `mark_process_dead` removes them. A Python
+//! process must not be given an identifier of the form `worker-N` or `master`.
 //!
 //! # The limits of Python's mode, and which of them are lifted here
 //!
@@ -78,6 +78,7 @@ mod context;
 mod definition;
 mod directory;
 mod error;
+mod family;
 mod file;
 mod format;
 mod hash;

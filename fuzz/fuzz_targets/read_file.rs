@@ -1,5 +1,5 @@
-//! A scrape of a directory with one file of any bytes: it serves what it can, and a kept collector says
-//! the same as a new one.
+//! A scrape of a directory with one file of any bytes: it serves what it can, and a kept collector
+//! says the same as a new one.
 //!
 //!     cargo +nightly fuzz run read_file
 //!

@@ -3,9 +3,9 @@
 //!
 //!     cargo run --release -p bench --bin store [-- --rounds N]
 //!
-//! Python is `python3`, or what `PYTHON` names; it needs `prometheus-client` (`e2e/requirements.txt`).
-//! Ours and the peer take turns, round by round; a figure is the median of the rounds, and its ratio
-//! that of the medians. The directories are in `/dev/shm`.
+//! Python is `python3`, or what `PYTHON` names; it needs `prometheus-client`
+//! (`e2e/requirements.txt`). Ours and the peer take turns, round by round; a figure is the median
+//! of the rounds, and its ratio that of the medians. The directories are in `/dev/shm`.
 
 use std::fs;
 use std::hint::black_box;

@@ -21,7 +21,8 @@ pub(super) enum Incident {
 }
 
 impl Incident {
-    /// The values of the label `kind` of `multiprocess_incidents_total`, in the order of the variants.
+    /// The values of the label `kind` of `multiprocess_incidents_total`, in the order of the
+    /// variants.
     pub(super) const KINDS: [&'static str; 4] = [
         "invalid_update",
         "series_limit",

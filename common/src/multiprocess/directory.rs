@@ -29,8 +29,8 @@ impl Directory {
     /// Makes `path` ready for the workers of a new run; without a path, a private directory
     /// below `XDG_RUNTIME_DIR`, else `/dev/shm`, else the directory for temporary files.
     ///
-    /// A directory that is missing is created with mode 0700. What an earlier run left is
-    /// removed, except what belongs to processes that still run, and the files of other programs stay.
+    /// A directory that is missing is created with mode 0700. What an earlier run left is removed,
+    /// except what belongs to processes that still run, and the files of other programs stay.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! Which process writes which files: an identifier, held by a lock for as long as the process lives.
+//! Which process writes which files: an identifier, held by a lock for as long as the process
+//! lives.
 //!
 //! The lock is an open-file-description lock (`F_OFD_SETLK` of fcntl(2)): the kernel
 //! releases it when the process ends, however it ends, and another process can ask who

@@ -1,7 +1,11 @@
-//! The key of an entry: what Python's `json.dumps([family, sample, labels, help], sort_keys=True)` writes.
+//! The key of an entry: what Python's `json.dumps([family, sample, labels, help], sort_keys=True)`
+//! writes.
 
 use std::borrow::Cow;
 use std::fmt::Write;
+
+/// The name and the value of a label.
+pub(super) type Label<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// What a key says.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,7 +15,7 @@ pub(super) struct Key<'a> {
     /// The name of the sample: the family's, with a suffix for most kinds.
     pub(super) sample: Cow<'a, str>,
     /// Names and values, sorted by name.
-    pub(super) labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub(super) labels: Vec<Label<'a>>,
     pub(super) help: Cow<'a, str>,
 }
 
@@ -51,7 +55,7 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    fn labels(&mut self) -> Option<Vec<(Cow<'a, str>, Cow<'a, str>)>> {
+    fn labels(&mut self) -> Option<Vec<Label<'a>>> {
         let mut labels = Vec::new();
         self.token("{")?;
         if self.token("}").is_some() {
@@ -254,7 +258,8 @@ mod tests {
 
         #[test]
         fn what_another_writer_wrote_is_read(values in proptest::collection::vec("[\"\\\\/a\u{1f600}\n]*", 4)) {
-            // With spaces elsewhere, characters that are not escaped, and labels that are not sorted.
+            // With spaces elsewhere, characters that are not escaped, and labels that are not
+            // sorted.
             let text = serde_json::json!([values[0], values[1], {"b": values[2], "a": values[3]}, ""]);
             let text = serde_json::to_string_pretty(&text).unwrap();
             let key = Key::parse(text.as_bytes()).unwrap();

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::family::{Family, Rank};
 use super::format::{self, GaugeMode, Kind, Place};
 use super::hash::{Fold, Index};
 use super::key::Key;
-use super::number;
 use super::scan::{Entry, Found, Source};
 
 /// The samples of all files.
@@ -50,44 +50,6 @@ struct Seen {
     source: usize,
     key: Range<usize>,
     series: Result<u32, &'static str>,
-}
-
-/// The samples of one name.
-pub(super) struct Family {
-    pub(super) name: String,
-    pub(super) help: String,
-    pub(super) kind: Kind,
-    /// The names of its samples, in order of first sight, and how they are printed.
-    pub(super) samples: Vec<(String, String)>,
-    pub(super) groups: Vec<Group>,
-    by_labels: Index,
-}
-
-/// The samples of one set of labels; `le` is not one of them.
-pub(super) struct Group {
-    /// As they stand in the text, such as `a="x",b="y"`.
-    pub(super) labels: String,
-    /// Where `le` belongs among them.
-    pub(super) le: usize,
-    /// In the order of the output.
-    pub(super) samples: Vec<Sample>,
-}
-
-pub(super) struct Sample {
-    pub(super) rank: Rank,
-    /// Its name: an index into `Family::samples`.
-    pub(super) name: u32,
-    pub(super) series: u32,
-}
-
-/// The order of the samples in a group.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub(super) enum Rank {
-    /// With the upper bound.
-    Bucket(f64),
-    Sum,
-    Count,
-    Other(u32),
 }
 
 impl Merge {
@@ -286,10 +248,9 @@ impl Merge {
             let place = labels.partition_point(|(name, _)| **name < *"pid");
             labels.insert(place, (Cow::Borrowed("pid"), Cow::Borrowed(pid)));
         }
-        let (text, le) = label_text(&labels);
         let next = u32::try_from(self.initial.len()).map_err(|_| "too many series")?;
         let family = self.family(kind, &family, &help)?;
-        let series = family.series(text, le, rank, &sample, next);
+        let series = family.series(&labels, rank, &sample, next);
         if series == next {
             self.initial.push(initial(kind));
         }
@@ -302,14 +263,7 @@ impl Merge {
             None => {
                 self.by_name
                     .insert(name.to_owned(), self.families.len() as u32);
-                self.families.push(Family {
-                    name: name.to_owned(),
-                    help: help.to_owned(),
-                    kind,
-                    samples: Vec::new(),
-                    groups: Vec::new(),
-                    by_labels: Index::new(),
-                });
+                self.families.push(Family::new(kind, name, help));
                 self.families.len() - 1
             }
         };
@@ -318,74 +272,6 @@ impl Merge {
             Ok(family)
         } else {
             Err("type differs from another file's")
-        }
-    }
-}
-
-impl Family {
-    /// The series of a sample, or `next` if the sample is new.
-    fn series(&mut self, labels: String, le: usize, rank: Rank, sample: &str, next: u32) -> u32 {
-        let name = match self.samples.iter().position(|(known, _)| known == sample) {
-            Some(index) => index,
-            None => {
-                let mut printed = String::new();
-                number::push_name(&mut printed, sample, true);
-                self.samples.push((sample.to_owned(), printed));
-                self.samples.len() - 1
-            }
-        } as u32;
-        let rank = if let Rank::Other(_) = rank {
-            Rank::Other(name)
-        } else {
-            rank
-        };
-        let same = |known: u32| self.groups[known as usize].labels == labels;
-        let index = match self.by_labels.find(labels.as_bytes(), same) {
-            Some(index) => index as usize,
-            None => {
-                self.by_labels
-                    .insert(labels.as_bytes(), self.groups.len() as u32);
-                let samples = Vec::with_capacity(1);
-                self.groups.push(Group {
-                    labels,
-                    le,
-                    samples,
-                });
-                self.groups.len() - 1
-            }
-        };
-        let group = &mut self.groups[index];
-        let before = group.samples.partition_point(|known| known.rank < rank);
-        match group.samples.get(before) {
-            Some(known) if known.rank == rank => known.series,
-            _ => {
-                group.samples.insert(
-                    before,
-                    Sample {
-                        rank,
-                        name,
-                        series: next,
-                    },
-                );
-                next
-            }
-        }
-    }
-
-    /// The groups in the order of the output.
-    pub(super) fn sorted(&self) -> Vec<&Group> {
-        let mut groups: Vec<&Group> = self.groups.iter().collect();
-        groups.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        groups
-    }
-}
-
-impl Rank {
-    fn of_suffix(sample: &str, family: &str) -> Rank {
-        match sample.strip_prefix(family) {
-            Some("_sum") => Rank::Sum,
-            Some("_count") => Rank::Count,
-            _ => Rank::Other(0),
         }
     }
 }
@@ -402,23 +288,4 @@ fn initial(kind: Kind) -> f64 {
         }
         _ => 0.0,
     }
-}
-
-/// The labels as they stand in the text, and where `le` would stand.
-fn label_text(labels: &[(Cow<'_, str>, Cow<'_, str>)]) -> (String, usize) {
-    let mut text = String::with_capacity(32 * labels.len());
-    let mut le = 0;
-    for (name, value) in labels {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        number::push_name(&mut text, name, false);
-        text.push_str("=\"");
-        number::push_label_value(&mut text, value);
-        text.push('"');
-        if **name < *"le" {
-            le = text.len();
-        }
-    }
-    (text, le)
 }

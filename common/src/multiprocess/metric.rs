@@ -150,8 +150,8 @@ struct HistogramCells {
 }
 
 impl Histogram {
-    /// Counts `value` in the bucket of the lowest bound that is not below it. NaN is ignored, counted
-    /// in `multiprocess_incidents_total`, and logged the first time.
+    /// Counts `value` in the bucket of the lowest bound that is not below it. NaN is ignored,
+    /// counted in `multiprocess_incidents_total`, and logged the first time.
     #[inline]
     pub fn observe(&self, value: f64) {
         let cells = &*self.0;

@@ -75,7 +75,8 @@ impl Store {
         self
     }
 
-    /// The identifier of this process, such as `worker-0`: the value of the label `pid` of its gauges.
+    /// The identifier of this process, such as `worker-0`: the value of the label `pid` of its
+    /// gauges.
     pub fn identifier(&self) -> &str {
         self.0.shared.identity.name()
     }
@@ -98,9 +99,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// This and the following functions fail if a name is invalid, if the name is registered
-    /// with another type, help or labels (the same again is the same metric), if the
-    /// file cannot be written, and in a process that was forked from the one which opened the store.
+    /// This and the following functions fail if a name is invalid, if the name is registered with
+    /// another type, help or labels (the same again is the same metric), if the file cannot be
+    /// written, and in a process that was forked from the one which opened the store.
     pub fn counter(&self, opts: Opts) -> Result<Counter, Error> {
         self.single(Definition::new(Kind::Counter, opts, &[])?)
     }

@@ -1,7 +1,8 @@
 //! The text format 0.0.4: everything but the numbers is put together once and kept.
 
+use super::family::{Family, Group, Rank, Sample};
 use super::format::Kind;
-use super::merge::{Family, Group, Merge, Rank, Sample};
+use super::merge::Merge;
 use super::number;
 
 /// The output without its numbers.

@@ -64,10 +64,10 @@ impl<M: Metric> MetricVec<M> {
     /// The metric with these label values, in the order of the label names; it is created if
     /// it is new. `clone` it to keep it: an update through a kept handle costs no lookup.
     ///
-    /// Above the limit of series ([`Store::with_series_limit`](super::Store::with_series_limit)) this is the
-    /// metric all of whose label values are [`OVERFLOW`](super::OVERFLOW). If the series cannot be
-    /// stored, or the number of values is wrong, the updates of the metric are lost. Both
-    /// are counted in `multiprocess_incidents_total` and logged the first time.
+    /// Above the limit of series ([`Store::with_series_limit`](super::Store::with_series_limit))
+    /// this is the metric all of whose label values are [`OVERFLOW`](super::OVERFLOW). If the
+    /// series cannot be stored, or the number of values is wrong, the updates of the metric are
+    /// lost. Both are counted in `multiprocess_incidents_total` and logged the first time.
     #[inline]
     pub fn with_label_values<V: AsRef<str>>(&self, values: &[V]) -> &M {
         match self.get_metric_with_label_values(values) {
@@ -95,8 +95,9 @@ impl<M: Metric> MetricVec<M> {
     ///
     /// # Errors
     ///
-    /// The format of the files is append only, a removed series would be back with the next scrape. Python's
-    /// client warns and does nothing. A gauge with a live mode goes with its process.
+    /// The format of the files is append only, a removed series would be back with the next
+    /// scrape. Python's client warns and does nothing. A gauge with a live mode goes with its
+    /// process.
     pub fn remove_label_values<V: AsRef<str>>(&self, values: &[V]) -> Result<(), Error> {
         let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
         Err(Error::Msg(format!(
