@@ -42,12 +42,25 @@ pub(crate) fn executable(artifact: &Artifact) -> Result<PathBuf> {
     if let Some(path) = built.get(artifact) {
         return Ok(path.clone());
     }
-    let path = keep(&build(artifact)?, &artifact.build_args)?;
+    let path = build(artifact)?;
     built.insert(artifact.clone(), path.clone());
     Ok(path)
 }
 
 fn build(artifact: &Artifact) -> Result<PathBuf> {
+    let executable = build_as_asked(artifact)?;
+    let kept = keep(&executable, &artifact.build_args)?;
+    if !artifact.build_args.is_empty() {
+        // Other tests start what lies under cargo's own name, and mean the usual build.
+        build_as_asked(&Artifact {
+            build_args: Vec::new(),
+            ..artifact.clone()
+        })?;
+    }
+    Ok(kept)
+}
+
+fn build_as_asked(artifact: &Artifact) -> Result<PathBuf> {
     let mut command = cargo_build(artifact)?;
     let output = command
         .output()
@@ -86,9 +99,14 @@ fn keep(executable: &Path, build_args: &[String]) -> Result<PathBuf> {
 fn cargo_build(artifact: &Artifact) -> Result<Command> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
-    command
-        .args(["build", "--locked", "--message-format=json", "-p"])
-        .arg(&artifact.package);
+    command.args(["build", "--locked", "--message-format=json"]);
+    if artifact.profile.is_none() && artifact.build_args.is_empty() {
+        // The same selection as that of `cargo test`, which has built all of it: with another one the features of
+        // dependencies would be others, and they would be built again.
+        command.args(["--workspace", "--tests"]);
+    } else {
+        command.arg("-p").arg(&artifact.package);
+    }
     match &artifact.target {
         Target::Bin(name) => command.args(["--bin", name]),
         Target::Example(name) => command.args(["--example", name]),
