@@ -11,7 +11,7 @@
 //! | [`http`] | one request at a time, byte for byte |
 //! | [`process`] | what `/proc` tells about processes |
 //! | [`sockets`] | what `/proc` tells about the connections of a port |
-//! | [`poll`] | wait for a condition, with a deadline |
+//! | [`mod@poll`] | wait for a condition, with a deadline |
 //! | [`real_part`] | find a program that is not built here, or skip the test |
 
 pub mod console;
