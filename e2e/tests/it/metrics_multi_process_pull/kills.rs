@@ -18,7 +18,7 @@ use e2e::{
 use super::{ACTIVE, REQUESTS, Scrape, directory, metrics_addr, names, pull, stop};
 
 const ROUNDS: u64 = 200;
-const WORKERS: usize = 4;
+const WORKERS: usize = 8;
 
 #[test]
 fn the_sum_at_any_worker_survives_200_kills() -> Result<()> {
@@ -41,7 +41,7 @@ fn survive_kills(metrics_port: bool) -> Result<()> {
         true => metrics_addr(&running)?,
         false => running.addr()?,
     };
-    let load = Load::on(running.addr()?).clients(8).at_most(SOON * 10);
+    let load = Load::on(running.addr()?).clients(4).at_most(SOON * 10);
     let traffics = [
         load.clone().start()?,
         load.clone().keep_alive(false).start()?,
