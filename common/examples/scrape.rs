@@ -5,9 +5,7 @@
 //! With `--repeat N` it scrapes N more times, and says on stderr, in one line of JSON, how long
 //! these took.
 
-use std::error::Error;
-use std::process::ExitCode;
-use std::time::Instant;
+use std::{error::Error, process::ExitCode, time::Instant};
 
 use common::multiprocess::MultiProcessCollector;
 

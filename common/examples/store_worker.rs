@@ -15,12 +15,16 @@
 //! | `forever NAME` | adds one to a counter again and again, and says how often it did |
 //! | `fork NAME` | registers a counter and adds one to `forked_total` in a forked child |
 
-use std::error::Error;
-use std::io::{BufRead, Write};
+use std::{
+    error::Error,
+    io::{BufRead, Write},
+};
 
 use common::multiprocess::{GaugeMode, GaugeOpts, Store};
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, fork};
+use nix::{
+    sys::wait::waitpid,
+    unistd::{ForkResult, fork},
+};
 use prometheus::{HistogramOpts, Opts};
 
 fn main() -> Result<(), Box<dyn Error>> {

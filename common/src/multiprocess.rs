@@ -69,8 +69,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("the feature `multiprocess` needs Linux, for its open-file-description locks");
 
-use std::sync::atomic;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
 
 mod cell;
 mod collector;
@@ -94,14 +93,16 @@ mod store;
 mod text;
 mod vec;
 
-pub use self::collector::{CONTENT_TYPE, MultiProcessCollector};
-pub use self::definition::GaugeOpts;
-pub use self::directory::Directory;
-pub use self::error::DirectoryError;
-pub use self::format::GaugeMode;
-pub use self::metric::{Counter, Gauge, Histogram, Metric, Summary};
-pub use self::store::Store;
-pub use self::vec::{CounterVec, GaugeVec, HistogramVec, MetricVec, SummaryVec};
+pub use self::{
+    collector::{CONTENT_TYPE, MultiProcessCollector},
+    definition::GaugeOpts,
+    directory::Directory,
+    error::DirectoryError,
+    format::GaugeMode,
+    metric::{Counter, Gauge, Histogram, Metric, Summary},
+    store::Store,
+    vec::{CounterVec, GaugeVec, HistogramVec, MetricVec, SummaryVec},
+};
 
 /// The variable that names the directory, for Python's client as well.
 pub const DIRECTORY_VARIABLE: &str = "PROMETHEUS_MULTIPROC_DIR";

@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use loom::cell::UnsafeCell;
-use loom::sync::atomic;
-use loom::thread;
+use loom::{cell::UnsafeCell, sync::atomic, thread};
 
 #[path = "../src/multiprocess/cell.rs"]
 mod cell;

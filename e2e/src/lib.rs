@@ -30,10 +30,11 @@ pub mod sockets;
 
 mod build;
 
+pub use nix::sys::signal::Signal;
+
 pub use crate::{
     load::Load,
     poll::{SOON, poll},
     program::Program,
     running::Running,
 };
-pub use nix::sys::signal::Signal;

@@ -7,12 +7,14 @@
 //! (`e2e/requirements.txt`). Ours and the peer take turns, round by round; a figure is the median
 //! of the rounds, and its ratio that of the medians. The directories are in `/dev/shm`.
 
-use std::fs;
-use std::hint::black_box;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::{
+    fs,
+    hint::black_box,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Instant,
+};
 
 use anyhow::{Context, bail};
 use common::multiprocess::{MultiProcessCollector, Store};

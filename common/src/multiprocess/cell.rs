@@ -3,9 +3,10 @@
 //! Every function takes plain atomics, so that `tests/publish_order.rs` can run
 //! these very lines under a model checker, which tries all orders of execution.
 
-use super::atomic::AtomicU32;
-use super::atomic::AtomicU64;
-use super::atomic::Ordering::{Acquire, Relaxed, Release};
+use super::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// Adds `amount` to the number whose bits `cell` holds.
 ///

@@ -1,22 +1,33 @@
 //! A scrape: the values of all processes that share a directory, as one.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt::{self, Write};
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::{self, Write},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+};
 
-use prometheus::core::{Collector, Desc};
-use prometheus::{Error, proto};
+use prometheus::{
+    Error,
+    core::{Collector, Desc},
+    proto,
+};
 
-use super::error::DirectoryError;
-use super::merge::Merge;
-use super::process::ProcessMetrics;
-use super::scan::{self, BadFile, Listing, REMOVED, Source};
-use super::text::{self, Template};
-use super::{identity, lock, number, process, protobuf};
+use super::{
+    context::{self, Incident},
+    error::DirectoryError,
+    identity, lock,
+    merge::Merge,
+    number, process,
+    process::ProcessMetrics,
+    protobuf,
+    scan::{self, BadFile, Listing, REMOVED, Source},
+    text::{self, Template},
+};
 
 /// The content type of what [`MultiProcessCollector::encode_text`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -37,6 +48,8 @@ pub struct MultiProcessCollector(Arc<Shared>);
 struct Shared {
     directory: PathBuf,
     desc: Desc,
+    /// Where repairs are counted, if this process has a store.
+    incidents: Option<Arc<context::Shared>>,
     /// How many scrapes have begun.
     begun: AtomicU64,
     scrape: Mutex<Scrape>,
@@ -57,7 +70,14 @@ impl MultiProcessCollector {
     ///
     /// If it is not a directory.
     pub fn new(directory: impl AsRef<Path>) -> Result<MultiProcessCollector, Error> {
-        let path = directory.as_ref();
+        MultiProcessCollector::counting(directory.as_ref(), None)
+    }
+
+    /// A collector that counts what it repairs where `incidents` says.
+    pub(super) fn counting(
+        path: &Path,
+        incidents: Option<Arc<context::Shared>>,
+    ) -> Result<MultiProcessCollector, Error> {
         let refused = |error: DirectoryError| Error::Msg(error.to_string());
         let metadata = fs::metadata(path)
             .map_err(|error| refused(DirectoryError::io(path, "look at it")(error)))?;
@@ -78,6 +98,7 @@ impl MultiProcessCollector {
         Ok(MultiProcessCollector(Arc::new(Shared {
             directory: path.to_owned(),
             desc,
+            incidents,
             begun: AtomicU64::new(0),
             scrape: Mutex::new(Scrape::new()),
         })))
@@ -109,7 +130,7 @@ impl Shared {
         let mut scrape = lock(&self.scrape);
         if scrape.number < number {
             scrape.number = self.begun.fetch_add(1, SeqCst) + 1;
-            if let Err(error) = scrape.run(&self.directory) {
+            if let Err(error) = scrape.run(&self.directory, self.incidents.as_deref()) {
                 // Whoever waits for this scrape has to find out for itself.
                 *scrape = Scrape::new();
                 let error = DirectoryError::io(&self.directory, "read the metrics in it")(error);
@@ -159,8 +180,13 @@ impl Scrape {
         }
     }
 
-    fn run(&mut self, directory: &Path) -> io::Result<()> {
+    fn run(&mut self, directory: &Path, incidents: Option<&context::Shared>) -> io::Result<()> {
         let mut listing = scan::list(directory)?;
+        if let Some(incidents) = incidents {
+            for _ in 0..listing.restored {
+                incidents.count(Incident::FileRestored);
+            }
+        }
         // What a new entry means can depend on the order in which the files were read,
         // where they contradict each other. A fresh start reads them by name.
         if !(self.is_known(&listing) && self.refresh(directory) && self.learn()) {

@@ -1,15 +1,21 @@
 //! What the handles of one metric share, and how a store says that something went wrong.
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use prometheus::Error;
 
-use super::cell;
-use super::definition::Definition;
-use super::file::{Cell, Link, OwnFile};
-use super::identity::Identity;
+use super::{
+    cell,
+    definition::Definition,
+    file::{Cell, Link, OwnFile},
+    identity::Identity,
+};
 
 /// Something that the store refused or repaired, instead of failing.
 #[derive(Debug, Clone, Copy)]

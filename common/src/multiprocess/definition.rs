@@ -1,10 +1,11 @@
 //! What a metric is: its kind, name, help, labels and bounds, checked once at registration.
 
-use prometheus::core::Desc;
-use prometheus::{DEFAULT_BUCKETS, Error, HistogramOpts, Opts};
+use prometheus::{DEFAULT_BUCKETS, Error, HistogramOpts, Opts, core::Desc};
 
-use super::format::{GaugeMode, Kind};
-use super::{key, number};
+use super::{
+    format::{GaugeMode, Kind},
+    key, number,
+};
 
 /// Options of a gauge: those that every metric has, and how several processes become one.
 #[derive(Debug, Clone)]

@@ -1,17 +1,21 @@
 //! The directory, as the master prepares it for its workers.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::context::Incident;
-use super::error::DirectoryError;
-use super::format::Kind;
-use super::identity::{self, Changing, Identity};
-use super::store::Store;
+use super::{
+    context::Incident,
+    error::DirectoryError,
+    format::Kind,
+    identity::{self, Changing, Identity},
+    store::Store,
+};
 
 /// The directory that the processes of a service share, prepared and held by their master.
 ///

@@ -1,7 +1,9 @@
 //! Why a directory of metrics cannot be used.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why a directory of metrics could not be prepared or joined.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,6 @@
 //! The samples of one metric family, and the order in which they are printed.
 
-use super::format::Kind;
-use super::hash::Index;
-use super::key::Label;
-use super::number;
+use super::{format::Kind, hash::Index, key::Label, number};
 
 /// The samples of one name.
 pub(super) struct Family {

@@ -5,23 +5,27 @@
 //! Flask application in the tradition of `prometheus_client` removes every `*.db` when
 //! it starts. The second name costs no space and nothing is copied.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::ptr::NonNull;
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashMap,
+    fmt,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    ptr::NonNull,
+    sync::{Arc, Mutex},
+};
 
 use memmap2::{MmapOptions, MmapRaw};
-use nix::errno::Errno;
-use nix::fcntl::posix_fallocate;
+use nix::{errno::Errno, fcntl::posix_fallocate};
 
-use super::atomic::{AtomicU32, AtomicU64};
-use super::format::{self, HEADER, INITIAL_SIZE, Kind, MAX_SIZE};
-use super::key::Key;
-use super::{cell, lock};
+use super::{
+    atomic::{AtomicU32, AtomicU64},
+    cell,
+    format::{self, HEADER, INITIAL_SIZE, Kind, MAX_SIZE},
+    key::Key,
+    lock,
+};
 
 /// A value and its time, in a mapping that stays where it is.
 #[repr(C)]

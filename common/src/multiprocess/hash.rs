@@ -4,8 +4,10 @@
 //! random, so that label values which a client chooses cannot be made to collide, and a
 //! lookup always compares the strings too.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hasher, RandomState},
+};
 
 /// 2^64 divided by the golden ratio, made odd: an even spread of bits.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;

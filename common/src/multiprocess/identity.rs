@@ -6,17 +6,20 @@
 //! holds it without trying to take it. The lock files are never removed, so that two
 //! processes can never hold one identifier through two files of the same name.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+    libc,
+};
 
-use super::error::DirectoryError;
-use super::process;
+use super::{error::DirectoryError, process};
 
 /// The identifier of a master.
 pub(super) const MASTER: &str = "master";

@@ -1,8 +1,7 @@
 //! The key of an entry: what Python's `json.dumps([family, sample, labels, help], sort_keys=True)`
 //! writes.
 
-use std::borrow::Cow;
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 /// The name and the value of a label.
 pub(super) type Label<'a> = (Cow<'a, str>, Cow<'a, str>);

@@ -3,15 +3,15 @@
 //! Keys are parsed and ordered when they are seen first. From then on a scrape adds up numbers by
 //! position: each entry of each file knows its series.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::ops::Range;
+use std::{borrow::Cow, collections::HashMap, ops::Range};
 
-use super::family::{Family, Rank};
-use super::format::{self, GaugeMode, Kind, Place};
-use super::hash::{Fold, Index};
-use super::key::Key;
-use super::scan::{Entry, Found, Source};
+use super::{
+    family::{Family, Rank},
+    format::{self, GaugeMode, Kind, Place},
+    hash::{Fold, Index},
+    key::Key,
+    scan::{Entry, Found, Source},
+};
 
 /// The samples of all files.
 pub(super) struct Merge {

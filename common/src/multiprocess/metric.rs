@@ -1,12 +1,13 @@
 //! The handles that a program updates. Each is a pointer to its cells in a mapping: an
 //! update costs what it would cost in memory, and outlives the process.
 
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
-use super::cell;
-use super::context::{Context, Incident};
-use super::file::Cell;
+use super::{
+    cell,
+    context::{Context, Incident},
+    file::Cell,
+};
 
 /// What [`MetricVec`](super::MetricVec) can be a vector of: the metrics of this module.
 pub trait Metric: sealed::FromCells + Clone + Send + Sync + 'static {}

@@ -5,20 +5,25 @@
 //! anybody else may be sparse or cut short, and touching such a mapping would kill the
 //! process by SIGBUS; those files are read with system calls.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
-use std::ops::Range;
-use std::os::unix::fs::{DirEntryExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    ops::Range,
+    os::unix::fs::{DirEntryExt, MetadataExt, OpenOptionsExt},
+    path::Path,
+};
 
 use memmap2::{MmapOptions, MmapRaw};
 use nix::libc;
 
-use super::atomic::{AtomicU32, AtomicU64};
-use super::file::{self, Link};
-use super::format::{HEADER, Kind};
-use super::{cell, identity};
+use super::{
+    atomic::{AtomicU32, AtomicU64},
+    cell,
+    file::{self, Link},
+    format::{HEADER, Kind},
+    identity,
+};
 
 /// A file whose values do not all count, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

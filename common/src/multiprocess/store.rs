@@ -1,25 +1,30 @@
 //! The metrics of one process.
 
-use std::any::Any;
-use std::collections::HashMap;
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::{
+    any::Any,
+    collections::HashMap,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use prometheus::{Error, HistogramOpts, Opts};
 
-use super::collector::MultiProcessCollector;
-use super::context::{Context, Incident, Shared};
-use super::definition::{Definition, GaugeOpts};
-use super::error::DirectoryError;
-use super::file::{Cell, OwnFile};
-use super::format::Kind;
-use super::identity::Identity;
-use super::metric::{Counter, Gauge, Histogram, Metric, Summary};
-use super::vec::{CounterVec, GaugeVec, HistogramVec, MetricVec, SummaryVec};
-use super::{key, lock};
+use super::{
+    collector::MultiProcessCollector,
+    context::{Context, Incident, Shared},
+    definition::{Definition, GaugeOpts},
+    error::DirectoryError,
+    file::{Cell, OwnFile},
+    format::Kind,
+    identity::Identity,
+    key, lock,
+    metric::{Counter, Gauge, Histogram, Metric, Summary},
+    vec::{CounterVec, GaugeVec, HistogramVec, MetricVec, SummaryVec},
+};
 
 /// Series that one metric may have, as in the OpenTelemetry specification ("cardinality limits").
 const SERIES_LIMIT: usize = 2000;
@@ -92,7 +97,7 @@ impl Store {
     ///
     /// As [`MultiProcessCollector::new`].
     pub fn collector(&self) -> Result<MultiProcessCollector, Error> {
-        MultiProcessCollector::new(&self.0.directory)
+        MultiProcessCollector::counting(&self.0.directory, Some(Arc::clone(&self.0.shared)))
     }
 
     /// A counter. Its name may end in `_total` or not, its samples' names do.

@@ -1,9 +1,11 @@
 //! The text format 0.0.4: everything but the numbers is put together once and kept.
 
-use super::family::{Family, Group, Rank, Sample};
-use super::format::Kind;
-use super::merge::Merge;
-use super::number;
+use super::{
+    family::{Family, Group, Rank, Sample},
+    format::Kind,
+    merge::Merge,
+    number,
+};
 
 /// The output without its numbers.
 #[derive(Default)]

@@ -4,16 +4,20 @@
 //! same series do not slow each other down. That is possible since series are only ever
 //! added, as in the file. A new one is linked to the end of a chain that readers follow.
 
-use std::fmt;
-use std::hash::Hasher;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::{
+    fmt,
+    hash::Hasher,
+    sync::{Arc, Mutex, OnceLock},
+};
 
 use prometheus::Error;
 
-use super::context::{Context, Incident};
-use super::hash::Fold;
-use super::lock;
-use super::metric::{Counter, Gauge, Histogram, Metric, Summary};
+use super::{
+    context::{Context, Incident},
+    hash::Fold,
+    lock,
+    metric::{Counter, Gauge, Histogram, Metric, Summary},
+};
 
 /// Counters that differ in the values of their labels.
 pub type CounterVec = MetricVec<Counter>;

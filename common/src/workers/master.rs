@@ -1,7 +1,10 @@
 //! The master: it listens, starts the workers, and keeps them until it is stopped.
 
 use std::{
-    any::Any, collections::BTreeMap, future::Future, process::ExitCode, process::ExitStatus,
+    any::Any,
+    collections::BTreeMap,
+    future::Future,
+    process::{ExitCode, ExitStatus},
 };
 
 use super::{BoxError, Options, Worker, inherit, supervise::Supervisor, work::work, worker::fail};

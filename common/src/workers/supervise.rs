@@ -23,8 +23,6 @@ use nix::{
     unistd::{Pid, pipe2},
 };
 
-use crate::cli::say;
-
 use super::{
     BoxError, Exit, Master, Spawn, SpawnReason, Start,
     error::Context as _,
@@ -34,6 +32,7 @@ use super::{
     sockets::Sockets,
     worker::program_name,
 };
+use crate::cli::say;
 
 /// How long a worker may take to become ready.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(60);

@@ -15,8 +15,6 @@ use actix_http::{Request, Response};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory};
 use actix_web::{body::MessageBody, dev::AppConfig, rt::System};
 
-use crate::cli::say;
-
 use super::{
     BoxError, Error, ServerOptions,
     activity::Activity,
@@ -26,6 +24,7 @@ use super::{
     serve::{self, Threads},
     stop::{Signal, Stop, StopRequest},
 };
+use crate::cli::say;
 
 /// The process that serves requests, as it looks from inside.
 pub struct Worker {

@@ -1,9 +1,10 @@
 //! Files that are not what they should be cost their own series at most.
 
-use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt, fs::symlink},
+    path::Path,
+};
 
 use common::multiprocess::{MultiProcessCollector, Store};
 use prometheus::Opts;

@@ -1,17 +1,17 @@
 //! A writer that is stopped after each instruction of an append and of a growth: what it leaves
 //! in the directory is what `kill -9` at that instruction would leave.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read;
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::{collections::BTreeMap, fs, io::Read, os::fd::AsFd, path::Path};
 
 use common::multiprocess::Store;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::ptrace;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        ptrace,
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
 use prometheus::{HistogramOpts, Opts};
 use serde_json::json;
 

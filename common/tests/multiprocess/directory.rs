@@ -1,7 +1,9 @@
 //! The directory and its life.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
 
 use common::multiprocess::{Directory, DirectoryError, GaugeMode, GaugeOpts, Store};
 use prometheus::Opts;

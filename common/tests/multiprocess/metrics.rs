@@ -1,7 +1,6 @@
 //! The API of one process.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use common::multiprocess::{GaugeMode, GaugeOpts, MultiProcessCollector, OVERFLOW, Store};
 use prometheus::{Encoder, HistogramOpts, Opts, Registry, TextEncoder};

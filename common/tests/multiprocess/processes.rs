@@ -1,13 +1,12 @@
 //! Several processes in one directory.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io::BufRead;
-use std::path::Path;
+use std::{collections::BTreeSet, fs, io::BufRead, path::Path};
 
 use common::multiprocess::{Directory, Store};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
 use prometheus::Opts;
 
 use crate::support::{Peer, Random, Temporary, eventually, names, scrape, skip, value};

@@ -1,8 +1,6 @@
 //! Both directions, against Python's real client: what one writes, the other reads.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::{collections::BTreeMap, fs, path::Path};
 
 use common::multiprocess::{Directory, GaugeMode, GaugeOpts, Store};
 use prometheus::{HistogramOpts, Opts};
