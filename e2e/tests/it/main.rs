@@ -7,4 +7,5 @@ mod metrics_multi_process_pull;
 mod metrics_push;
 mod metrics_single_process_pull;
 mod program;
+mod tidy;
 mod workers;
