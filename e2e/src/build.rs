@@ -74,6 +74,8 @@ fn build_as_asked(artifact: &Artifact) -> Result<PathBuf> {
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|message| message["target"]["name"] == name.as_str())
+        // A program's unit tests are an executable of the same name.
+        .filter(|message| message["profile"]["test"] == false)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .with_context(|| format!("{command:?} names no executable `{name}`"))
 }
@@ -147,7 +149,7 @@ impl OuterBuild {
     fn of(executable: &Path) -> Option<Self> {
         let target_dir = executable
             .ancestors()
-            .find(|directory| directory.join("CACHEDIR.TAG").is_file())?;
+            .find(|directory| directory.join(".rustc_info.json").is_file())?;
         let directory = executable.parent()?;
         let directory = match directory.file_name()?.to_str()? {
             "deps" | "examples" => directory.parent()?,

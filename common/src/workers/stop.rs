@@ -1,11 +1,15 @@
 //! How a worker learns that it has to stop, and how gently.
 
-use std::io;
+use std::{io, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
+
+/// How long a `SIGTERM` that comes again is the same one: timeout(1) for example
+/// sends it to a program and then to its whole group, which is one wish to stop.
+pub(super) const ECHO: Duration = Duration::from_millis(50);
 
 /// How a worker stops. A later variant is more urgent than an earlier one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -30,6 +30,7 @@ use super::{
     scoreboard::{Scoreboard, State},
     slot::{Process, Slot},
     sockets::Sockets,
+    stop::ECHO,
     worker::program_name,
 };
 use crate::cli::say;
@@ -80,6 +81,7 @@ enum Stage {
     /// No worker is replaced; those that are left at the deadline are killed.
     Stopping {
         urgency: Urgency,
+        since: Instant,
         deadline: Instant,
         port_open: bool,
     },
@@ -374,6 +376,7 @@ impl<'a> Supervisor<'a> {
     fn handle(&mut self, signal: Signal) {
         let urgency = match (signal, self.stage) {
             (Signal::SIGCHLD, _) => return,
+            (Signal::SIGTERM, Stage::Stopping { since, .. }) if since.elapsed() < ECHO => return,
             (_, Stage::Stopping { urgency, .. }) if urgency >= Urgency::Quick => Urgency::Kill,
             (Signal::SIGTERM, Stage::Starting | Stage::Serving) => Urgency::Graceful,
             _ => Urgency::Quick,
@@ -383,7 +386,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn stop(&mut self, urgency: Urgency) {
-        let mut port_open = !matches!(
+        let port_open = !matches!(
             self.stage,
             Stage::Stopping {
                 port_open: false,
@@ -400,14 +403,16 @@ impl<'a> Supervisor<'a> {
         };
         self.board.set_stopping();
         self.sockets.ignore_new_connections();
-        if urgency > Urgency::Graceful {
-            self.close_port(&mut port_open);
-        }
+        let now = Instant::now();
         self.stage = Stage::Stopping {
             urgency,
-            deadline: Instant::now() + time,
+            since: now,
+            deadline: now + time,
             port_open,
         };
+        if urgency > Urgency::Graceful {
+            self.close_port();
+        }
         for (_, process) in self.workers() {
             // A worker that still boots has nothing to finish, and no handler yet
             // that keeps SIGQUIT from dumping core.
@@ -419,32 +424,23 @@ impl<'a> Supervisor<'a> {
     /// Closes the port as soon as no worker accepts any more, and kills what is
     /// left at the deadline.
     fn advance_stop(&mut self) {
-        let Stage::Stopping {
-            urgency,
-            deadline,
-            mut port_open,
-        } = self.stage
-        else {
-            return;
-        };
         let accepts = |(slot, _)| self.board.row(slot).state() < State::Draining;
-        if port_open && !self.workers().any(accepts) {
-            self.close_port(&mut port_open);
-            self.stage = Stage::Stopping {
-                urgency,
-                deadline,
-                port_open,
-            };
+        if !self.workers().any(accepts) {
+            self.close_port();
         }
-        if deadline <= Instant::now() {
+        if let Stage::Stopping { deadline, .. } = self.stage
+            && deadline <= Instant::now()
+        {
             log::warn!("killing the workers that did not stop in time");
             self.failed = true;
             self.stop(Urgency::Kill);
         }
     }
 
-    fn close_port(&mut self, open: &mut bool) {
-        if std::mem::take(open) {
+    fn close_port(&mut self) {
+        if let Stage::Stopping { port_open, .. } = &mut self.stage
+            && std::mem::take(port_open)
+        {
             self.cut += self.sockets.close();
         }
     }

@@ -1,6 +1,7 @@
 //! A process that serves: one of several below a master, or one by itself.
 
 use std::{
+    cell::Cell,
     env,
     future::Future,
     iter,
@@ -8,7 +9,7 @@ use std::{
     path::Path,
     process::{self, ExitCode},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_http::{Request, Response};
@@ -22,7 +23,7 @@ use super::{
     error::Context as _,
     listener,
     serve::{self, Threads},
-    stop::{Signal, Stop, StopRequest},
+    stop::{ECHO, Signal, Stop, StopRequest},
 };
 use crate::cli::say;
 
@@ -146,8 +147,13 @@ where
     R: Future<Output = Result<(), E>>,
     E: Into<BoxError>,
 {
-    let meaning = |signal, current| match signal {
-        Signal::Terminate if current == Stop::Not => Stop::Server,
+    let first = Cell::new(None::<Instant>);
+    let meaning = move |signal, current| match signal {
+        Signal::Terminate if current == Stop::Not => {
+            first.set(Some(Instant::now()));
+            Stop::Server
+        }
+        Signal::Terminate if first.get().is_some_and(|first| first.elapsed() < ECHO) => current,
         Signal::Terminate | Signal::Interrupt | Signal::Quit => Stop::Quick,
     };
     let result = alone(options)
