@@ -155,7 +155,8 @@ impl<'a> Supervisor<'a> {
         drop(self.kept.take());
         match self.cut {
             0 => log::info!("stopped"),
-            cut => log::info!("stopped; {cut} open connections were cut"),
+            1 => log::info!("stopped; 1 connection was still open"),
+            open => log::info!("stopped; {open} connections were still open"),
         }
         if self.failed {
             ExitCode::FAILURE
