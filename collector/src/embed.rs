@@ -8,9 +8,6 @@ use std::{
 
 use crate::{Collector, Config, Error, Signal};
 
-/// What reqwest, and with it the OTLP exporter over HTTP, must not send through a proxy.
-const LOOPBACK_HOSTS: [&str; 3] = ["127.0.0.1", "localhost", "::1"];
-
 /// Starts a collector on free loopback ports and puts its addresses into `env`, unless the
 /// environment says where telemetry goes or that there is none.
 ///
@@ -21,9 +18,9 @@ const LOOPBACK_HOSTS: [&str; 3] = ["127.0.0.1", "localhost", "::1"];
 /// - the exporter variable of each of `signals` (`OTEL_METRICS_EXPORTER`, …) names something else than `otlp`.
 ///
 /// Otherwise each of `signals` that is exported by `otlp` gets its endpoint variable, for gRPC if
-/// `OTEL_EXPORTER_OTLP_PROTOCOL` or the signal's own variable says `grpc`, else for HTTP. `NO_PROXY`
-/// is extended by the loopback names, because the exporter over HTTP would use `HTTP_PROXY` even for
-/// them. One line on stderr says where the collector listens and how to push elsewhere.
+/// `OTEL_EXPORTER_OTLP_PROTOCOL` or the signal's own variable says `grpc`, else for HTTP. One line
+/// on stderr says where the collector listens and how to push elsewhere. Where `HTTP_PROXY` may be set,
+/// the caller has to extend `NO_PROXY`: the exporter over HTTP asks a proxy even for loopback.
 ///
 /// # Errors
 ///
@@ -81,24 +78,6 @@ fn point_at(collector: &Collector, env: &mut BTreeMap<String, String>, signals: 
         };
         env.insert(variable(signal, "ENDPOINT"), endpoint);
     }
-    let inherited = lookup(env, "NO_PROXY").or_else(|| lookup(env, "no_proxy"));
-    env.insert("NO_PROXY".to_owned(), without_proxy(inherited.as_deref()));
-}
-
-/// `inherited` with the loopback names added.
-fn without_proxy(inherited: Option<&str>) -> String {
-    let mut hosts: Vec<&str> = inherited
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim)
-        .filter(|host| !host.is_empty())
-        .collect();
-    for host in LOOPBACK_HOSTS {
-        if !hosts.contains(&host) {
-            hosts.push(host);
-        }
-    }
-    hosts.join(",")
 }
 
 fn variable(signal: Signal, what: &str) -> String {

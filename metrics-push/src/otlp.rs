@@ -226,16 +226,21 @@ pub(crate) fn prepare(
     if let Ok(Exporter::Otlp(destination)) = Exporter::read(signal, &lookup)
         && destination.is_on_loopback()
     {
-        // The exporter over HTTP asks a proxy even for this very machine.
         let hosts = lookup("NO_PROXY").or_else(|| lookup("no_proxy"));
-        let hosts = hosts
-            .into_iter()
-            .chain(["127.0.0.1,localhost,::1".to_owned()]);
-        let hosts = hosts.collect::<Vec<_>>().join(",");
+        let hosts = without_proxy(&hosts.unwrap_or_default());
         environment.insert("NO_PROXY".to_owned(), hosts.clone());
         environment.insert("no_proxy".to_owned(), hosts);
     }
     Ok(embedded)
+}
+
+/// The hosts that are reached without a proxy, with this very machine added: the
+/// exporter over HTTP asks a proxy even for that.
+fn without_proxy(hosts: &str) -> String {
+    const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "::1"];
+    let hosts = hosts.split(',').map(str::trim);
+    let others = hosts.filter(|host| !host.is_empty() && !LOOPBACK.contains(host));
+    others.chain(LOOPBACK).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(feature = "embedded-collector")]
@@ -331,6 +336,14 @@ mod tests {
     fn https_is_told_apart_by_what_was_compiled_in() {
         let https = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://host")]);
         assert_eq!(https.is_ok(), cfg!(feature = "tls"), "{https:?}");
+    }
+
+    #[test]
+    fn this_machine_is_added_once_to_the_hosts_without_a_proxy() {
+        let all = "example.org,127.0.0.1,localhost,::1";
+        assert_eq!(without_proxy("example.org"), all);
+        assert_eq!(without_proxy(all), all);
+        assert_eq!(without_proxy(" , "), "127.0.0.1,localhost,::1");
     }
 
     #[test]
