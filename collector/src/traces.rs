@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span, span::SpanKind, status::StatusCode};
+use opentelemetry_proto::tonic::{
+    common::v1::KeyValue,
+    trace::v1::{ScopeSpans, Span, span::SpanKind, status::StatusCode},
+};
 
 use crate::{attribute, instance::Instance};
 
@@ -53,6 +56,9 @@ pub(crate) struct Node {
     pub(crate) end: u64,
     pub(crate) status: StatusCode,
     pub(crate) message: String,
+    /// The attributes `http.response.status_code` and `error.type`, as text.
+    pub(crate) http_status: Option<String>,
+    pub(crate) error_type: Option<String>,
     pub(crate) events: Vec<String>,
     pub(crate) instance: Arc<Instance>,
 }
@@ -194,6 +200,8 @@ impl Node {
             message: status
                 .map(|status| cut(&status.message))
                 .unwrap_or_default(),
+            http_status: text_of(&span.attributes, "http.response.status_code"),
+            error_type: text_of(&span.attributes, "error.type"),
             events: span.events.iter().take(MAX_EVENTS).map(event).collect(),
             instance: Arc::clone(instance),
         };
@@ -203,13 +211,7 @@ impl Node {
 
 /// The name and, for an exception, what it says.
 fn event(event: &opentelemetry_proto::tonic::trace::v1::span::Event) -> String {
-    let attribute = |key: &str| {
-        event
-            .attributes
-            .iter()
-            .find(|attribute| attribute.key == key)
-            .map(|attribute| attribute::to_text(attribute.value.as_ref()))
-    };
+    let attribute = |key| text_of(&event.attributes, key);
     let details = [attribute("exception.type"), attribute("exception.message")];
     let words: Vec<_> = [Some(event.name.clone())]
         .into_iter()
@@ -217,6 +219,11 @@ fn event(event: &opentelemetry_proto::tonic::trace::v1::span::Event) -> String {
         .flatten()
         .collect();
     cut(&words.join(": "))
+}
+
+fn text_of(attributes: &[KeyValue], key: &str) -> Option<String> {
+    let attribute = attributes.iter().find(|attribute| attribute.key == key)?;
+    Some(cut(&attribute::to_text(attribute.value.as_ref())))
 }
 
 fn cut(text: &str) -> String {

@@ -222,17 +222,32 @@ fn a_trace_over_two_workers_is_one_tree() {
         "/v1/traces",
         &spans("bbbbbbbb", 2, vec![failed]),
     );
+    let mut call = span(2, Some(1), SpanKind::Client, "GET", (2, 9));
+    call.attributes = vec![attribute("error.type", "timeout")];
+    call.status = Some(Status {
+        code: StatusCode::Error.into(),
+        message: "no answer within 7 ms".to_owned(),
+    });
+    let mut server = span(1, None, SpanKind::Server, "GET /chain", (0, 10));
+    server.attributes = vec![
+        attribute("http.response.status_code", "502"),
+        attribute("error.type", "502"),
+    ];
+    server.status = Some(Status {
+        code: StatusCode::Error.into(),
+        ..Status::default()
+    });
     let caller = vec![
-        span(2, Some(1), SpanKind::Client, "GET", (2, 9)),
+        call,
         span(4, Some(1), SpanKind::Internal, "render", (9, 10)),
-        span(1, None, SpanKind::Server, "GET /chain", (0, 10)),
+        server,
     ];
     push(&collector, "/v1/traces", &spans("aaaaaaaa", 1, caller));
     until("the tree is printed", || screen.text().contains("render"));
     let expected = [
         "trace 01010101010101010101010101010101  4 spans of 2 workers, 10.0 ms",
-        "  GET /chain  server  10.0 ms  +0 s  [shop pid 1 (aaaaaaaa)]",
-        "  ├─ GET  client  7.0 ms  +2.0 ms  [shop pid 1 (aaaaaaaa)]",
+        "  GET /chain  server 502  10.0 ms  +0 s  ERROR  [shop pid 1 (aaaaaaaa)]",
+        "  ├─ GET  client  7.0 ms  +2.0 ms  ERROR timeout: no answer within 7 ms  [shop pid 1 (aaaaaaaa)]",
         "  │  └─ GET /  server  5.0 ms  +3.0 ms  ERROR: internal  [shop pid 2 (bbbbbbbb)]",
         "  │       • exception: no luck",
         "  └─ render  internal  1.0 ms  +9.0 ms  [shop pid 1 (aaaaaaaa)]",
@@ -299,6 +314,9 @@ fn what_hostile_senders_say_contains_no_control_characters_and_forges_no_line() 
         code: StatusCode::Error.into(),
         message: HOSTILE.to_owned(),
     });
+    evil.attributes = ["http.response.status_code", "error.type"]
+        .map(|name| attribute(name, HOSTILE))
+        .to_vec();
     evil.events = vec![Event {
         name: HOSTILE.to_owned(),
         ..Event::default()

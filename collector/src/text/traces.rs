@@ -139,24 +139,16 @@ impl Place {
 /// The span's own line, and one for each of its events.
 fn lines(span: &Node, place: &Place, trace_start: u64, style: Style) -> String {
     let mut lines = format!(
-        "  {}{}{}  {}  {}  {}",
+        "  {}{}{}  {}{}  {}  {}",
         place.prefix,
         place.branch(),
         style.bold(escape(&span.name, MAX_VALUE)),
         kind(span.kind),
+        http_status(span),
         elapsed(span.start, span.end),
         style.dim(format!("+{}", elapsed(trace_start, span.start))),
     );
-    match span.status {
-        StatusCode::Unset => {}
-        StatusCode::Ok => lines.push_str(&format!("  {}", style.green("OK"))),
-        StatusCode::Error => {
-            lines.push_str(&format!("  {}", style.red("ERROR")));
-            if !span.message.is_empty() {
-                lines.push_str(&format!(": {}", escape(&span.message, MAX_VALUE)));
-            }
-        }
-    }
+    lines.push_str(&status(span, style));
     lines.push_str(&format!(
         "  [{} {}]",
         quote(span.instance.service(), MAX_VALUE),
@@ -174,6 +166,31 @@ fn lines(span: &Node, place: &Place, trace_start: u64, style: Style) -> String {
         lines.push_str(&format!("  {}  • {event}\n", place.prefix_below()));
     }
     lines
+}
+
+/// The status code, where there was an answer.
+fn http_status(span: &Node) -> String {
+    let status = span.http_status.as_deref();
+    status.map_or_else(String::new, |status| format!(" {}", escape(status, 12)))
+}
+
+/// Nothing where the sender left it open; for an error what kind it is, unless the status code
+/// says so, and the sender's description.
+fn status(span: &Node, style: Style) -> String {
+    let error = match span.status {
+        StatusCode::Unset => return String::new(),
+        StatusCode::Ok => return format!("  {}", style.green("OK")),
+        StatusCode::Error => style.red("ERROR"),
+    };
+    let kind = span.error_type.as_deref().unwrap_or_default();
+    let mut status = format!("  {error}");
+    if !kind.is_empty() && span.http_status.as_deref() != Some(kind) {
+        status.push_str(&format!(" {}", escape(kind, MAX_VALUE)));
+    }
+    if !span.message.is_empty() {
+        status.push_str(&format!(": {}", escape(&span.message, MAX_VALUE)));
+    }
+    status
 }
 
 fn kind(kind: SpanKind) -> &'static str {
