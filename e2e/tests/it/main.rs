@@ -8,4 +8,5 @@ mod metrics_push;
 mod metrics_single_process_pull;
 mod program;
 mod tidy;
+mod traces;
 mod workers;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Files that stand in several scenarios, so that each can be copied whole.
-const SAME_EVERYWHERE: [&str; 2] = ["otlp.rs", "resource.rs"];
+const SAME_EVERYWHERE: [&str; 4] = ["console.rs", "escape.rs", "otlp.rs", "resource.rs"];
 
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()

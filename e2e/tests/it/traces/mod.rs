@@ -1,0 +1,120 @@
+//! `traces`: every request is a span, one trace runs through several requests and processes, and nothing is lost unseen.
+
+mod chain;
+mod configuration;
+mod context;
+mod conventions;
+mod embedded;
+mod endings;
+mod outage;
+mod stop;
+
+use anyhow::{Context, Result};
+use collector::{Collector, Config, ReceivedSpan, proto::common::v1::any_value::Value};
+use e2e::{
+    Program, Running, SOON, Signal,
+    http::{Connection, Response},
+    poll,
+};
+
+/// How the program and the collector speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http,
+    Grpc,
+}
+
+const PROTOCOLS: [Protocol; 2] = [Protocol::Http, Protocol::Grpc];
+
+/// A trace and a span of a caller, and the header that names them.
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const SPAN: &str = "b7ad6b7169203331";
+const TRACEPARENT: &str =
+    "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+
+/// A collector that prints nothing and remembers what arrives.
+fn collector() -> Result<Collector> {
+    Collector::start(Config::silent()).context("cannot start a collector")
+}
+
+/// The program with one worker, without simulated errors, exporting several times a second.
+fn traces() -> Program {
+    Program::new("traces")
+        .arg("--demo")
+        .env("WEB_CONCURRENCY", "1")
+        .env("ERROR_RATE", "0")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "50")
+}
+
+/// The program pushing to this collector.
+fn pushing_to(collector: &Collector, protocol: Protocol) -> Program {
+    let (name, address) = match protocol {
+        Protocol::Http => ("http/protobuf", collector.http_addr()),
+        Protocol::Grpc => ("grpc", collector.grpc_addr()),
+    };
+    traces()
+        .env("OTEL_EXPORTER_OTLP_PROTOCOL", name)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
+}
+
+/// One request with header lines of the test's own.
+fn send(running: &Running, start: &str, headers: &str) -> Result<Response> {
+    let mut connection = Connection::open(running.addr()?)?;
+    connection.send(&format!(
+        "{start} HTTP/1.1\r\nHost: evil.example\r\n{headers}\r\n"
+    ))?;
+    connection.receive()
+}
+
+fn get(running: &Running, path: &str) -> Result<Response> {
+    send(running, &format!("GET {path}"), "")
+}
+
+/// Waits for a span.
+fn wait_for(
+    collector: &Collector,
+    what: &str,
+    wanted: impl Fn(&ReceivedSpan) -> bool,
+) -> Result<ReceivedSpan> {
+    poll(what, SOON, || {
+        let received = collector.received();
+        received.spans().iter().find(|span| wanted(span)).cloned()
+    })
+}
+
+/// Waits for a span of this name.
+fn wait_for_name(collector: &Collector, name: &str) -> Result<ReceivedSpan> {
+    wait_for(collector, &format!("the span {name}"), |span| {
+        span.span.name == name
+    })
+}
+
+/// The text of an attribute.
+fn text<'a>(span: &'a ReceivedSpan, key: &str) -> Option<&'a str> {
+    match span.attribute(key)? {
+        Value::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The number of an attribute.
+fn int(span: &ReceivedSpan, key: &str) -> Option<i64> {
+    match span.attribute(key)? {
+        Value::IntValue(number) => Some(*number),
+        _ => None,
+    }
+}
+
+/// The status code of a span, 0 for unset and 2 for an error, and its description.
+fn status(span: &ReceivedSpan) -> (i32, &str) {
+    let status = span.span.status.as_ref();
+    status.map_or((0, ""), |status| (status.code, status.message.as_str()))
+}
+
+/// Stops the program gracefully, which exports what was not exported yet.
+fn stop(running: &mut Running) -> Result<()> {
+    running.signal(Signal::SIGTERM)?;
+    let status = running.wait_exit(SOON)?;
+    assert_eq!(status.code(), Some(0), "{}", running.console());
+    running.wait_gone(SOON)
+}

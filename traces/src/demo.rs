@@ -1,0 +1,141 @@
+//! Routes to play with, served with `--demo`: what is hard to trace well.
+//!
+//! Leave this file out when you copy the scenario: a client decides here how much
+//! work it is.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use actix_web::{
+    Error, HttpResponse,
+    body::{BodySize, MessageBody},
+    http::{StatusCode, Uri},
+    rt::{self, time::sleep},
+    web::{self, Bytes, ServiceConfig},
+};
+use opentelemetry::{
+    Context,
+    baggage::BaggageExt as _,
+    context::FutureExt as _,
+    trace::{TraceContextExt as _, Tracer as _},
+};
+
+use crate::{client_span, routes::State, telemetry};
+
+/// Adds the routes.
+pub(crate) fn configure(app: &mut ServiceConfig) {
+    app.service(
+        web::scope("/demo")
+            .route("/threads", web::get().to(threads))
+            .route("/baggage", web::get().to(baggage))
+            .route("/relay", web::get().to(relay))
+            .route("/burst/{count}", web::get().to(burst))
+            .route("/sleep/{ms}", web::get().to(sleep_a_while))
+            .route("/status/{code}", web::get().to(status))
+            .route("/endless", web::get().to(endless))
+            .route("/panic", web::get().to(panic)),
+    );
+}
+
+/// Works where the request's context is lost unless it is taken along: on the thread
+/// pool, and in a task of its own.
+async fn threads(state: web::Data<State>) -> Result<&'static str, Error> {
+    let context = Context::current();
+    web::block(move || {
+        let _inside = context.attach();
+        telemetry::tracer().in_span("in web::block", |_| log::info!("in web::block"));
+    })
+    .await?;
+    let task = async move {
+        let span = state.tracer.start("in a spawned task");
+        let work = async {
+            sleep(Duration::from_millis(1)).await;
+            log::info!("in a spawned task");
+        };
+        work.with_context(Context::current_with_span(span)).await;
+    };
+    let _ = rt::spawn(task.with_current_context()).await;
+    Ok("see the trace\n")
+}
+
+/// Answers with the baggage of the request.
+async fn baggage() -> String {
+    let mut lines: Vec<_> = Context::map_current(|context| {
+        let baggage = context.baggage().into_iter();
+        baggage
+            .map(|(name, (value, _))| format!("{name}={value}\n"))
+            .collect()
+    });
+    lines.sort();
+    lines.concat()
+}
+
+/// Asks the service that `/chain` would ask for its baggage, and answers the same.
+async fn relay(state: web::Data<State>) -> HttpResponse {
+    let authority = state.service.chain_url.authority();
+    let authority = authority.map_or("", |authority| authority.as_str());
+    let url = Uri::builder()
+        .scheme("http")
+        .authority(authority)
+        .path_and_query("/demo/baggage");
+    let Ok(url) = url.build() else {
+        return HttpResponse::BadGateway().finish();
+    };
+    match client_span::get(&state.tracer, &state.client, &url).await {
+        Ok(answer) => HttpResponse::Ok().body(answer),
+        Err(error) => HttpResponse::BadGateway().body(format!("{error}\n")),
+    }
+}
+
+/// Makes as many spans as the client wants, up to a million.
+async fn burst(state: web::Data<State>, count: web::Path<u32>) -> String {
+    let count = count.into_inner().min(1_000_000);
+    for _ in 0..count {
+        state.tracer.in_span("one of many", |_| {});
+    }
+    format!("{count} spans\n")
+}
+
+/// Answers late, for a look at what becomes of requests that are cut.
+async fn sleep_a_while(ms: web::Path<u64>) -> &'static str {
+    log::info!("sleeping");
+    sleep(Duration::from_millis(ms.into_inner())).await;
+    "awake\n"
+}
+
+/// Answers with any status from 200 on.
+async fn status(code: web::Path<u16>) -> HttpResponse {
+    let status = StatusCode::from_u16(code.into_inner()).ok();
+    let status = status.filter(|status| !status.is_informational());
+    HttpResponse::build(status.unwrap_or(StatusCode::BAD_REQUEST)).body("as you like\n")
+}
+
+/// Answers for as long as the client reads.
+async fn endless() -> HttpResponse {
+    HttpResponse::Ok().body(Endless)
+}
+
+struct Endless;
+
+impl MessageBody for Endless {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        _: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Poll::Ready(Some(Ok(Bytes::from_static(&[b'.'; 4096]))))
+    }
+}
+
+async fn panic() -> &'static str {
+    panic!("a request asked for it")
+}
