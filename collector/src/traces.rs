@@ -110,7 +110,7 @@ impl Traces {
             .pending
             .iter()
             .filter(|(trace, pending)| pending.is_due(now, self.printed.contains(*trace)))
-            .map(|(trace, pending)| (pending.since, *trace))
+            .map(|(trace, pending)| (pending.since, pending.start(), *trace))
             .collect();
         self.take(due)
     }
@@ -120,14 +120,15 @@ impl Traces {
         let all = self
             .pending
             .iter()
-            .map(|(trace, pending)| (pending.since, *trace))
+            .map(|(trace, pending)| (pending.since, pending.start(), *trace))
             .collect();
         self.take(all)
     }
 
-    fn take(&mut self, mut due: Vec<(Instant, TraceId)>) -> Vec<Trace> {
+    /// In the order in which they arrived, and those of one export in the order in which they began.
+    fn take(&mut self, mut due: Vec<(Instant, u64, TraceId)>) -> Vec<Trace> {
         due.sort();
-        for (_, trace) in due {
+        for (_, _, trace) in due {
             self.set_aside(trace);
         }
         std::mem::take(&mut self.full)
@@ -164,6 +165,12 @@ impl Pending {
             PATIENCE
         };
         quiet >= wait || now.duration_since(self.since) >= MAX_AGE
+    }
+
+    /// When its first span began.
+    fn start(&self) -> u64 {
+        let starts = self.nodes.iter().map(|node| node.start);
+        starts.min().unwrap_or_default()
     }
 
     /// There is a root, every parent is there, and every call has found its server.

@@ -271,6 +271,32 @@ fn a_trace_over_two_workers_is_one_tree() {
 }
 
 #[test]
+fn traces_that_arrive_together_are_printed_in_the_order_in_which_they_began() {
+    let (collector, screen) = start();
+    let traces = [5_u8, 1, 4, 2, 3].map(|order| Span {
+        // The ids are no help.
+        trace_id: vec![9 - order; 16],
+        ..span(
+            order,
+            None,
+            SpanKind::Server,
+            &format!("no. {order}"),
+            (order.into(), 9),
+        )
+    });
+    push(&collector, "/v1/traces", &spans("a", 1, traces.to_vec()));
+    collector.stop();
+    let printed = screen.text();
+    let found = printed.lines().filter(|line| line.contains("no. "));
+    let found: Vec<_> = found.map(|line| &line[2..7]).collect();
+    assert_eq!(
+        found,
+        ["no. 1", "no. 2", "no. 3", "no. 4", "no. 5"],
+        "{printed}"
+    );
+}
+
+#[test]
 fn spans_that_are_each_others_parents_are_printed_all_the_same() {
     let (collector, screen) = start();
     let cycle = vec![

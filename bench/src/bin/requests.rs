@@ -18,6 +18,13 @@ use serde_json::{Value, json};
 /// Requests before the first round, so that no round pays for what is done once.
 const WARM_UP: u64 = 20_000;
 
+/// The samplers that traces are measured with, and their arguments.
+const SAMPLERS: [(&str, &str); 3] = [
+    ("always_on", ""),
+    ("parentbased_traceidratio", "0.1"),
+    ("always_off", ""),
+];
+
 /// Measures CPU time per request and requests per second of the scenarios.
 #[derive(Parser)]
 struct Options {
@@ -48,6 +55,18 @@ fn main() -> Result<()> {
             let middleware = Program::bin("bench", "actix_web_prom");
             let place = subjects.len();
             subjects.push(Subject::start(place, "actix-web-prom alone", &middleware)?);
+        }
+        if name == "traces" {
+            // The sampler decides what it costs.
+            for (sampler, argument) in SAMPLERS {
+                let place = subjects.len();
+                let program = scenario(&name)
+                    .env("OTEL_TRACES_SAMPLER", sampler)
+                    .env("OTEL_TRACES_SAMPLER_ARG", argument);
+                let name = format!("{name}, {sampler} {argument}");
+                subjects.push(Subject::start(place, name.trim_end(), &program)?);
+            }
+            continue;
         }
         let place = subjects.len();
         subjects.push(Subject::start(place, &name, &scenario(&name))?);

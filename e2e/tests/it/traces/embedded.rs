@@ -44,7 +44,7 @@ fn printed_pid(line: &str) -> u32 {
 fn what_a_client_sends_forges_no_line_of_a_tree() -> Result<()> {
     let mut running = traces().start()?;
     let agent = "User-Agent: \u{202e}\u{9b}31m forged\r\n";
-    send(&running, "M\u{21}# /%0a%1b[2J", agent)?;
+    send(&running, "BREW /%0a%1b[2J", agent)?;
     stop(&mut running)?;
     let printed = running.console().text(Stream::Out);
     assert_eq!(printed.lines().count(), 2, "{printed}");
