@@ -128,7 +128,7 @@ where
                 Ok(response) => Ok(response.map_body(|_, body| SpanBody::new(body, open))),
                 Err(error) => {
                     // The body that it becomes further out is a short text.
-                    open.progress = Progress::Complete;
+                    open.complete();
                     Err(error)
                 }
             }
@@ -239,6 +239,11 @@ impl Open {
             span.set_attribute(KeyValue::new(ERROR_TYPE, status.as_str().to_owned()));
             span.set_status(Status::error(""));
         }
+    }
+
+    /// Ends the span of an answer whose body is somebody else's.
+    fn complete(mut self) {
+        self.progress = Progress::Complete;
     }
 }
 
