@@ -7,7 +7,8 @@
 //! the worker's socket. It holds the sockets for life: a connection that waits in
 //! a queue survives the worker that it was queued for. Words and signals are
 //! gunicorn's: `TERM` stops gracefully; `INT`, `QUIT` and a second `TERM` stop
-//! quickly.
+//! quickly; `HUP` replaces the workers one by one, by the program that is on disk
+//! now; `TTIN` and `TTOU` make it one worker more or fewer.
 //!
 //! A program that serves from one process calls [`serve_alone`] instead, and
 //! stops in the same way.
@@ -15,6 +16,7 @@
 mod activity;
 mod application;
 mod error;
+mod heart;
 mod listener;
 mod options;
 mod serve;
@@ -22,11 +24,25 @@ mod stop;
 mod worker;
 
 #[cfg(feature = "master")]
+mod backoff;
+#[cfg(feature = "master")]
+mod binary;
+#[cfg(feature = "master")]
+mod events;
+#[cfg(feature = "master")]
+mod fleet;
+#[cfg(feature = "master")]
+mod hang;
+#[cfg(feature = "master")]
 mod inherit;
 #[cfg(feature = "master")]
 mod lifeline;
 #[cfg(feature = "master")]
 mod master;
+#[cfg(feature = "master")]
+mod process;
+#[cfg(feature = "master")]
+mod rollover;
 #[cfg(feature = "master")]
 mod scoreboard;
 #[cfg(feature = "master")]
@@ -34,11 +50,17 @@ mod slot;
 #[cfg(feature = "master")]
 mod sockets;
 #[cfg(feature = "master")]
+mod stopping;
+#[cfg(feature = "master")]
 mod supervise;
+#[cfg(feature = "master")]
+mod tally;
 #[cfg(feature = "master")]
 mod work;
 
 pub use error::Error;
+#[cfg(feature = "master")]
+use master::Hooks;
 #[cfg(feature = "master")]
 pub use master::{Environment, Exit, Master, Spawn, SpawnReason, Start};
 pub use options::{MAX_WORKERS, Options, ServerOptions};

@@ -38,7 +38,7 @@ impl Supervision {
         let spawns = store.counter_vec(spawns, &["reason"])?;
         // From zero on: a series that begins with its first crash would hide that
         // one from `increase()`.
-        for reason in [SpawnReason::Boot, SpawnReason::Crash, SpawnReason::Exit] {
+        for reason in SpawnReason::ALL {
             spawns.with_label_values(&[reason.as_str()]);
         }
         let _ = self.0.set(Numbers {

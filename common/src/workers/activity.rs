@@ -1,15 +1,21 @@
-//! What a worker counts about itself while it serves.
+//! What a worker tells about itself while it serves.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
-/// Counters of one worker process.
+/// What one worker process counts.
 ///
-/// They may lie in memory that the master shares; all zeros is a valid start.
+/// It may lie in memory that the master shares; all zeros is a valid start.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Activity {
     /// Requests that got an answer since the process started.
     requests: AtomicU64,
+    /// When every serving thread was known to be running, in milliseconds of
+    /// `CLOCK_MONOTONIC`; 0 before the first time.
+    beat: AtomicU64,
     /// Connections that are open now.
     connections: AtomicU32,
     /// Connections that were still open when the worker had to stop.
@@ -31,21 +37,46 @@ impl Activity {
         self.connections.load(Relaxed)
     }
 
-    #[cfg(feature = "master")]
+    pub(super) fn record_cut(&self) {
+        self.cut.store(self.connections(), Relaxed);
+    }
+
+    /// Notes that every serving thread ran at this time, or later.
+    pub(super) fn beat(&self, at: Duration) {
+        self.beat.store(at.as_millis() as u64, Relaxed);
+    }
+}
+
+#[cfg(feature = "master")]
+impl Activity {
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
     pub(super) fn cut(&self) -> u32 {
         self.cut.load(Relaxed)
     }
 
-    #[cfg(feature = "master")]
+    /// When every serving thread was known to be running, on the clock of [`monotonic`].
+    pub(super) fn last_beat(&self) -> Duration {
+        Duration::from_millis(self.beat.load(Relaxed))
+    }
+
     pub(super) fn reset(&self) {
         self.requests.store(0, Relaxed);
+        self.beat.store(0, Relaxed);
         self.connections.store(0, Relaxed);
         self.cut.store(0, Relaxed);
     }
+}
 
-    pub(super) fn record_cut(&self) {
-        self.cut.store(self.connections(), Relaxed);
-    }
+/// The time on a clock that every process of the machine reads alike, and that
+/// stands still while the machine is suspended.
+pub(super) fn monotonic() -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+
+    // It fails for a clock that the system does not know, and POSIX requires this one.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
 /// An open connection, counted until it is dropped.

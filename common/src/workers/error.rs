@@ -1,6 +1,6 @@
 //! What keeps a server from starting.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 /// An error that keeps a server from starting.
 ///
@@ -36,6 +36,18 @@ pub enum Error {
         /// What was tried.
         what: &'static str,
         /// Why it was refused.
+        error: io::Error,
+    },
+
+    /// The program's file cannot be run by new workers.
+    #[error(
+        "cannot run {}: {error}; put the program there and send SIGHUP again",
+        .path.display()
+    )]
+    Program {
+        /// Where the program was called from.
+        path: PathBuf,
+        /// Why it cannot be run.
         error: io::Error,
     },
 

@@ -3,7 +3,7 @@
 //! The program executes itself again, which takes a few milliseconds and, unlike
 //! a fork, is sound whatever threads there are. Descriptors are passed by
 //! systemd's protocol: from 3 on, their number in `LISTEN_FDS`, their names in
-//! `LISTEN_FDNAMES`. Two variables tell the new process that it is a worker.
+//! `LISTEN_FDNAMES`. Three variables tell the new process that it is a worker, and where.
 
 use std::{
     env,
@@ -22,12 +22,17 @@ use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     sys::{
         prctl,
-        signal::{SigSet, Signal},
+        signal::{SigHandler, SigSet, Signal, signal},
     },
     unistd::{Pid, getpid, getppid},
 };
 
-use super::{Environment, worker::program_name};
+use super::{
+    Environment, MAX_WORKERS,
+    binary::Binary,
+    scoreboard::{OTHER_BUILD, ROWS},
+    worker::program_name,
+};
 
 /// The number of the first descriptor that is passed, as in sd_listen_fds(3).
 const FIRST: RawFd = 3;
@@ -36,6 +41,8 @@ const NAMES: &str = "http:scoreboard:lifeline:wake";
 
 /// The slot of the worker.
 const SLOT: &str = "WORKER_SLOT";
+/// The row of the scoreboard that it writes to.
+const ROW: &str = "WORKER_ROW";
 /// The pid of the master, so that a program which a worker starts, and which gets
 /// the same variables, does not take itself for a worker.
 const MASTER: &str = "WORKER_MASTER_PID";
@@ -48,9 +55,17 @@ pub(super) struct Passed<'a> {
     pub(super) wake: BorrowedFd<'a>,
 }
 
+/// Where a worker belongs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) slot: u16,
+    /// The row of the scoreboard that it writes to.
+    pub(super) row: u16,
+}
+
 /// What a worker finds.
 pub(super) struct Inherited {
-    pub(super) slot: u16,
+    pub(super) place: Place,
     pub(super) http: TcpListener,
     pub(super) scoreboard: OwnedFd,
     pub(super) lifeline: OwnedFd,
@@ -75,53 +90,43 @@ impl ReservedNumbers {
     }
 }
 
-/// The program that workers run: the file as it was opened, whatever happens to
-/// its path.
-pub(super) struct Binary(File);
-
-impl Binary {
-    /// Opens the program of this process.
-    pub(super) fn current() -> io::Result<Self> {
-        File::open("/proc/self/exe").map(Self)
+/// Starts a worker with the arguments of this process.
+///
+/// To be called from the main thread: the parent-death signal is sent when
+/// the thread ends that started the child.
+pub(super) fn start(
+    binary: &Binary,
+    place: Place,
+    passed: &Passed<'_>,
+    environment: &Environment,
+) -> io::Result<Pid> {
+    let arguments: Vec<_> = env::args_os().collect();
+    let mut command = Command::new(format!("/proc/self/fd/{}", binary.descriptor()));
+    if let [name, rest @ ..] = arguments.as_slice() {
+        command.arg0(name).args(rest);
     }
-
-    /// Starts a worker with the arguments of this process.
-    ///
-    /// To be called from the main thread: the parent-death signal is sent when
-    /// the thread ends that started the child.
-    pub(super) fn start(
-        &self,
-        slot: u16,
-        passed: &Passed<'_>,
-        environment: &Environment,
-    ) -> io::Result<Pid> {
-        let arguments: Vec<_> = env::args_os().collect();
-        let mut command = Command::new(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
-        if let [name, rest @ ..] = arguments.as_slice() {
-            command.arg0(name).args(rest);
-        }
-        command
-            .envs(environment)
-            .env("LISTEN_FDS", COUNT.to_string())
-            .env("LISTEN_FDNAMES", NAMES)
-            .env_remove("LISTEN_PID")
-            .env_remove("LISTEN_PIDFDID")
-            .env(SLOT, slot.to_string())
-            .env(MASTER, getpid().to_string());
-        let sources = [
-            passed.http.as_raw_fd(),
-            passed.scoreboard.as_raw_fd(),
-            passed.lifeline.as_raw_fd(),
-            passed.wake.as_raw_fd(),
-        ];
-        let master = getpid();
-        // SAFETY: Between fork and exec only async-signal-safe functions may be
-        // called, and nothing may be allocated. `prepare` calls pthread_sigmask,
-        // prctl, getppid and dup2, and makes errors from numbers.
-        unsafe { command.pre_exec(move || prepare(master, sources)) };
-        let child = command.spawn()?;
-        Ok(Pid::from_raw(child.id().cast_signed()))
-    }
+    command
+        .envs(environment)
+        .env("LISTEN_FDS", COUNT.to_string())
+        .env("LISTEN_FDNAMES", NAMES)
+        .env_remove("LISTEN_PID")
+        .env_remove("LISTEN_PIDFDID")
+        .env(SLOT, place.slot.to_string())
+        .env(ROW, place.row.to_string())
+        .env(MASTER, getpid().to_string());
+    let sources = [
+        passed.http.as_raw_fd(),
+        passed.scoreboard.as_raw_fd(),
+        passed.lifeline.as_raw_fd(),
+        passed.wake.as_raw_fd(),
+    ];
+    let master = getpid();
+    // SAFETY: Between fork and exec only async-signal-safe functions may be
+    // called, and nothing may be allocated. `prepare` calls pthread_sigmask,
+    // sigaction, prctl, getppid and dup2, and makes errors from numbers.
+    unsafe { command.pre_exec(move || prepare(master, sources)) };
+    let child = command.spawn()?;
+    Ok(Pid::from_raw(child.id().cast_signed()))
 }
 
 /// Runs in the child just before the program is executed.
@@ -129,6 +134,10 @@ fn prepare(master: Pid, sources: [RawFd; COUNT]) -> io::Result<()> {
     // The master blocks the signals that it reads from a descriptor, and a child
     // inherits the mask.
     SigSet::empty().thread_set_mask()?;
+    // A terminal that goes away sends it to the whole process group, and so may
+    // who means the master.
+    // SAFETY: No handler is installed that could run.
+    unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }?;
     // Covers the time until the worker watches its lifeline.
     prctl::set_pdeathsig(Signal::SIGTERM)?;
     if getppid() != master {
@@ -151,15 +160,24 @@ pub(super) fn take() -> Option<io::Result<Inherited>> {
     if Pid::from_raw(master) != getppid() {
         return None;
     }
-    Some(
-        take_descriptors().map(|[http, scoreboard, lifeline, wake]| Inherited {
-            slot,
+    Some(place(slot).and_then(|place| {
+        let [http, scoreboard, lifeline, wake] = take_descriptors()?;
+        Ok(Inherited {
+            place,
             http: http.into(),
             scoreboard,
             lifeline,
             wake,
-        }),
-    )
+        })
+    }))
+}
+
+fn place(slot: u16) -> io::Result<Place> {
+    let row = env::var(ROW).ok().and_then(|row| row.parse().ok());
+    match row {
+        Some(row) if row < ROWS && slot < MAX_WORKERS => Ok(Place { slot, row }),
+        _ => Err(io::Error::other(OTHER_BUILD)),
+    }
 }
 
 fn take_descriptors() -> io::Result<[OwnedFd; COUNT]> {

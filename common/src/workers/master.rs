@@ -37,6 +37,7 @@ pub struct Spawn {
 /// Why a worker was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[repr(usize)]
 pub enum SpawnReason {
     /// The server started.
     Boot,
@@ -44,15 +45,38 @@ pub enum SpawnReason {
     Crash,
     /// The worker before it ended by itself, as it does when it gets a `SIGTERM`.
     Exit,
+    /// `SIGHUP`: it takes over from a worker that runs what the file held before.
+    Reload,
+    /// It takes over from a worker that has answered its number of requests.
+    Recycle,
+    /// It takes over from a worker whose serving threads do not run.
+    Hang,
+    /// `SIGTTIN`: there is to be one worker more.
+    Scale,
 }
 
 impl SpawnReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::Boot,
+        Self::Crash,
+        Self::Exit,
+        Self::Reload,
+        Self::Recycle,
+        Self::Hang,
+        Self::Scale,
+    ];
+
     /// The reason as the value of a label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Boot => "boot",
             Self::Crash => "crash",
             Self::Exit => "exit",
+            Self::Reload => "reload",
+            Self::Recycle => "recycle",
+            Self::Hang => "hang",
+            Self::Scale => "scale",
         }
     }
 }
@@ -69,6 +93,8 @@ pub struct Exit {
     pub was_ready: bool,
     /// Its exit code, or the signal that killed it.
     pub status: ExitStatus,
+    /// Connections that were open when it ended, idle ones included.
+    pub cut: u32,
 }
 
 type OnStart<'a> = Box<dyn FnOnce(&mut Start) -> Result<Box<dyn Any>, BoxError> + 'a>;
@@ -105,6 +131,11 @@ type OnExit<'a> = Box<dyn FnMut(&Exit) + 'a>;
 pub struct Master<'a> {
     pub(super) options: &'a Options,
     pub(super) on_start: OnStart<'a>,
+    pub(super) hooks: Hooks<'a>,
+}
+
+/// What the master calls while it runs.
+pub(super) struct Hooks<'a> {
     pub(super) on_spawn: OnSpawn<'a>,
     pub(super) on_ready: OnReady<'a>,
     pub(super) on_exit: OnExit<'a>,
@@ -116,9 +147,11 @@ impl<'a> Master<'a> {
         Self {
             options,
             on_start: Box::new(|_| Ok(Box::new(()))),
-            on_spawn: Box::new(|_| ()),
-            on_ready: Box::new(|_| ()),
-            on_exit: Box::new(|_| ()),
+            hooks: Hooks {
+                on_spawn: Box::new(|_| ()),
+                on_ready: Box::new(|_| ()),
+                on_exit: Box::new(|_| ()),
+            },
         }
     }
 
@@ -142,19 +175,19 @@ impl<'a> Master<'a> {
 
     /// Calls `hook` in the master after the start of each worker.
     pub fn on_spawn(mut self, hook: impl FnMut(&Spawn) + 'a) -> Self {
-        self.on_spawn = Box::new(hook);
+        self.hooks.on_spawn = Box::new(hook);
         self
     }
 
     /// Calls `hook` in the master, with the slot, when a worker is ready.
     pub fn on_ready(mut self, hook: impl FnMut(u16) + 'a) -> Self {
-        self.on_ready = Box::new(hook);
+        self.hooks.on_ready = Box::new(hook);
         self
     }
 
     /// Calls `hook` in the master after each worker's end, however it ended.
     pub fn on_exit(mut self, hook: impl FnMut(&Exit) + 'a) -> Self {
-        self.on_exit = Box::new(hook);
+        self.hooks.on_exit = Box::new(hook);
         self
     }
 

@@ -29,6 +29,59 @@ pub struct Options {
         value_parser = |text: &str| whole_number(text, 1, MAX_WORKERS),
     )]
     pub workers: u16,
+
+    /// Seconds without a sign of life after which a worker is aborted; 0 for never.
+    #[arg(
+        long,
+        env = "WORKER_TIMEOUT",
+        value_name = "WORKER_TIMEOUT",
+        hide_env_values = true,
+        default_value = "30",
+        value_parser = seconds,
+    )]
+    pub timeout: Duration,
+
+    /// Seconds without a sign of life after which another worker takes over.
+    #[arg(
+        long,
+        env = "WORKER_HANG_TIMEOUT",
+        value_name = "WORKER_HANG_TIMEOUT",
+        hide_env_values = true,
+        default_value = "2",
+        value_parser = seconds,
+    )]
+    pub hang_timeout: Duration,
+
+    /// Seconds that a worker may take to become ready.
+    #[arg(
+        long,
+        env = "WORKER_BOOT_TIMEOUT",
+        value_name = "WORKER_BOOT_TIMEOUT",
+        hide_env_values = true,
+        default_value = "60",
+        value_parser = seconds,
+    )]
+    pub boot_timeout: Duration,
+
+    /// Requests after which a worker is replaced by a new one; 0 for never.
+    #[arg(
+        long,
+        env = "MAX_REQUESTS",
+        value_name = "MAX_REQUESTS",
+        hide_env_values = true,
+        default_value_t = 0
+    )]
+    pub max_requests: u32,
+
+    /// Requests, at random from 0 to this, that each worker may serve beyond that.
+    #[arg(
+        long,
+        env = "MAX_REQUESTS_JITTER",
+        value_name = "MAX_REQUESTS_JITTER",
+        hide_env_values = true,
+        default_value_t = 0
+    )]
+    pub max_requests_jitter: u32,
 }
 
 /// Options of a program that serves HTTP, in one process or in each of several.

@@ -1,7 +1,8 @@
 //! What the master and its workers see of each other, in memory that they share.
 //!
-//! The master reads it whenever it likes, and what a worker wrote survives the
-//! worker's death: no message can be lost or block anybody.
+//! A worker writes to the row of its process, the master to the tally of each
+//! slot. Both are read whenever anybody likes, and what a worker wrote survives
+//! the worker's death: no message can be lost or block anybody.
 
 use std::{
     fs::File,
@@ -9,24 +10,40 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
     sync::atomic::{
         AtomicU32,
-        Ordering::{Acquire, Release},
+        Ordering::{Acquire, Relaxed, Release},
     },
 };
 
 use memmap2::{MmapOptions, MmapRaw};
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::{
+    sys::memfd::{MFdFlags, memfd_create},
+    unistd::Pid,
+};
 
-use super::{MAX_WORKERS, activity::Activity};
+use super::{MAX_WORKERS, activity::Activity, tally::Tally};
 
 /// Changes with the layout, so that a worker of another build notices.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-const ROWS: usize = MAX_WORKERS as usize;
+/// What a worker says when it cannot understand its master.
+pub(super) const OTHER_BUILD: &str = "the master runs another build of this program, whose \
+                                      scoreboard this one cannot read: stop the master and start it anew";
+
+/// A slot may have several processes for a while: one that serves, one that
+/// boots to take over from it, and some that finish.
+pub(super) const ROWS: u16 = 3 * MAX_WORKERS;
 
 /// The shared memory. All zeros is a valid state of it, and a worker may write
 /// any bytes: every field is an atomic integer, and every integer is a value.
 pub(super) struct Scoreboard {
     memory: MmapRaw,
+}
+
+#[repr(C)]
+struct Layout {
+    header: Header,
+    tallies: [Tally; MAX_WORKERS as usize],
+    rows: [Row; ROWS as usize],
 }
 
 /// Two cache lines, since processors fetch them in pairs: what one worker
@@ -36,20 +53,23 @@ struct Header {
     version: AtomicU32,
     /// Whether the whole server stops, not one worker alone.
     stopping: AtomicU32,
+    /// Reloads that replaced every worker, and those that did not.
+    reloads: [AtomicU32; 2],
 }
 
-/// What is known of one worker.
+/// What is known of one process.
 #[derive(Default)]
 #[repr(C, align(128))]
 pub(super) struct Row {
     pub(super) activity: Activity,
+    /// How far the process has come, by its own word.
     state: AtomicU32,
-}
-
-#[repr(C)]
-struct Layout {
-    header: Header,
-    rows: [Row; ROWS],
+    /// What the master made of it, a [`Role`].
+    role: AtomicU32,
+    /// Whether nobody will accept from its socket when it has gone.
+    last: AtomicU32,
+    slot: AtomicU32,
+    pid: AtomicU32,
 }
 
 /// How far a worker has come.
@@ -64,6 +84,20 @@ pub(super) enum State {
     Draining,
     /// It ended with an error, which it has printed.
     Failed,
+}
+
+/// What a process is to its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Role {
+    /// There is no process: the row is free.
+    None,
+    /// New connections are meant for it.
+    Current,
+    /// It boots, to take over from the current one.
+    Replacement,
+    /// Another has taken over from it, or nobody needs to.
+    Retired,
 }
 
 impl Scoreboard {
@@ -83,11 +117,7 @@ impl Scoreboard {
     ///
     /// Fails if the master is of a build with another layout.
     pub(super) fn open(memory: OwnedFd) -> io::Result<Self> {
-        let other_build = || {
-            let text = "the master runs another build of this program, whose scoreboard this one \
-                        cannot read: stop the master and start it anew";
-            io::Error::other(text)
-        };
+        let other_build = || io::Error::other(OTHER_BUILD);
         let file = File::from(memory);
         if file.metadata()?.len() != mem::size_of::<Layout>() as u64 {
             return Err(other_build());
@@ -115,9 +145,14 @@ impl Scoreboard {
         unsafe { &*self.memory.as_ptr().cast::<Layout>() }
     }
 
-    /// The row of the worker in `slot`, which is below [`MAX_WORKERS`].
-    pub(super) fn row(&self, slot: u16) -> &Row {
-        &self.layout().rows[usize::from(slot)]
+    /// A row, by its number below [`ROWS`].
+    pub(super) fn row(&self, row: u16) -> &Row {
+        &self.layout().rows[usize::from(row)]
+    }
+
+    /// What the master counts for `slot`, which is below [`MAX_WORKERS`].
+    pub(super) fn tally(&self, slot: u16) -> &Tally {
+        &self.layout().tallies[usize::from(slot)]
     }
 
     /// Tells the workers that the whole server stops.
@@ -128,13 +163,52 @@ impl Scoreboard {
     pub(super) fn stopping(&self) -> bool {
         self.layout().header.stopping.load(Acquire) != 0
     }
+
+    pub(super) fn count_reload(&self, success: bool) {
+        self.layout().header.reloads[usize::from(!success)].fetch_add(1, Relaxed);
+    }
+
+    /// Reloads that replaced every worker, and those that did not.
+    pub(super) fn reloads(&self) -> [u32; 2] {
+        let [done, failed] = &self.layout().header.reloads;
+        [done.load(Relaxed), failed.load(Relaxed)]
+    }
 }
 
 impl Row {
-    /// Makes the row ready for a new process.
-    pub(super) fn reset(&self) {
+    /// Makes the row ready for a new process of `slot`, which has no pid yet.
+    pub(super) fn reset(&self, slot: u16, role: Role) {
         self.activity.reset();
+        self.slot.store(slot.into(), Relaxed);
+        self.pid.store(0, Relaxed);
+        self.last.store(0, Relaxed);
+        self.role.store(role as u32, Relaxed);
         self.set(State::Booting);
+    }
+
+    pub(super) fn set_pid(&self, pid: Pid) {
+        self.pid.store(pid.as_raw().cast_unsigned(), Relaxed);
+    }
+
+    pub(super) fn set_role(&self, role: Role) {
+        self.role.store(role as u32, Relaxed);
+    }
+
+    pub(super) fn role(&self) -> Role {
+        match self.role.load(Relaxed) {
+            0 => Role::None,
+            1 => Role::Current,
+            2 => Role::Replacement,
+            _ => Role::Retired,
+        }
+    }
+
+    pub(super) fn slot(&self) -> u16 {
+        self.slot.load(Relaxed) as u16
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid.load(Relaxed)
     }
 
     pub(super) fn set(&self, state: State) {
@@ -149,6 +223,15 @@ impl Row {
             _ => State::Failed,
         }
     }
+
+    /// Tells the worker that nobody will accept from its socket after it.
+    pub(super) fn set_last(&self) {
+        self.last.store(1, Release);
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.last.load(Acquire) != 0
+    }
 }
 
 #[cfg(test)]
@@ -159,9 +242,9 @@ mod tests {
     fn what_a_worker_writes_is_seen_by_the_master() {
         let (board, memory) = Scoreboard::create().unwrap();
         let seen = Scoreboard::open(memory).unwrap();
-        assert_eq!(seen.row(255).state(), State::Booting);
-        seen.row(255).set(State::Ready);
-        assert_eq!(board.row(255).state(), State::Ready);
+        assert_eq!(seen.row(ROWS - 1).state(), State::Booting);
+        seen.row(ROWS - 1).set(State::Ready);
+        assert_eq!(board.row(ROWS - 1).state(), State::Ready);
         board.set_stopping();
         assert!(seen.stopping());
     }

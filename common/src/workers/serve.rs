@@ -23,10 +23,11 @@ use actix_web::rt::{self, time};
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Error,
+    Error, Worker,
     activity::Activity,
     application::{Connections, Create},
     error::Context as _,
+    heart::Heart,
     listener,
 };
 
@@ -71,22 +72,22 @@ pub(super) struct Threads {
 impl Threads {
     /// Starts `count` threads and waits until each has created the application.
     pub(super) async fn start(
-        count: u16,
-        listener: &TcpListener,
-        activity: &'static Activity,
+        worker: &Worker,
         creator: impl Fn() -> Box<Create>,
     ) -> Result<Self, Error> {
         let mut threads = Self {
             arbiters: Vec::new(),
             step: watch::Sender::new(Step::Accept),
-            activity,
+            activity: worker.activity,
         };
-        let loads: Arc<[AtomicU32]> = (0..count).map(|_| AtomicU32::new(0)).collect();
+        let loads: Arc<[AtomicU32]> = (0..worker.threads).map(|_| AtomicU32::new(0)).collect();
+        let heart = Heart::new(worker.threads, worker.activity);
         let mut started = Vec::new();
-        for index in 0..count {
+        for index in 0..worker.threads {
             let thread = Thread {
-                listener: listener.try_clone().context("share the socket")?,
-                activity,
+                listener: worker.listener.try_clone().context("share the socket")?,
+                activity: worker.activity,
+                heart: worker.beats.then(|| heart.clone()),
                 step: threads.step.subscribe(),
                 loads: loads.clone(),
                 index: index.into(),
@@ -139,12 +140,16 @@ impl Drop for Threads {
     }
 }
 
-/// Waits until nothing new comes in and the queue of the socket is empty, while
-/// the serving threads go on accepting.
-pub(super) async fn empty_queue(listener: &TcpListener) {
+/// Has the system ignore connections that clients begin from now on.
+pub(super) fn ignore_new_connections(listener: &TcpListener) {
     if let Err(error) = listener::ignore_new_connections(listener) {
         log::warn!("cannot ignore new connections: {error}; some may be refused late");
     }
+}
+
+/// Waits until the queue of the socket is empty and stays so, while the serving
+/// threads go on accepting. Somebody has seen to it that nothing new comes in.
+pub(super) async fn empty_queue(listener: &TcpListener) {
     let mut empty_for = Duration::ZERO;
     while empty_for < SETTLE {
         time::sleep(TICK).await;
@@ -163,6 +168,8 @@ pub(super) async fn empty_queue(listener: &TcpListener) {
 struct Thread {
     listener: TcpListener,
     activity: &'static Activity,
+    /// Where somebody watches it.
+    heart: Option<Heart>,
     step: watch::Receiver<Step>,
     /// Open connections of each thread.
     loads: Arc<[AtomicU32]>,
@@ -180,6 +187,10 @@ impl Thread {
             Ok(listener) => listener,
             Err(error) => return log::error!("cannot watch the listening socket: {error}"),
         };
+        if let Some(heart) = self.heart.clone() {
+            heart.beat(self.index);
+            rt::spawn(heart.keep_beating(self.index));
+        }
         let _ = ready.send(());
         let mut step = self.step.clone();
         // The sender goes away when the threads are dropped, and then all is over.
@@ -213,6 +224,9 @@ impl Thread {
                         // answered or the connection is gone.
                         let _ = connection.await;
                     });
+                    // What was accepted is served before more is: a handler that
+                    // blocks this thread then holds up no other connection.
+                    tokio::task::yield_now().await;
                     self.let_siblings_go_first().await;
                 }
                 Err(error) if is_of_one_connection(&error) => {}

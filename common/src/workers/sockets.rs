@@ -15,8 +15,8 @@ use super::{Error, error::Context as _, listener};
 pub(super) struct Sockets {
     address: SocketAddr,
     slots: Vec<TcpListener>,
-    /// Whether new connections are sent to each slot.
-    steered_to: Vec<bool>,
+    /// The slots that new connections are sent to.
+    targets: Vec<u32>,
 }
 
 impl Sockets {
@@ -39,7 +39,7 @@ impl Sockets {
         }
         Ok(Self {
             address,
-            steered_to: vec![true; slots.len()],
+            targets: (0..count.into()).collect(),
             slots,
         })
     }
@@ -52,22 +52,38 @@ impl Sockets {
         &self.slots[usize::from(slot)]
     }
 
-    /// Sends new connections to those slots alone that `ready` names, or
-    /// where they went before if it names none.
-    pub(super) fn steer(&mut self, ready: Vec<bool>) {
-        if ready == self.steered_to {
+    /// Opens a socket for one more slot. Nothing new comes to it until it is
+    /// steered to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Bind`], or [`Error::System`] where it cannot be kept empty.
+    pub(super) fn add(&mut self) -> Result<(), Error> {
+        // A member of the group gets its share unless a program says otherwise.
+        attach(&self.slots[0], &mut choose(&self.targets)).context("steer new connections")?;
+        let socket = listener::open(self.address, true).map_err(|error| Error::Bind {
+            address: self.address,
+            error,
+        })?;
+        self.slots.push(socket);
+        Ok(())
+    }
+
+    /// How many slots have a socket.
+    pub(super) fn count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Sends new connections to those slots alone that `targets` names. If it
+    /// names none, they go where they went before.
+    pub(super) fn steer(&mut self, targets: Vec<u32>) {
+        if targets == self.targets || targets.is_empty() {
             return;
         }
-        let targets: Vec<u32> = (0..)
-            .zip(&ready)
-            .filter_map(|(slot, ready)| ready.then_some(slot))
-            .collect();
-        if !targets.is_empty()
-            && let Err(error) = attach(&self.slots[0], &mut choose(&targets))
-        {
+        if let Err(error) = attach(&self.slots[0], &mut choose(&targets)) {
             log::warn!("cannot steer new connections away from slots without a worker: {error}");
         }
-        self.steered_to = ready;
+        self.targets = targets;
     }
 
     pub(super) fn ignore_new_connections(&self) {
@@ -111,6 +127,10 @@ fn choose(targets: &[u32]) -> Vec<libc::sock_filter> {
             targets.len() as u32,
         ),
     ];
+    if (0..).zip(targets).all(|(index, target)| index == *target) {
+        program.push(step(libc::BPF_RET | libc::BPF_A, 0, 0, 0));
+        return program;
+    }
     for (index, target) in (0..).zip(targets) {
         program.extend([
             step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, index),
@@ -163,16 +183,37 @@ mod tests {
         let first = connect(80);
         assert!(queues(&sockets).iter().all(|&length| length > 0));
 
-        sockets.steer(vec![true, false, true, false]);
+        sockets.steer(vec![0, 2]);
         let before = queues(&sockets);
         let second = connect_to(80);
         let after = queues(&sockets);
         assert_eq!((after[1], after[3]), (before[1], before[3]));
         assert!(after[0] > before[0] && after[2] > before[2]);
 
-        sockets.steer(vec![true; 4]);
+        sockets.steer(vec![0, 1, 2, 3]);
         let third = connect_to(80);
         assert!((0..4).all(|slot| queues(&sockets)[slot] > after[slot]));
+        drop((first, second, third));
+    }
+
+    #[test]
+    fn an_added_slot_gets_nothing_until_it_is_steered_to_and_one_that_is_left_nothing_more() {
+        let mut sockets = Sockets::listen("127.0.0.1", 0, 2).unwrap();
+        let address = sockets.address();
+        let connect = |count| -> Vec<_> {
+            let one = |_| TcpStream::connect(address).unwrap();
+            (0..count).map(one).collect()
+        };
+        sockets.add().unwrap();
+        let first = connect(60);
+        assert_eq!(queues(&sockets)[2], 0);
+        sockets.steer(vec![0, 1, 2]);
+        let second = connect(60);
+        let before = queues(&sockets);
+        assert!(before[2] > 0);
+        sockets.steer(vec![0, 1]);
+        let third = connect(60);
+        assert_eq!(queues(&sockets)[2], before[2]);
         drop((first, second, third));
     }
 }

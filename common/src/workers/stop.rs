@@ -20,6 +20,9 @@ pub(super) enum Stop {
     /// This worker alone stops. What waits in its socket's queue is left to the
     /// worker that comes after it on the same socket.
     Worker,
+    /// There is to be one worker less: nothing new comes to its socket, and nobody
+    /// comes after, so what waits in the queue is served first.
+    Slot,
     /// The whole server stops: nobody comes after, so what waits in the queue is
     /// served first.
     Server,

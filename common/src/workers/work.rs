@@ -9,7 +9,7 @@ use super::{
     error::Context as _,
     inherit::Inherited,
     lifeline,
-    scoreboard::{Scoreboard, State},
+    scoreboard::{Row, Scoreboard, State},
     stop::{Signal, Stop, StopRequest},
     worker::{self, Phase, fail},
 };
@@ -31,6 +31,7 @@ where
     };
     let meaning = |signal, current| match signal {
         Signal::Terminate if post.board.stopping() => Stop::Server,
+        Signal::Terminate if post.row().is_last() => Stop::Slot,
         Signal::Terminate => Stop::Worker,
         // Ctrl-C reaches the whole process group. The master says what follows.
         Signal::Interrupt => current,
@@ -54,7 +55,7 @@ fn prepare(
     // Both live as long as the process does.
     let post: &'static Post = Box::leak(Box::new(Post {
         board,
-        slot: inherited.slot,
+        row: inherited.place.row,
         wake: inherited.wake,
     }));
     let stop = StopRequest::new();
@@ -62,11 +63,12 @@ fn prepare(
     lifeline::watch(inherited.lifeline, move || orphaned.raise(Stop::Quick))
         .context("watch over the master")?;
     let worker = Worker {
-        slot: inherited.slot,
+        slot: inherited.place.slot,
         listener: Arc::new(inherited.http),
         threads: options.threads,
         graceful_timeout: options.graceful_timeout,
-        activity: &post.board.row(inherited.slot).activity,
+        activity: &post.row().activity,
+        beats: true,
         stop,
         notes: Vec::new(),
         report: Box::new(|phase, _| {
@@ -82,13 +84,17 @@ fn prepare(
 /// How a worker talks to its master.
 struct Post {
     board: Scoreboard,
-    slot: u16,
+    row: u16,
     wake: OwnedFd,
 }
 
 impl Post {
+    fn row(&self) -> &Row {
+        self.board.row(self.row)
+    }
+
     fn tell(&self, state: State) {
-        self.board.row(self.slot).set(state);
+        self.row().set(state);
         // The counter is full after 2^64 - 2 calls, and a master that is gone
         // needs no telling.
         let _ = write(&self.wake, &1_u64.to_ne_bytes());

@@ -34,6 +34,8 @@ pub struct Worker {
     pub(super) threads: u16,
     pub(super) graceful_timeout: Duration,
     pub(super) activity: &'static Activity,
+    /// Whether somebody watches the heartbeat of the serving threads.
+    pub(super) beats: bool,
     pub(super) stop: StopRequest,
     /// What the ready line says besides the address, where there is no master.
     pub(super) notes: Vec<String>,
@@ -99,7 +101,7 @@ impl Worker {
         B: MessageBody + 'static,
     {
         let creator = || application::creator(factory.clone());
-        let threads = Threads::start(self.threads, &self.listener, self.activity, creator).await?;
+        let threads = Threads::start(self, creator).await?;
         (self.report)(Phase::Ready, &self.notes);
 
         self.stop.at_least(Stop::Worker).await;
@@ -122,8 +124,11 @@ impl Worker {
                     () = threads.finish_connections() => return,
                     // A signal to the whole process group reaches the worker
                     // before the master says what it means.
-                    _ = self.stop.at_least(Stop::Server) => threads.announce_close(),
+                    _ = self.stop.at_least(Stop::Slot) => threads.announce_close(),
                 }
+            }
+            if self.stop.current() == Stop::Server {
+                serve::ignore_new_connections(&self.listener);
             }
             serve::empty_queue(&self.listener).await;
             threads.stop_accepting();
@@ -177,6 +182,7 @@ fn alone(options: &ServerOptions) -> Result<Worker, Error> {
         threads: options.threads,
         graceful_timeout: options.graceful_timeout,
         activity: Box::leak(Box::default()),
+        beats: false,
         stop: StopRequest::new(),
         notes: Vec::new(),
         report: Box::new(move |phase, notes| match phase {

@@ -1,0 +1,118 @@
+//! A worker process, as the master knows it.
+
+use std::time::{Duration, Instant};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::SpawnReason;
+
+/// A worker process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Process {
+    pub(super) pid: Pid,
+    /// Its row in the scoreboard.
+    pub(super) row: u16,
+    pub(super) reason: SpawnReason,
+    pub(super) started: Instant,
+    /// When it said that it was ready.
+    pub(super) ready: Option<Instant>,
+    /// The number of requests after which another takes over.
+    pub(super) limit: Option<u64>,
+    pub(super) pulse: Pulse,
+    /// Since when it is to finish.
+    pub(super) retired: Option<Retired>,
+    /// How far the master has gone to end it.
+    pub(super) force: Force,
+}
+
+/// What a process's heartbeat says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Pulse {
+    /// Its serving threads run.
+    Fine,
+    /// One of them has not run for a moment: it may be busy.
+    Late,
+    /// It is past the soft limit: another takes over its socket.
+    Hung,
+    /// It is past the hard limit: it is ended.
+    Lost,
+}
+
+/// Why a process is to finish, and since when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retired {
+    pub(super) since: Instant,
+    pub(super) reason: SpawnReason,
+}
+
+/// How far the master has gone to end a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Force {
+    None,
+    /// It got `SIGABRT`, which may leave a core dump, at that time.
+    Aborted(Instant),
+    Killed,
+}
+
+impl Process {
+    pub(super) fn new(
+        pid: Pid,
+        row: u16,
+        reason: SpawnReason,
+        limit: Option<u64>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            pid,
+            row,
+            reason,
+            started: now,
+            ready: None,
+            limit,
+            pulse: Pulse::Fine,
+            retired: None,
+            force: Force::None,
+        }
+    }
+
+    pub(super) fn serves(&self) -> bool {
+        self.ready.is_some() && self.pulse == Pulse::Fine
+    }
+
+    /// When it has to be killed, unless its heartbeat decides: a booting worker
+    /// after `boot`, one that is to finish after `finish`.
+    pub(super) fn deadline(&self, boot: Duration, finish: Duration) -> Option<Instant> {
+        match (self.force, self.retired, self.ready) {
+            (Force::Killed, ..) => None,
+            (Force::Aborted(at), ..) => Some(at + ABORT_TIME),
+            (Force::None, Some(retired), Some(_)) if self.pulse < Pulse::Hung => {
+                Some(retired.since + finish)
+            }
+            (Force::None, None, None) => Some(self.started + boot),
+            _ => None,
+        }
+    }
+
+    pub(super) fn send(&self, signal: Signal) {
+        // One that has just ended is reaped next.
+        let _ = kill(self.pid, signal);
+    }
+
+    /// `SIGABRT`, which leaves a core dump where the system is set up for it. It
+    /// has no effect on a stopped process; `SIGKILL` follows.
+    pub(super) fn abort(&mut self, now: Instant) {
+        self.force = Force::Aborted(now);
+        self.send(Signal::SIGABRT);
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.force = Force::Killed;
+        self.send(Signal::SIGKILL);
+    }
+}
+
+/// What an aborted process gets to write a core dump.
+const ABORT_TIME: Duration = Duration::from_secs(2);
