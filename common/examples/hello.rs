@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(worker: Worker) -> Result<(), Error> {
-    crash_if_asked();
+    misbehave_if_asked();
     let app = || {
         App::new()
             .wrap(common::CatchPanic)
@@ -71,13 +71,15 @@ async fn exit(exit: web::Query<Exit>) -> String {
     process::exit(exit.code)
 }
 
-/// Plays a broken start: exits as long as the file named by `CRASH_AT_BOOT` exists.
-fn crash_if_asked() {
-    let Some(path) = env::var_os("CRASH_AT_BOOT") else {
-        return;
-    };
-    if Path::new(&path).exists() {
+/// Plays a broken start: exits as long as the file named by `CRASH_AT_BOOT` exists,
+/// does nothing as long as the one named by `HANG_AT_BOOT` does.
+fn misbehave_if_asked() {
+    let named = |variable| env::var_os(variable).filter(|path| Path::new(path).exists());
+    if let Some(path) = named("CRASH_AT_BOOT") {
         eprintln!("error: {} exists, so this worker crashes", path.display());
         process::exit(3);
+    }
+    while named("HANG_AT_BOOT").is_some() {
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -192,11 +192,20 @@ impl Program {
         Ok(Running::new(child, mark, self.patience))
     }
 
+    /// The file that is executed, which is built first where it has to be.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be built.
+    pub fn executable(&self) -> Result<PathBuf> {
+        match &self.executable {
+            Executable::Built(artifact) => build::executable(artifact),
+            Executable::Found(path) => Ok(path.clone()),
+        }
+    }
+
     fn command(&self) -> Result<Command> {
-        let executable = match &self.executable {
-            Executable::Built(artifact) => build::executable(artifact)?,
-            Executable::Found(path) => path.clone(),
-        };
+        let executable = self.executable()?;
         let mut command = Command::new(OWN_SESSION);
         command
             .args(&self.under)

@@ -90,10 +90,10 @@ impl Supervisor<'_> {
             for process in place.processes_mut().filter(|process| is_watched(process)) {
                 let row = board.row(process.row);
                 let age = watch.age(process, row.activity.last_beat(), now);
-                let pulse = match row.state() {
-                    State::Ready => limits.judge(age),
-                    // It has woken up and finishes.
-                    _ => Pulse::Fine,
+                let pulse = match (row.state(), process.retired) {
+                    (State::Ready, _) | (_, Some(_)) => limits.judge(age),
+                    // Somebody else told it to finish.
+                    (_, None) => Pulse::Fine,
                 };
                 let changed = std::mem::replace(&mut process.pulse, pulse) != pulse;
                 if changed {
@@ -139,17 +139,16 @@ impl Supervisor<'_> {
     fn end_lost(&mut self, now: Instant) {
         for (slot, lost) in self.lost() {
             let pid = lost.pid;
-            let mut processes = self.fleet.slot_mut(slot).processes_mut();
-            if let Some(process) = processes.find(|process| process.pid == pid) {
-                process.abort(now);
-            }
-            drop(processes);
             let open = self.fleet.board.row(lost.row).activity.connections();
             log::error!(
                 "worker {slot} (pid {pid}) has not served for {:?}, the time of --timeout; \
                  aborting it, {open} open connections are cut",
                 self.options.timeout
             );
+            let mut processes = self.fleet.slot_mut(slot).processes_mut();
+            if let Some(process) = processes.find(|process| process.pid == pid) {
+                process.abort(now);
+            }
         }
     }
 

@@ -91,8 +91,8 @@ impl Process {
             (Force::None, Some(retired), Some(_)) if self.pulse < Pulse::Hung => {
                 Some(retired.since + finish)
             }
-            (Force::None, None, None) => Some(self.started + boot),
-            _ => None,
+            (Force::None, _, None) => Some(self.started + boot),
+            (Force::None, ..) => None,
         }
     }
 

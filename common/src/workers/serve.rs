@@ -12,7 +12,10 @@ use std::{
     net::TcpListener,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{
+            AtomicU32,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
@@ -66,6 +69,8 @@ pub(super) enum Step {
 pub(super) struct Threads {
     arbiters: Vec<Arbiter>,
     step: watch::Sender<Step>,
+    /// Threads that may be about to accept a connection, which is not counted yet.
+    accepting: Arc<AtomicU32>,
     activity: &'static Activity,
 }
 
@@ -78,6 +83,7 @@ impl Threads {
         let mut threads = Self {
             arbiters: Vec::new(),
             step: watch::Sender::new(Step::Accept),
+            accepting: Arc::default(),
             activity: worker.activity,
         };
         let loads: Arc<[AtomicU32]> = (0..worker.threads).map(|_| AtomicU32::new(0)).collect();
@@ -89,6 +95,7 @@ impl Threads {
                 activity: worker.activity,
                 heart: worker.beats.then(|| heart.clone()),
                 step: threads.step.subscribe(),
+                accepting: threads.accepting.clone(),
                 loads: loads.clone(),
                 index: index.into(),
             };
@@ -119,7 +126,9 @@ impl Threads {
     /// Waits for the last connection, of which idle ones get a moment more.
     pub(super) async fn finish_connections(&self) {
         let finished = async {
-            while self.activity.connections() > 0 {
+            // In this order: a connection is counted before its thread says that
+            // it accepts no more.
+            while self.accepting.load(SeqCst) > 0 || self.activity.connections() > 0 {
                 time::sleep(TICK).await;
             }
         };
@@ -171,6 +180,7 @@ struct Thread {
     /// Where somebody watches it.
     heart: Option<Heart>,
     step: watch::Receiver<Step>,
+    accepting: Arc<AtomicU32>,
     /// Open connections of each thread.
     loads: Arc<[AtomicU32]>,
     index: usize,
@@ -195,10 +205,15 @@ impl Thread {
         let mut step = self.step.clone();
         // The sender goes away when the threads are dropped, and then all is over.
         while step.wait_for(|step| *step < Step::Finish).await.is_ok() {
+            // Announced before the step is looked at again: whoever tells the
+            // threads to finish, and then finds that none accepts, can rely on it.
+            self.accepting.fetch_add(1, SeqCst);
             tokio::select! {
+                biased;
                 () = reached(self.step.clone(), Step::Finish) => {}
                 () = self.accept(&listener, &connections) => {}
             }
+            self.accepting.fetch_sub(1, SeqCst);
         }
     }
 

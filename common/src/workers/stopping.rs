@@ -96,14 +96,18 @@ impl Supervisor<'_> {
         if urgency > Urgency::Graceful {
             self.close_port();
         }
-        for process in self.fleet.processes() {
-            // A worker that still boots has nothing to finish, and no handler yet
-            // that keeps SIGQUIT from dumping core.
-            let boots = process.ready.is_none() && urgency > Urgency::Graceful;
-            process.send(match boots {
-                true => Signal::SIGKILL,
-                false => urgency.signal(),
-            });
+        for slot in &self.fleet.slots {
+            let replacement = slot.replacement().map(|process| process.pid);
+            for process in slot.processes() {
+                // A worker that still boots has nothing to finish, and no handler
+                // yet that keeps SIGQUIT from dumping core. Where there is no other
+                // it may still become ready and serve the queue.
+                let is_other = Some(process.pid) == replacement || urgency > Urgency::Graceful;
+                process.send(match process.ready.is_none() && is_other {
+                    true => Signal::SIGKILL,
+                    false => urgency.signal(),
+                });
+            }
         }
     }
 

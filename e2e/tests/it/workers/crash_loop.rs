@@ -1,40 +1,16 @@
 //! A worker that ends at every boot: it is started again after growing pauses, and nobody else notices.
 
-use std::{
-    env, fs,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use e2e::{Load, Running, SOON, Signal, poll, process};
 
-use super::{hello, wait_for_new_worker};
-
-/// A file whose presence makes a worker exit with code 3 while it boots.
-struct CrashSwitch(PathBuf);
-
-impl CrashSwitch {
-    fn new(name: &str) -> Self {
-        Self(env::temp_dir().join(format!("e2e-crash-{}-{name}", std::process::id())))
-    }
-
-    fn set(&self) -> Result<()> {
-        Ok(fs::write(&self.0, "")?)
-    }
-}
-
-impl Drop for CrashSwitch {
-    fn drop(&mut self) {
-        // It may never have been set.
-        let _ = fs::remove_file(&self.0);
-    }
-}
+use super::{Switch, hello, wait_for_new_worker};
 
 #[test]
 fn a_slot_that_crashes_at_every_boot_waits_longer_each_time_and_harms_no_other() -> Result<()> {
-    let switch = CrashSwitch::new("loop");
-    let hello = hello(2).env("CRASH_AT_BOOT", &switch.0).start()?;
+    let switch = Switch::new("loop");
+    let hello = hello(2).env("CRASH_AT_BOOT", switch.path()).start()?;
     let old = hello.ready()?.serving();
     switch.set()?;
     process::send(old[0], Signal::SIGKILL)?;
@@ -108,11 +84,11 @@ fn pause(line: &str) -> Option<Duration> {
 
 #[test]
 fn a_worker_that_dies_at_the_first_boot_ends_the_program_with_its_own_error() -> Result<()> {
-    let switch = CrashSwitch::new("first");
+    let switch = Switch::new("first");
     switch.set()?;
-    let ended = hello(2).env("CRASH_AT_BOOT", &switch.0).run(SOON)?;
+    let ended = hello(2).env("CRASH_AT_BOOT", switch.path()).run(SOON)?;
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
-    let path = switch.0.to_string_lossy();
+    let path = switch.path().to_string_lossy();
     let own = ended.stderr.lines().filter(|line| line.contains(&*path));
     assert_eq!(own.count(), 1, "{}", ended.stderr);
     Ok(())

@@ -3,21 +3,33 @@
 mod address;
 mod bad_input;
 mod crash_loop;
+mod hang;
 mod master_death;
 mod pid_one;
+mod recycle;
+mod reload;
+mod scale;
 mod stop;
 mod stop_under_load;
 mod worker_death;
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use e2e::{Program, Running, SOON, Signal, http, poll, process};
 
 /// The example program with so many workers.
 fn hello(workers: usize) -> Program {
     Program::example("common", "hello").option("--workers", workers)
 }
+
+/// As many as make a queue at every worker, all the time.
+const CLIENTS: usize = 64;
 
 /// Longer than any test waits: a request that only a cut ends.
 const FOREVER: &str = "/sleep?ms=3600000";
@@ -40,4 +52,51 @@ fn wait_for_new_worker(hello: &Running, old: &[u32]) -> Result<u32> {
         let pid = http::get(addr, "/").ok()?.pid()?;
         (!old.contains(&pid)).then_some(pid)
     })
+}
+
+/// Waits until exactly so many workers are there, none of which is among `old`, and returns them.
+fn wait_for_workers(hello: &Running, count: usize, old: &[u32]) -> Result<Vec<u32>> {
+    let what = format!("{count} workers other than {old:?}");
+    let found = poll(&what, 2 * SOON, || {
+        let workers = hello.workers();
+        let new = workers.iter().all(|pid| !old.contains(pid));
+        (workers.len() == count && new).then_some(workers)
+    });
+    found.with_context(|| format!("there are {:?}; {}", hello.workers(), hello.console()))
+}
+
+/// Waits until the program has answered from each of these processes.
+fn wait_for_answers_from(hello: &Running, workers: &[u32]) -> Result<()> {
+    let addr = hello.addr()?;
+    let mut silent: BTreeSet<u32> = workers.iter().copied().collect();
+    poll("an answer from every worker", SOON, || {
+        if let Some(pid) = http::get(addr, "/").ok().and_then(|answer| answer.pid()) {
+            silent.remove(&pid);
+        }
+        silent.is_empty().then_some(())
+    })
+}
+
+/// A file whose presence makes the example program misbehave; gone when the test is over.
+struct Switch(PathBuf);
+
+impl Switch {
+    fn new(name: &str) -> Self {
+        Self(env::temp_dir().join(format!("e2e-switch-{}-{name}", std::process::id())))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn set(&self) -> Result<()> {
+        Ok(fs::write(&self.0, "")?)
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        // It may never have been set.
+        let _ = fs::remove_file(&self.0);
+    }
 }

@@ -5,13 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use e2e::{Load, SOON, Signal, load::Kind};
 
-use super::hello;
+use super::{CLIENTS, hello};
 
 /// A stop is a race, so that one that loses nothing once proves little.
 const ROUNDS: usize = 5;
-
-/// As many as make a queue at every worker, all the time.
-const CLIENTS: usize = 64;
 
 #[test]
 fn term_under_load_from_keep_alive_clients_loses_nothing() -> Result<()> {

@@ -1,0 +1,233 @@
+//! A worker that hangs: another takes over from it, and it is ended if it stays away.
+
+use std::{thread, time::Duration};
+
+use anyhow::Result;
+use e2e::{Load, Program, Running, SOON, Signal, http, poll, process};
+
+use super::{CLIENTS, FOREVER, freeze, hello, wait_for_answers_from, wait_for_workers};
+
+/// Four workers; the hard limit is one that no test lives to see unless it says so.
+fn hello_with_limits(hang_timeout: f32, timeout: u32) -> Program {
+    let hello = hello(4).option("--hang-timeout", hang_timeout);
+    hello.option("--timeout", timeout)
+}
+
+#[test]
+fn users_who_come_one_by_one_are_all_answered_although_a_worker_is_stopped() -> Result<()> {
+    let hello = hello_with_limits(1.0, 3600).start()?;
+    let old = hello.ready()?.serving();
+    // Each on a connection of its own, at a pace that leaves no queue where a worker serves.
+    let traffic = Load::on(hello.addr()?)
+        .every(Duration::from_millis(10))
+        .start()?;
+    traffic.wait_for_answers(100, SOON)?;
+    // Between two requests: what it had taken would be stuck in it.
+    let port = hello.addr()?.port();
+    freeze(old[2])?;
+    let stuck = e2e::sockets::accepted_by(old[2], port)?;
+    wait_for_replacement(&hello, old[2])?;
+    traffic.wait_for_answers(200, SOON)?;
+    process::send(old[2], Signal::SIGCONT)?;
+    let workers = wait_for_workers(&hello, 4, &[old[2]])?;
+    wait_for_answers_from(&hello, &workers)?;
+    let report = traffic.stop()?;
+    assert_eq!(
+        report.answered,
+        report.total(),
+        "{stuck:?} {report}\n{}",
+        hello.console()
+    );
+    Ok(())
+}
+
+#[test]
+fn users_who_come_one_by_one_are_all_answered_although_a_handler_blocks() -> Result<()> {
+    let hello = hello_with_limits(1.0, 3600).start()?;
+    let old = hello.ready()?.serving();
+    let traffic = Load::on(hello.addr()?)
+        .every(Duration::from_millis(10))
+        .start()?;
+    traffic.wait_for_answers(100, SOON)?;
+    let mut blocking = http::Connection::open(hello.addr()?)?;
+    blocking.send_get("/block?ms=6000")?;
+    let line = hello.wait_for_line(|line| line.contains("hangs:"), SOON)?;
+    let hung = old
+        .iter()
+        .copied()
+        .find(|pid| line.contains(&format!("pid {pid}")));
+    let hung = hung.expect("the line names a worker");
+    wait_for_replacement(&hello, hung)?;
+    traffic.wait_for_answers(200, SOON)?;
+    // It wakes up in time, answers, and goes.
+    assert_eq!(blocking.receive()?.pid(), Some(hung));
+    wait_for_workers(&hello, 4, &[hung])?;
+    let report = traffic.stop()?;
+    assert_eq!(
+        report.answered,
+        report.total(),
+        "{report}\n{}",
+        hello.console()
+    );
+    Ok(())
+}
+
+/// Waits until another worker is there beside the one that hangs, and answers.
+fn wait_for_replacement(hello: &Running, hung: u32) -> Result<()> {
+    let workers = poll("a fifth worker", SOON, || {
+        let workers = hello.workers();
+        (workers.len() == 5).then_some(workers)
+    })?;
+    let others: Vec<_> = workers.into_iter().filter(|pid| *pid != hung).collect();
+    wait_for_answers_from(hello, &others)
+}
+
+#[test]
+fn past_the_hard_limit_a_hung_worker_is_ended_whether_it_is_stopped_or_blocked() -> Result<()> {
+    let hello = hello_with_limits(1.0, 3).start()?;
+    let old = hello.ready()?.serving();
+    freeze(old[0])?;
+    let aborted = |pid: u32| {
+        let pid = format!("(pid {pid})");
+        move |line: &str| line.contains(&pid) && line.contains("aborting it")
+    };
+    hello.wait_for_line(aborted(old[0]), SOON)?;
+    let rest = poll("another worker in its place", SOON, || {
+        let workers = hello.workers();
+        (workers.len() == 4 && !workers.contains(&old[0])).then_some(workers)
+    })?;
+
+    let mut blocked = http::Connection::open(hello.addr()?)?;
+    blocked.send_get("/block?ms=3600000")?;
+    // It ends with the worker, not with an answer.
+    assert!(blocked.receive().is_err());
+    assert!(
+        rest.iter()
+            .any(|pid| hello.console().count(aborted(*pid)) == 1)
+    );
+    let workers = wait_for_workers(&hello, 4, &[old[0]])?;
+    wait_for_answers_from(&hello, &workers)
+}
+
+#[test]
+fn only_what_the_stopped_worker_had_accepted_is_lost_under_load() -> Result<()> {
+    for keep_alive in [true, false] {
+        let hello = hello_with_limits(1.0, 3).start()?;
+        let port = hello.addr()?.port();
+        let victim = hello.ready()?.serving()[1];
+        let load = Load::on(hello.addr()?)
+            .clients(CLIENTS)
+            .keep_alive(keep_alive);
+        let traffic = load.start()?;
+        traffic.wait_for_answers(1000, SOON)?;
+        freeze(victim)?;
+        let accepted = e2e::sockets::accepted_by(victim, port)?;
+        let workers = wait_for_workers(&hello, 4, &[victim])?;
+        wait_for_answers_from(&hello, &workers)?;
+        traffic.wait_for_answers(500, SOON)?;
+        let report = traffic.stop()?;
+        for failure in &report.failures {
+            let known = accepted.contains(&failure.port);
+            assert!(known, "{failure:?}: {report}\n{}", hello.console());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_slow_start_is_no_hang() -> Result<()> {
+    let slow = super::Switch::new("slow-start");
+    slow.set()?;
+    let mut hello = hello_with_limits(0.2, 1)
+        .env("HANG_AT_BOOT", slow.path())
+        .spawn()?;
+    let first = poll("a first worker", SOON, || hello.workers().pop())?;
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(hello.workers(), [first], "{}", hello.console());
+    drop(slow);
+    hello.wait_ready(SOON)?;
+    assert_eq!(hello.ready()?.serving()[0], first);
+    Ok(())
+}
+
+#[test]
+fn a_master_that_was_stopped_with_its_workers_holds_it_against_nobody() -> Result<()> {
+    let hello = hello_with_limits(1.0, 2).start()?;
+    let mut workers = hello.workers();
+    let all: Vec<_> = workers.iter().copied().chain([hello.pid()]).collect();
+    for pid in &all {
+        freeze(*pid)?;
+    }
+    thread::sleep(Duration::from_secs(4));
+    // The master first, so that it finds every heartbeat old.
+    for pid in all.iter().rev() {
+        process::send(*pid, Signal::SIGCONT)?;
+    }
+    wait_for_answers_from(&hello, &workers)?;
+    thread::sleep(Duration::from_secs(1));
+    let mut now = hello.workers();
+    now.sort_unstable();
+    workers.sort_unstable();
+    assert_eq!(now, workers, "{}", hello.console());
+    Ok(())
+}
+
+#[test]
+fn workers_that_hang_all_at_once_are_replaced_once_each() -> Result<()> {
+    let hello = hello_with_limits(0.5, 3600).start()?;
+    let old = hello.workers();
+    for pid in &old {
+        freeze(*pid)?;
+    }
+    let workers = poll("four more workers", SOON, || {
+        let workers = hello.workers();
+        (workers.len() == 8).then_some(workers)
+    })?;
+    let new: Vec<_> = workers
+        .into_iter()
+        .filter(|pid| !old.contains(pid))
+        .collect();
+    wait_for_answers_from(&hello, &new)?;
+    // Those hang too: nobody comes after them for as long as the first ones are there.
+    for pid in &new {
+        freeze(*pid)?;
+    }
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(hello.workers().len(), 8, "{}", hello.console());
+    for pid in old.iter().chain(&new) {
+        process::send(*pid, Signal::SIGCONT)?;
+    }
+    let left = wait_for_workers(&hello, 4, &old)?;
+    wait_for_answers_from(&hello, &left)
+}
+
+#[test]
+fn a_timeout_of_zero_lets_a_worker_hang() -> Result<()> {
+    let hello = hello_with_limits(0.2, 0).start()?;
+    let mut blocked = http::Connection::open(hello.addr()?)?;
+    blocked.send_get("/block?ms=3000")?;
+    let pid = blocked.receive()?.pid();
+    assert!(hello.workers().iter().any(|worker| Some(*worker) == pid));
+    assert_eq!(hello.workers().len(), 4, "{}", hello.console());
+    Ok(())
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_hung_worker_longer_than_for_others() -> Result<()> {
+    let mut hello = hello_with_limits(0.5, 3600)
+        .option("--graceful-timeout", 1)
+        .start()?;
+    let mut endless = http::Connection::open(hello.addr()?)?;
+    endless.send_get(FOREVER)?;
+    let old = hello.ready()?.serving();
+    freeze(old[0])?;
+    wait_for_replacement(&hello, old[0])?;
+    hello.signal(Signal::SIGTERM)?;
+    assert_eq!(
+        hello.wait_exit(SOON)?.code(),
+        Some(1),
+        "{}",
+        hello.console()
+    );
+    hello.wait_gone(SOON)
+}

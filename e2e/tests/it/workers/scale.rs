@@ -1,0 +1,120 @@
+//! TTIN and TTOU: one worker more or fewer, without a lost request.
+
+use anyhow::Result;
+use e2e::{Load, Running, SOON, Signal, poll};
+
+use super::{CLIENTS, hello, wait_for_answers_from, wait_for_workers};
+
+#[test]
+fn more_and_fewer_workers_under_load_from_keep_alive_clients_lose_nothing() -> Result<()> {
+    more_and_fewer_workers_lose_nothing(true)
+}
+
+#[test]
+fn more_and_fewer_workers_under_load_from_clients_that_close_lose_nothing() -> Result<()> {
+    more_and_fewer_workers_lose_nothing(false)
+}
+
+fn more_and_fewer_workers_lose_nothing(keep_alive: bool) -> Result<()> {
+    let hello = hello(2).start()?;
+    let load = Load::on(hello.addr()?).clients(CLIENTS);
+    let traffic = load.keep_alive(keep_alive).start()?;
+    traffic.wait_for_answers(1000, SOON)?;
+    // Up and down twice: the second time, sockets are used again.
+    for _ in 0..2 {
+        for workers in [3, 4] {
+            scale(&hello, Signal::SIGTTIN, workers)?;
+            wait_for_answers_from(&hello, &hello.workers())?;
+            traffic.wait_for_answers(500, SOON)?;
+        }
+        for workers in [3, 2, 1] {
+            scale(&hello, Signal::SIGTTOU, workers)?;
+            traffic.wait_for_answers(500, SOON)?;
+        }
+        scale(&hello, Signal::SIGTTIN, 2)?;
+    }
+    let report = traffic.stop()?;
+    assert_eq!(
+        report.answered,
+        report.total(),
+        "{report}\n{}",
+        hello.console()
+    );
+    assert_eq!(report.unclean_closes, 0, "{report}");
+    Ok(())
+}
+
+/// Sends the signal and waits until there are so many workers.
+fn scale(hello: &Running, signal: Signal, workers: usize) -> Result<()> {
+    hello.signal(signal)?;
+    wait_for_workers(hello, workers, &[])?;
+    Ok(())
+}
+
+#[test]
+fn the_number_of_workers_outlasts_a_reload_and_never_falls_below_one() -> Result<()> {
+    let hello = hello(2).start()?;
+    scale(&hello, Signal::SIGTTIN, 3)?;
+    let old = hello.workers();
+    hello.signal(Signal::SIGHUP)?;
+    let workers = wait_for_workers(&hello, 3, &old)?;
+    wait_for_answers_from(&hello, &workers)?;
+
+    for workers in [2, 1] {
+        scale(&hello, Signal::SIGTTOU, workers)?;
+    }
+    let last = hello.workers();
+    hello.signal(Signal::SIGTTOU)?;
+    hello.wait_for_line(|line| line.contains("the fewest"), SOON)?;
+    assert_eq!(hello.workers(), last, "{}", hello.console());
+    wait_for_answers_from(&hello, &last)
+}
+
+#[test]
+fn a_stop_while_a_worker_leaves_loses_nothing() -> Result<()> {
+    let mut hello = hello(3).start()?;
+    let traffic = Load::on(hello.addr()?)
+        .clients(CLIENTS)
+        .keep_alive(false)
+        .start()?;
+    traffic.wait_for_answers(1000, SOON)?;
+    hello.signal(Signal::SIGTTOU)?;
+    hello.wait_for_line(|line| line.contains("SIGTTOU: 2 workers"), SOON)?;
+    hello.signal(Signal::SIGTERM)?;
+    assert_eq!(
+        hello.wait_exit(2 * SOON)?.code(),
+        Some(0),
+        "{}",
+        hello.console()
+    );
+    let report = traffic.stop()?;
+    assert_eq!(report.lost(), 0, "{report}\n{}", hello.console());
+    hello.wait_gone(SOON)
+}
+
+#[test]
+fn a_worker_that_is_killed_while_it_leaves_leaves_nobody_in_its_queue() -> Result<()> {
+    let hello = hello(2).start()?;
+    let last = hello.ready()?.serving()[1];
+    // It is stopped, so that its socket has a queue, which nobody else will serve.
+    super::freeze(last)?;
+    let load = Load::on(hello.addr()?).clients(CLIENTS).keep_alive(false);
+    let traffic = load.start()?;
+    let port = hello.addr()?.port();
+    poll("connections in the queue", SOON, || {
+        let queued = e2e::sockets::queued(port).ok()?;
+        (queued.len() >= 4).then_some(())
+    })?;
+    hello.signal(Signal::SIGTTOU)?;
+    hello.wait_for_line(|line| line.contains("SIGTTOU: 1 workers"), SOON)?;
+    let accepted = e2e::sockets::accepted_by(last, port)?;
+    e2e::process::send(last, Signal::SIGKILL)?;
+    wait_for_workers(&hello, 1, &[last])?;
+    traffic.wait_for_answers(500, SOON)?;
+    let report = traffic.stop()?;
+    for failure in &report.failures {
+        let known = accepted.contains(&failure.port);
+        assert!(known, "{failure:?}: {report}\n{}", hello.console());
+    }
+    Ok(())
+}
