@@ -1,7 +1,7 @@
 //! What wakes the master up: signals, news from workers, and deadlines.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     os::fd::{AsFd as _, BorrowedFd},
     thread,
     time::{Duration, Instant},
@@ -36,8 +36,8 @@ const LATE: Duration = Duration::from_secs(1);
 pub(super) struct Events {
     signals: SignalFd,
     wake: EventFd,
-    /// Whether there was a terminal that can go away.
-    had_terminal: bool,
+    /// Whether there is a terminal that the program is to end with.
+    minds_terminal: bool,
 }
 
 /// What happened while the master waited.
@@ -59,7 +59,7 @@ impl Events {
         Ok(Self {
             signals,
             wake: EventFd::from_flags(flags).context("create an eventfd")?,
-            had_terminal: has_terminal(),
+            minds_terminal: has_terminal() && !ignores_hangup(),
         })
     }
 
@@ -100,7 +100,9 @@ impl Events {
         while let Ok(Some(info)) = self.signals.read_signal() {
             signals.extend(match Signal::try_from(info.ssi_signo.cast_signed()) {
                 // What the terminal sends when it goes away is no wish to reload.
-                Ok(Signal::SIGHUP) if self.had_terminal && !has_terminal() => Some(Signal::SIGTERM),
+                Ok(Signal::SIGHUP) if self.minds_terminal && !has_terminal() => {
+                    Some(Signal::SIGTERM)
+                }
                 signal => signal.ok(),
             });
         }
@@ -110,4 +112,13 @@ impl Events {
 
 fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
+}
+
+/// Whether the program was started to outlive its terminal, as by nohup(1).
+fn ignores_hangup() -> bool {
+    // The lowest bit of the mask is that of signal 1 (proc_pid_status(5)).
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 != 0)
 }

@@ -111,10 +111,6 @@ impl<'a> Fleet<'a> {
         self.slots.iter().flat_map(Slot::processes)
     }
 
-    pub(super) fn processes_mut(&mut self) -> impl Iterator<Item = &mut Process> {
-        self.slots.iter_mut().flat_map(Slot::processes_mut)
-    }
-
     /// Starts a worker: in a slot without one as the current one, else as its
     /// replacement.
     pub(super) fn start(
@@ -258,6 +254,14 @@ impl<'a> Fleet<'a> {
             cut,
             pause: ended.pause,
         })
+    }
+
+    /// Ends the replacements that were started for that reason.
+    pub(super) fn kill_replacements(&mut self, reason: SpawnReason) {
+        let replacements = self.slots.iter_mut().filter_map(Slot::replacement_mut);
+        replacements
+            .filter(|process| process.reason == reason)
+            .for_each(Process::kill);
     }
 
     /// Lets the slot have no worker any more.

@@ -78,8 +78,8 @@ impl Watch {
 impl Supervisor<'_> {
     /// Looks at every heartbeat, and does what has to be done.
     pub(super) fn watch_hearts(&mut self, now: Instant) {
-        let look = BEAT.max(LATE);
-        self.watch.next = (self.watch.limits.is_some() || self.watch.recycles).then(|| now + look);
+        let looks = self.watch.limits.is_some() || self.watch.recycles;
+        self.watch.next = looks.then(|| now + LATE);
         let Some(limits) = self.watch.limits else {
             return;
         };

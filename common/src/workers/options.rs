@@ -59,7 +59,7 @@ pub struct Options {
         value_name = "WORKER_BOOT_TIMEOUT",
         hide_env_values = true,
         default_value = "60",
-        value_parser = seconds,
+        value_parser = some_seconds,
     )]
     pub boot_timeout: Duration,
 
@@ -69,7 +69,8 @@ pub struct Options {
         env = "MAX_REQUESTS",
         value_name = "MAX_REQUESTS",
         hide_env_values = true,
-        default_value_t = 0
+        default_value_t = 0,
+        value_parser = requests,
     )]
     pub max_requests: u32,
 
@@ -79,7 +80,8 @@ pub struct Options {
         env = "MAX_REQUESTS_JITTER",
         value_name = "MAX_REQUESTS_JITTER",
         hide_env_values = true,
-        default_value_t = 0
+        default_value_t = 0,
+        value_parser = requests,
     )]
     pub max_requests_jitter: u32,
 }
@@ -141,9 +143,29 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// As [`seconds`], but more than none.
+fn some_seconds(text: &str) -> Result<Duration, String> {
+    match seconds(text)? {
+        Duration::ZERO => Err("seconds from more than 0 to 86400 are allowed".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// Parses a number of requests.
+fn requests(text: &str) -> Result<u32, String> {
+    let allowed = |_| format!("whole numbers from 0 to {} are allowed", u32::MAX);
+    text.parse().map_err(allowed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_gets_some_time_to_boot() {
+        assert_eq!(some_seconds("0.1"), Ok(Duration::from_millis(100)));
+        assert!(some_seconds("0").is_err());
+    }
 
     #[test]
     fn seconds_may_have_a_fraction_and_must_be_finite_and_positive() {

@@ -29,6 +29,7 @@ pub(super) struct Rollover {
 
 /// A reload under way.
 struct Reload {
+    began: Instant,
     binary: Rc<Binary>,
     /// Slots that run the program as it was before.
     pending: BTreeSet<u16>,
@@ -139,6 +140,7 @@ impl Supervisor<'_> {
                 let slots = self.fleet.slots();
                 let open = slots.filter(|(_, slot)| slot.is_open());
                 self.rollover.reload = Some(Reload {
+                    began: Instant::now(),
                     binary: Rc::new(binary),
                     pending: open.map(|(slot, _)| slot).collect(),
                     done: BTreeSet::new(),
@@ -199,16 +201,20 @@ impl Supervisor<'_> {
         self.rollover.note_ended(ended);
         let process = &ended.process;
         let (slot, pid) = (ended.slot, process.pid);
-        let new = process.reason == SpawnReason::Reload && ended.role != Role::Retired;
-        let done = |reload: &Reload| reload.done.contains(&slot);
-        if new && process.ready.is_none() {
+        let reload = self.rollover.reload.as_ref();
+        let boots = process.reason == SpawnReason::Reload
+            && process.ready.is_none()
+            && process.retired.is_none();
+        let of_this = |reload: &Reload| boots && process.started >= reload.began;
+        let runs_new = |reload: &Reload| reload.done.contains(&slot);
+        if reload.is_some_and(of_this) {
             self.fail_reload(&format!(
                 "worker {slot} (pid {pid}) ended before it was ready: {}",
                 ended.status
             ));
-        } else if !ended.status.success()
-            && ended.role == Role::Current
-            && self.rollover.reload.as_ref().is_some_and(done)
+        } else if ended.role == Role::Current
+            && !ended.status.success()
+            && reload.is_some_and(runs_new)
         {
             self.fail_reload(&format!(
                 "worker {slot} (pid {pid}), which runs the new program, ended: {}",
@@ -227,6 +233,7 @@ impl Supervisor<'_> {
                 reload.pending.len()
             );
             self.fleet.board.count_reload(false);
+            self.fleet.kill_replacements(SpawnReason::Reload);
             self.end_reload();
         }
     }

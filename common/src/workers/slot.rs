@@ -79,6 +79,10 @@ impl Slot {
         self.replacement.as_ref()
     }
 
+    pub(super) fn replacement_mut(&mut self) -> Option<&mut Process> {
+        self.replacement.as_mut()
+    }
+
     pub(super) fn processes(&self) -> impl Iterator<Item = &Process> {
         let current = self.current().into_iter();
         current.chain(&self.replacement).chain(&self.retired)
@@ -110,8 +114,7 @@ impl Slot {
         match self.seat {
             // One that was due before waits for something else than time.
             Seat::Vacant { due, .. } => (due > now).then_some(due),
-            Seat::Taken(_) if self.replaceable > now => Some(self.replaceable),
-            _ => None,
+            Seat::Taken(_) | Seat::Closed => (self.replaceable > now).then_some(self.replaceable),
         }
     }
 

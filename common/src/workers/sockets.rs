@@ -69,11 +69,6 @@ impl Sockets {
         Ok(())
     }
 
-    /// How many slots have a socket.
-    pub(super) fn count(&self) -> usize {
-        self.slots.len()
-    }
-
     /// Sends new connections to those slots alone that `targets` names. If it
     /// names none, they go where they went before.
     pub(super) fn steer(&mut self, targets: Vec<u32>) {

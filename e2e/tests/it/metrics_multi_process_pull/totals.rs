@@ -87,6 +87,42 @@ fn a_killed_worker_takes_nothing_with_it_and_is_told() -> Result<()> {
 }
 
 #[test]
+fn a_reload_under_load_loses_no_count_although_two_workers_share_a_slot_for_a_while() -> Result<()>
+{
+    let running = pull().start()?;
+    let addr = running.addr()?;
+    let traffic = Load::on(addr).clients(16).start()?;
+    for reload in 1..=3 {
+        traffic.wait_for_answers(200, SOON)?;
+        running.signal(Signal::SIGHUP)?;
+        poll("the reload", 2 * SOON, || {
+            let reloaded = |line: &str| line.contains("reloaded: 2 workers replaced");
+            (running.console().count(reloaded) == reload).then_some(())
+        })?;
+    }
+    let report = traffic.stop()?;
+    assert_eq!(
+        report.answered,
+        report.total(),
+        "{report}\n{}",
+        running.console()
+    );
+    let scrape = Scrape::of(addr)?;
+    assert_eq!(
+        scrape.sum(REQUESTS),
+        report.answered as f64,
+        "{}",
+        scrape.text
+    );
+    assert_eq!(
+        scrape.samples["worker_spawns_total{reason=\"reload\"}"],
+        6.0
+    );
+    assert_eq!(scrape.samples["worker_up"], 2.0);
+    Ok(())
+}
+
+#[test]
 fn simulated_errors_are_counted_and_logged_but_not_shown() -> Result<()> {
     let running = pull().env("ERROR_RATE", "0.5").start()?;
     let report = Load::on(running.addr()?).clients(4).requests(400).run()?;

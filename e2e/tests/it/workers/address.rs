@@ -55,6 +55,11 @@ fn help_names_every_flag() -> Result<()> {
         "--workers",
         "--threads",
         "--graceful-timeout",
+        "--timeout",
+        "--hang-timeout",
+        "--boot-timeout",
+        "--max-requests",
+        "--max-requests-jitter",
     ] {
         assert!(
             ended.stdout.contains(flag),

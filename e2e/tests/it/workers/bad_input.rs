@@ -58,6 +58,11 @@ fn values_that_are_not_allowed_are_refused_with_flag_variable_and_value() -> Res
         ("--port", "PORT", "http"),
         ("--threads", "WORKER_THREADS", "0"),
         ("--graceful-timeout", "GRACEFUL_TIMEOUT", "soon"),
+        ("--timeout", "WORKER_TIMEOUT", "-1"),
+        ("--hang-timeout", "WORKER_HANG_TIMEOUT", "2s"),
+        ("--boot-timeout", "WORKER_BOOT_TIMEOUT", "0"),
+        ("--max-requests", "MAX_REQUESTS", "1.5"),
+        ("--max-requests-jitter", "MAX_REQUESTS_JITTER", "-1"),
     ] {
         let by_flag = program().arg(format!("{flag}={value}")).run(SOON)?;
         assert_refused(&by_flag, USAGE, &[flag, value]);
