@@ -182,8 +182,8 @@ impl Row {
         self.slot.store(slot.into(), Relaxed);
         self.pid.store(0, Relaxed);
         self.last.store(0, Relaxed);
-        self.role.store(role as u32, Relaxed);
         self.set(State::Booting);
+        self.set_role(role);
     }
 
     pub(super) fn set_pid(&self, pid: Pid) {
@@ -191,11 +191,12 @@ impl Row {
     }
 
     pub(super) fn set_role(&self, role: Role) {
-        self.role.store(role as u32, Relaxed);
+        // Whoever sees the role sees what the row held when it got it.
+        self.role.store(role as u32, Release);
     }
 
     pub(super) fn role(&self) -> Role {
-        match self.role.load(Relaxed) {
+        match self.role.load(Acquire) {
             0 => Role::None,
             1 => Role::Current,
             2 => Role::Replacement,

@@ -27,6 +27,9 @@ use super::{
 };
 use crate::cli::say;
 
+/// How long a worker that leaves accepts what was queued for it alone.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The process that serves requests, as it looks from inside.
 pub struct Worker {
     pub(super) slot: u16,
@@ -117,14 +120,20 @@ impl Worker {
     async fn drain(&self, threads: &Threads) {
         let drain = async {
             threads.announce_close();
-            if self.stop.current() == Stop::Worker {
+            if self.stop.current() < Stop::Server {
+                if self.stop.current() == Stop::Slot {
+                    // It fills again if there is to be a worker after all, and if
+                    // it does not, the master sees to what is left.
+                    let emptied = serve::empty_queue(&self.listener);
+                    let _ = tokio::time::timeout(QUEUE_PATIENCE, emptied).await;
+                }
                 threads.stop_accepting();
                 (self.report)(Phase::Draining, &self.notes);
                 tokio::select! {
                     () = threads.finish_connections() => return,
                     // A signal to the whole process group reaches the worker
                     // before the master says what it means.
-                    _ = self.stop.at_least(Stop::Slot) => threads.announce_close(),
+                    _ = self.stop.at_least(Stop::Server) => threads.announce_close(),
                 }
             }
             if self.stop.current() == Stop::Server {

@@ -71,6 +71,70 @@ fn the_number_of_workers_outlasts_a_reload_and_never_falls_below_one() -> Result
 }
 
 #[test]
+fn a_worker_that_is_wanted_again_while_it_leaves_loses_nothing() -> Result<()> {
+    for keep_alive in [true, false] {
+        let hello = hello(2).start()?;
+        let load = Load::on(hello.addr()?).clients(CLIENTS);
+        let traffic = load.keep_alive(keep_alive).start()?;
+        traffic.wait_for_answers(1000, SOON)?;
+        for _ in 0..5 {
+            let last = hello.workers();
+            let told = hello
+                .console()
+                .count(|line| line.contains("SIGTTOU: 1 workers"));
+            hello.signal(Signal::SIGTTOU)?;
+            poll("the master to take it up", SOON, || {
+                let count = hello
+                    .console()
+                    .count(|line| line.contains("SIGTTOU: 1 workers"));
+                (count > told).then_some(())
+            })?;
+            hello.signal(Signal::SIGTTIN)?;
+            poll("another second worker", 2 * SOON, || {
+                let workers = hello.workers();
+                let new = workers.iter().any(|pid| !last.contains(pid));
+                (workers.len() == 2 && new).then_some(())
+            })?;
+        }
+        let report = traffic.stop()?;
+        assert_eq!(
+            report.answered,
+            report.total(),
+            "{report}\n{}",
+            hello.console()
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn whatever_is_asked_for_in_whatever_order_loses_nothing() -> Result<()> {
+    use Signal::{SIGHUP, SIGTTIN, SIGTTOU};
+    let asked = [
+        SIGHUP, SIGTTIN, SIGHUP, SIGTTOU, SIGTTOU, SIGHUP, SIGTTIN, SIGTTIN, SIGTTOU, SIGHUP,
+        SIGHUP, SIGTTIN, SIGTTOU, SIGTTOU, SIGTTOU, SIGTTIN, SIGHUP, SIGTTIN, SIGHUP, SIGTTOU,
+    ];
+    for keep_alive in [true, false] {
+        let mut hello = hello(3).option("--max-requests", 500).start()?;
+        let load = Load::on(hello.addr()?).clients(CLIENTS);
+        let traffic = load.keep_alive(keep_alive).start()?;
+        for signal in asked {
+            traffic.wait_for_answers(100, SOON)?;
+            hello.signal(signal)?;
+        }
+        traffic.wait_for_answers(1000, SOON)?;
+        hello.signal(Signal::SIGTERM)?;
+        let status = hello.wait_exit(2 * SOON)?;
+        let report = traffic.stop()?;
+        assert_eq!(report.lost(), 0, "{report}\n{}", hello.console());
+        assert_eq!(report.unclean_closes, 0, "{report}");
+        assert_eq!(status.code(), Some(0), "{}", hello.console());
+        hello.wait_gone(SOON)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_stop_while_a_worker_leaves_loses_nothing() -> Result<()> {
     let mut hello = hello(3).start()?;
     let traffic = Load::on(hello.addr()?)
