@@ -84,26 +84,16 @@ impl Supervisor<'_> {
             return;
         };
         let mut next = now + limits.late;
-        let watch = &self.watch;
-        let board = &self.fleet.board;
         for (slot, place) in (0..).zip(&mut self.fleet.slots) {
             for process in place.processes_mut().filter(|process| is_watched(process)) {
-                let row = board.row(process.row);
-                let age = watch.age(process, row.activity.last_beat(), now);
-                let pulse = match (row.state(), process.retired) {
-                    (State::Ready, _) | (_, Some(_)) => limits.judge(age),
-                    // Somebody else told it to finish.
-                    (_, None) => Pulse::Fine,
+                let row = self.fleet.board.row(process.row);
+                let age = self.watch.age(process, row.activity.last_beat(), now);
+                let finishes_unasked = process.retired.is_none() && row.state() != State::Ready;
+                let pulse = match finishes_unasked {
+                    true => Pulse::Fine,
+                    false => limits.judge(age),
                 };
-                let changed = std::mem::replace(&mut process.pulse, pulse) != pulse;
-                if changed {
-                    tell(slot, process, age);
-                }
-                if let Some(retired) = &mut process.retired
-                    && pulse < Pulse::Hung
-                {
-                    retired.since = now;
-                }
+                note(slot, process, pulse, age, now);
                 next = next.min(match pulse {
                     Pulse::Fine => now + limits.late.saturating_sub(age),
                     _ => now + BEAT,
@@ -181,9 +171,19 @@ fn is_watched(process: &Process) -> bool {
     process.ready.is_some() && (process.retired.is_none() || process.pulse >= Pulse::Hung)
 }
 
-fn tell(slot: u16, process: &Process, age: Duration) {
+/// Notes how a process does, and tells it where that has changed.
+fn note(slot: u16, process: &mut Process, pulse: Pulse, age: Duration, now: Instant) {
+    if let Some(retired) = &mut process.retired
+        && pulse < Pulse::Hung
+    {
+        // It has woken up, and gets the time that others get to finish.
+        retired.since = now;
+    }
+    if std::mem::replace(&mut process.pulse, pulse) == pulse {
+        return;
+    }
     let pid = process.pid;
-    match process.pulse {
+    match pulse {
         Pulse::Fine => log::debug!("worker {slot} (pid {pid}) runs again"),
         Pulse::Late => log::debug!("worker {slot} (pid {pid}) is late by {age:?}"),
         Pulse::Hung => log::warn!(
