@@ -14,13 +14,18 @@
 //! stops in the same way.
 
 mod activity;
+mod address;
 mod application;
+mod bound;
 mod error;
 mod heart;
 mod listener;
 mod options;
 mod serve;
+mod socket_file;
 mod stop;
+#[cfg(target_os = "linux")]
+mod systemd;
 mod worker;
 
 #[cfg(feature = "master")]
@@ -58,6 +63,7 @@ mod tally;
 #[cfg(feature = "master")]
 mod work;
 
+pub use address::Address;
 pub use error::Error;
 #[cfg(feature = "master")]
 use master::Hooks;

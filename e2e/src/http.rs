@@ -1,13 +1,15 @@
 //! HTTP/1.1 by hand: what a test sends and what it gets, byte for byte.
 
 use std::{
+    fmt,
     io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
+    os::unix::net::UnixStream,
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::poll::SOON;
+use crate::{Address, poll::SOON};
 
 /// Header lines that the parser has room for; the programs send fewer than ten.
 const HEADERS: usize = 64;
@@ -135,8 +137,8 @@ fn pid(body: &[u8]) -> Option<u32> {
 /// # Errors
 ///
 /// As those of [`request`].
-pub fn get(addr: SocketAddr, path: &str) -> Result<Response> {
-    request(addr, "GET", path)
+pub fn get(address: impl Into<Address>, path: &str) -> Result<Response> {
+    request(address, "GET", path)
 }
 
 /// One request, on a connection of its own.
@@ -144,18 +146,43 @@ pub fn get(addr: SocketAddr, path: &str) -> Result<Response> {
 /// # Errors
 ///
 /// When the server cannot be reached or gives no whole response.
-pub fn request(addr: SocketAddr, method: &str, path: &str) -> Result<Response> {
-    let mut connection = Connection::open(addr)?;
+pub fn request(address: impl Into<Address>, method: &str, path: &str) -> Result<Response> {
+    let address = address.into();
+    let mut connection = Connection::open(address.clone())?;
     connection.send(&format!(
-        "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     ))?;
     connection.receive()
+}
+
+trait Stream: Read + Write + fmt::Debug + Send {}
+impl Stream for TcpStream {}
+impl Stream for UnixStream {}
+
+fn connect(address: &Address) -> Result<Box<dyn Stream>> {
+    match address {
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect_timeout(address, SOON)
+                .with_context(|| format!("cannot connect to {address}"))?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(SOON))?;
+            stream.set_write_timeout(Some(SOON))?;
+            Ok(Box::new(stream))
+        }
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path)
+                .with_context(|| format!("cannot connect to {}", path.display()))?;
+            stream.set_read_timeout(Some(SOON))?;
+            stream.set_write_timeout(Some(SOON))?;
+            Ok(Box::new(stream))
+        }
+    }
 }
 
 /// A connection that a test drives step by step. Every read and write gives up after [`SOON`].
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     received: Vec<u8>,
 }
 
@@ -165,14 +192,9 @@ impl Connection {
     /// # Errors
     ///
     /// When the server does not accept.
-    pub fn open(addr: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, SOON)
-            .with_context(|| format!("cannot connect to {addr}"))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(SOON))?;
-        stream.set_write_timeout(Some(SOON))?;
+    pub fn open(address: impl Into<Address>) -> Result<Self> {
         Ok(Self {
-            stream,
+            stream: connect(&address.into())?,
             received: Vec::new(),
         })
     }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`program`] | build a program of the workspace and start it |
 //! | [`running`] | watch a program, stop it, prove that nothing of it is left |
+//! | [`Address`] | where a program serves: a port or a Unix domain socket |
 //! | [`ready`] | the line with which a program says where it listens |
 //! | [`console`] | what a program has printed so far |
 //! | [`load`] | a load client that accounts for every request and classifies every failure |
@@ -14,6 +15,7 @@
 //! | [`sockets`] | what `/proc` tells about the connections of a port |
 //! | [`mod@poll`] | wait for a condition, with a deadline |
 //! | [`prometheus`] | the real Prometheus and `promtool` |
+//! | [`Temporary`] | a directory that goes with the test |
 //! | [`real_part`] | find a program that is not built here, or skip the test |
 
 pub mod console;
@@ -28,13 +30,17 @@ pub mod real_part;
 pub mod running;
 pub mod sockets;
 
+mod address;
 mod build;
+mod temporary;
 
 pub use nix::sys::signal::Signal;
 
 pub use crate::{
+    address::Address,
     load::Load,
     poll::{SOON, poll},
     program::Program,
     running::Running,
+    temporary::Temporary,
 };

@@ -10,9 +10,11 @@ mod client;
 mod report;
 mod run;
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
+
+use crate::Address;
 
 pub use self::{
     report::{Failure, Kind, Report},
@@ -25,7 +27,7 @@ const CLIENTS: usize = 1024;
 /// Load on one server.
 #[derive(Clone, Debug)]
 pub struct Load {
-    addr: SocketAddr,
+    address: Address,
     path: String,
     arrivals: Arrivals,
     keep_alive: bool,
@@ -43,9 +45,9 @@ enum Arrivals {
 
 impl Load {
     /// One client in a closed loop on a keep-alive connection, for at most a minute.
-    pub fn on(addr: SocketAddr) -> Self {
+    pub fn on(address: impl Into<Address>) -> Self {
         Self {
-            addr,
+            address: address.into(),
             path: "/".to_owned(),
             arrivals: Arrivals::Closed { clients: 1 },
             keep_alive: true,
@@ -111,8 +113,9 @@ impl Load {
     ///
     /// When the server is not on loopback, or there are more than 1024 clients.
     pub fn start(self) -> Result<Traffic> {
-        let addr = self.addr;
-        ensure!(addr.ip().is_loopback(), "{addr} is not on loopback");
+        if let Address::Tcp(address) = self.address {
+            ensure!(address.ip().is_loopback(), "{address} is not on loopback");
+        }
         if let Arrivals::Closed { clients } = self.arrivals {
             ensure!(
                 (1..=CLIENTS).contains(&clients),

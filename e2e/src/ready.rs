@@ -3,7 +3,9 @@
 //! `metrics-push: ready on http://127.0.0.1:5100, master 4711, workers 4712 4713`, followed by more parts of the
 //! form `, key value`. A program of a single process has `process` in place of `master` and `workers`.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::collections::BTreeMap;
+
+use crate::Address;
 
 /// What a ready line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +13,7 @@ pub struct Ready {
     /// The name of the program.
     pub program: String,
     /// Where it serves.
-    pub addr: SocketAddr,
+    pub address: Address,
     /// Everything after the address, by its first word.
     pub parts: BTreeMap<String, String>,
 }
@@ -23,7 +25,7 @@ impl Ready {
         let mut parts = rest.split(", ");
         Some(Self {
             program: program.to_owned(),
-            addr: parts.next()?.parse().ok()?,
+            address: Address::parse(parts.next()?)?,
             parts: parts
                 .filter_map(|part| part.split_once(' '))
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -62,7 +64,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!(ready.program, "metrics-push");
-        assert_eq!(ready.addr, "127.0.0.1:5100".parse().unwrap());
+        assert_eq!(
+            ready.address,
+            Address::Tcp("127.0.0.1:5100".parse().unwrap())
+        );
         assert_eq!(ready.master(), Some(4711));
         assert_eq!(ready.serving(), [4712, 4713]);
         assert_eq!(ready.parts["metrics"], "http://[::1]:9");
@@ -72,6 +77,13 @@ mod tests {
     fn a_program_of_one_process_is_its_own_master() {
         let ready = Ready::parse("bare: ready on http://[::1]:80, process 12").unwrap();
         assert_eq!((ready.master(), ready.serving()), (Some(12), vec![12]));
+    }
+
+    #[test]
+    fn a_socket_has_a_path() {
+        let ready = Ready::parse("hello: ready on http://unix:/tmp/a b.sock, master 1").unwrap();
+        assert_eq!(ready.address, Address::Unix("/tmp/a b.sock".into()));
+        assert_eq!(ready.master(), Some(1));
     }
 
     #[test]

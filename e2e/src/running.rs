@@ -15,6 +15,7 @@ use nix::{
 };
 
 use crate::{
+    Address,
     console::{Console, Stream},
     poll::{SOON, poll},
     process::{self, Stat},
@@ -73,13 +74,25 @@ impl Running {
             .context("nobody has waited for the ready line")
     }
 
+    /// The port that the program serves on.
+    ///
+    /// # Errors
+    ///
+    /// When the program was not waited for, or serves on no port.
+    pub fn addr(&self) -> Result<SocketAddr> {
+        match self.address()? {
+            Address::Tcp(address) => Ok(address),
+            Address::Unix(path) => bail!("it serves on {} and on no port", path.display()),
+        }
+    }
+
     /// Where the program serves.
     ///
     /// # Errors
     ///
     /// When the program was not waited for.
-    pub fn addr(&self) -> Result<SocketAddr> {
-        Ok(self.ready()?.addr)
+    pub fn address(&self) -> Result<Address> {
+        Ok(self.ready()?.address.clone())
     }
 
     /// The living children of the program's first process: its workers, in no order.

@@ -82,11 +82,11 @@ async fn serve(mut worker: Worker, options: &Options) -> anyhow::Result<()> {
         )?),
         None => None,
     };
-    let address = match &metrics_port {
-        Some(port) => port.address(),
-        None => worker.local_addr()?,
+    let url = match &metrics_port {
+        Some(port) => format!("http://{}/metrics", port.address()),
+        None => worker.address()?.url("/metrics"),
     };
-    worker.note(format!("metrics http://{address}/metrics"));
+    worker.note(format!("metrics {url}"));
 
     let service = routes::Service {
         metrics: telemetry.metrics().clone(),

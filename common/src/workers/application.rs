@@ -2,26 +2,32 @@
 
 use std::{rc::Rc, time::Duration};
 
-use actix_http::{ConnectionType, HttpService, KeepAlive, Request, Response, ResponseHead};
+use actix_http::{
+    ConnectionType, HttpService, KeepAlive, Protocol, Request, Response, ResponseHead,
+};
 use actix_service::{
-    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, boxed, map_config,
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, boxed, fn_service,
+    map_config,
 };
 use actix_web::{
     body::{BoxBody, MessageBody},
     dev::AppConfig,
-    rt::net::TcpStream,
+    rt::net::{TcpStream, UnixStream},
 };
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::watch;
+use tokio_util::either::Either;
 
 use super::{
     activity::Activity,
     serve::{Step, reached},
 };
 
+/// A connection of either kind of socket.
+pub(super) type Stream = Either<TcpStream, UnixStream>;
+
 /// Serves one connection to its end.
-pub(super) type Connections =
-    Rc<boxed::BoxService<TcpStream, (), actix_http::error::DispatchError>>;
+pub(super) type Connections = Rc<boxed::BoxService<Stream, (), actix_http::error::DispatchError>>;
 
 /// Creates the application on the thread that calls it; fails where the
 /// application says so in its log.
@@ -56,13 +62,20 @@ where
                 response
             });
         // The time-outs are those of actix-web's `HttpServer`.
-        let connections = HttpService::build()
+        let http = HttpService::build()
             .keep_alive(KeepAlive::default())
             .client_request_timeout(Duration::from_secs(5))
             .client_disconnect_timeout(Duration::from_secs(1))
             .graceful_shutdown_signal(move || reached(step.clone(), Step::CloseIdle))
-            .finish(app)
-            .tcp();
+            .finish(app);
+        let connections = fn_service(|stream: Stream| async move {
+            let peer = match &stream {
+                Either::Left(stream) => stream.peer_addr().ok(),
+                Either::Right(_) => None,
+            };
+            Ok((stream, Protocol::Http1, peer))
+        })
+        .and_then(http);
         Box::pin(async move {
             let service = connections.new_service(()).await?;
             Ok(Rc::new(boxed::service(service)))

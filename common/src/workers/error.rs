@@ -30,6 +30,22 @@ pub enum Error {
         error: io::Error,
     },
 
+    /// A Unix domain socket cannot be listened on.
+    #[error("cannot listen on the Unix domain socket {}: {error}; {}", .path.display(), advice_for_path(.error))]
+    BindUnix {
+        /// The path as given.
+        path: PathBuf,
+        /// Why it cannot be bound.
+        error: io::Error,
+    },
+
+    /// What a service manager passed is not what is served on.
+    #[error("cannot use the sockets that systemd passed (LISTEN_FDS): {why}")]
+    Activation {
+        /// What is wrong, and what to do.
+        why: String,
+    },
+
     /// The operating system refused something that every server needs.
     #[error("cannot {what}: {error}")]
     System {
@@ -75,6 +91,27 @@ fn advice(error: &io::Error) -> &'static str {
             "no interface of this machine has that address: check --host or BIND_HOST"
         }
         _ => "check --host and --port",
+    }
+}
+
+fn advice_for_path(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program, or another master, listens there: stop it, \
+             or choose another path with --uds or BIND_UDS"
+        }
+        io::ErrorKind::AlreadyExists => "remove it, or choose another path with --uds or BIND_UDS",
+        io::ErrorKind::InvalidFilename => {
+            "choose a shorter one with --uds or BIND_UDS; a relative one will do"
+        }
+        io::ErrorKind::NotFound => {
+            "its directory has to exist: create it, or check --uds or BIND_UDS"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "this user has to be allowed to write in its directory, and to replace what is there"
+        }
+        io::ErrorKind::WouldBlock => "another program holds a lock on its directory: try again",
+        _ => "check --uds and --uds-mode",
     }
 }
 

@@ -75,7 +75,7 @@ impl<'a> Fleet<'a> {
     /// Opens the port and whatever else the workers will need.
     pub(super) fn open(options: &'a Options, hooks: Hooks<'a>) -> Result<Self, Error> {
         let reserved = ReservedNumbers::take().context("open /dev/null")?;
-        let sockets = Sockets::listen(&options.server.host, options.server.port, options.workers)?;
+        let sockets = Sockets::listen(&options.server, options.workers)?;
         let (board, scoreboard) = Scoreboard::create().context("create the scoreboard")?;
         let (lifeline, held) = pipe2(OFlag::O_CLOEXEC).context("create the lifeline")?;
         let now = Instant::now();
@@ -124,7 +124,7 @@ impl<'a> Fleet<'a> {
         })?;
         let row = self.board.row(number);
         row.reset(slot, self.slot(slot).next_role());
-        if !self.slot(slot).is_open() {
+        if !self.slot(slot).is_open() && !self.sockets.are_shared() {
             row.set_last();
         }
         let passed = Passed {
@@ -278,7 +278,9 @@ impl<'a> Fleet<'a> {
         };
         for process in &leaving {
             let row = self.board.row(process.row);
-            row.set_last();
+            if !self.sockets.are_shared() {
+                row.set_last();
+            }
             row.set_role(Role::Retired);
             if Some(process.pid) != spared {
                 process.send(Signal::SIGTERM);

@@ -9,7 +9,6 @@ use std::{
     env,
     fs::File,
     io,
-    net::TcpListener,
     os::{
         fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
         unix::process::CommandExt as _,
@@ -30,7 +29,9 @@ use nix::{
 use super::{
     Environment, MAX_WORKERS,
     binary::Binary,
+    listener::Listener,
     scoreboard::{OTHER_BUILD, ROWS},
+    systemd,
     worker::program_name,
 };
 
@@ -66,7 +67,7 @@ pub(super) struct Place {
 /// What a worker finds.
 pub(super) struct Inherited {
     pub(super) place: Place,
-    pub(super) http: TcpListener,
+    pub(super) http: Listener,
     pub(super) scoreboard: OwnedFd,
     pub(super) lifeline: OwnedFd,
     pub(super) wake: OwnedFd,
@@ -109,11 +110,12 @@ pub(super) fn start(
         .envs(environment)
         .env("LISTEN_FDS", COUNT.to_string())
         .env("LISTEN_FDNAMES", NAMES)
-        .env_remove("LISTEN_PID")
-        .env_remove("LISTEN_PIDFDID")
         .env(SLOT, place.slot.to_string())
         .env(ROW, place.row.to_string())
         .env(MASTER, getpid().to_string());
+    for variable in systemd::VARIABLES {
+        command.env_remove(variable);
+    }
     let sources = [
         passed.http.as_raw_fd(),
         passed.scoreboard.as_raw_fd(),
@@ -164,7 +166,7 @@ pub(super) fn take() -> Option<io::Result<Inherited>> {
         let [http, scoreboard, lifeline, wake] = take_descriptors()?;
         Ok(Inherited {
             place,
-            http: http.into(),
+            http: http.try_into()?,
             scoreboard,
             lifeline,
             wake,

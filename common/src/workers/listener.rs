@@ -1,23 +1,120 @@
-//! Listening sockets: how they are bound, and how they are closed without losing
+//! Listening sockets: how a port is bound, and how they are closed without losing
 //! a connection that waits in their queue.
 
 use std::{
     io,
     net::{Shutdown, SocketAddr, TcpListener, ToSocketAddrs as _},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixListener,
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, SockRef, Socket, Type};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use super::Error;
+use super::{Address, Error};
 
 /// Connections that may wait in one queue; the kernel lowers it to `net.core.somaxconn`.
-const BACKLOG: i32 = 2048;
+pub(super) const BACKLOG: i32 = 2048;
 
-/// How long a taken port is tried again: workers of a master that was killed may
-/// need a moment to notice and to go.
-const TAKEN_PORT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a taken address is tried again: workers of a master that was killed
+/// may need a moment to notice and to go.
+pub(super) const TAKEN_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A listening socket of either kind.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Where it listens.
+    pub(super) fn address(&self) -> io::Result<Address> {
+        Ok(match self {
+            Self::Tcp(listener) => Address::Tcp(listener.local_addr()?),
+            Self::Unix(listener) => {
+                // Without a path it is of Linux's abstract namespace.
+                let path = listener.local_addr()?;
+                Address::Unix(path.as_pathname().map(Into::into).unwrap_or_default())
+            }
+        })
+    }
+
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
+            Self::Unix(listener) => Self::Unix(listener.try_clone()?),
+        })
+    }
+
+    /// Ignores connections that clients begin from now on, where the socket can.
+    ///
+    /// Those in the queue, and those of which the handshake is under way, stay. A
+    /// client whose SYN was ignored tries again after a second, and then finds the
+    /// port closed. For a Unix domain socket the removal of its file does this.
+    pub(super) fn ignore_new_connections(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => ignore_new_connections(listener),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// Connections that wait to be accepted, where the platform tells; of a Unix
+    /// domain socket only whether there are any.
+    pub(super) fn queue_length(&self) -> io::Result<u32> {
+        match self {
+            Self::Tcp(listener) => queue_length(listener),
+            Self::Unix(listener) => {
+                let mut descriptor = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+                let waiting = poll(&mut descriptor, PollTimeout::ZERO)?;
+                Ok(u32::from(waiting > 0))
+            }
+        }
+    }
+
+    /// Closes the socket in every process that holds it: clients are refused.
+    pub(super) fn close(&self) -> io::Result<()> {
+        SockRef::from(self).shutdown(Shutdown::Both)
+    }
+
+    /// Takes what is left in the queue of a closed socket, and says how many
+    /// connections that were; they are reset.
+    pub(super) fn discard_queue(&self) -> u32 {
+        match self {
+            // To close the port has emptied the queue.
+            Self::Tcp(_) => 0,
+            Self::Unix(listener) => (0..).take_while(|_| listener.accept().is_ok()).count() as u32,
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+impl TryFrom<OwnedFd> for Listener {
+    type Error = io::Error;
+
+    /// Takes a descriptor for what it is, and makes it non-blocking.
+    fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(descriptor);
+        socket.set_nonblocking(true)?;
+        Ok(if socket.local_addr()?.is_unix() {
+            Self::Unix(socket.into())
+        } else {
+            Self::Tcp(socket.into())
+        })
+    }
+}
 
 /// Listens on `host` and `port`, alone: while anybody else listens there it fails.
 ///
@@ -26,7 +123,7 @@ const TAKEN_PORT_PATIENCE: Duration = Duration::from_secs(2);
 /// [`Error::Resolve`] and [`Error::Bind`].
 pub(super) fn listen(host: &str, port: u16) -> Result<TcpListener, Error> {
     let address = resolve(host, port)?;
-    let patience = Instant::now() + TAKEN_PORT_PATIENCE;
+    let patience = Instant::now() + TAKEN_PATIENCE;
     loop {
         match open(address, false) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < patience => {
@@ -56,18 +153,13 @@ pub(super) fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener>
     // Connections of an earlier run in TIME_WAIT must not keep the port taken.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
-    socket.bind(&address.into())?;
+    socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-/// Ignores connections that clients begin from now on.
-///
-/// Those in the queue, and those of which the handshake is under way, stay. A
-/// client whose SYN was ignored tries again after a second, and then finds the
-/// port closed.
-pub(super) fn ignore_new_connections(listener: &TcpListener) -> io::Result<()> {
+fn ignore_new_connections(listener: &TcpListener) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use socket2::SockFilter;
@@ -90,8 +182,7 @@ pub(super) fn ignore_new_connections(listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-/// Connections that wait to be accepted, where the platform tells.
-pub(super) fn queue_length(listener: &TcpListener) -> io::Result<u32> {
+fn queue_length(listener: &TcpListener) -> io::Result<u32> {
     #[cfg(target_os = "linux")]
     {
         use std::{mem, os::fd::AsRawFd as _};
@@ -125,11 +216,6 @@ pub(super) fn queue_length(listener: &TcpListener) -> io::Result<u32> {
     }
 }
 
-/// Closes the port in every process that holds the socket: clients are refused.
-pub(super) fn close_port(listener: &TcpListener) -> io::Result<()> {
-    SockRef::from(listener).shutdown(Shutdown::Both)
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpStream};
@@ -153,17 +239,18 @@ mod tests {
 
     #[test]
     fn the_queue_is_counted_and_a_new_connection_is_ignored_then_refused() {
-        let listener = open((Ipv4Addr::LOCALHOST, 0).into(), false).unwrap();
-        let address = listener.local_addr().unwrap();
+        let socket = open((Ipv4Addr::LOCALHOST, 0).into(), false).unwrap();
+        let address = socket.local_addr().unwrap();
+        let listener = Listener::Tcp(socket);
         let _waiting = TcpStream::connect(address).unwrap();
-        assert_eq!(queue_length(&listener).unwrap(), 1);
+        assert_eq!(listener.queue_length().unwrap(), 1);
 
-        ignore_new_connections(&listener).unwrap();
+        listener.ignore_new_connections().unwrap();
         let ignored = TcpStream::connect_timeout(&address, Duration::from_millis(100));
         assert_eq!(ignored.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert_eq!(queue_length(&listener).unwrap(), 1);
+        assert_eq!(listener.queue_length().unwrap(), 1);
 
-        close_port(&listener).unwrap();
+        listener.close().unwrap();
         let refused = TcpStream::connect(address);
         assert_eq!(
             refused.unwrap_err().kind(),

@@ -1,6 +1,6 @@
 //! The command line and the environment of a program that runs in workers.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -111,6 +111,26 @@ pub struct ServerOptions {
     )]
     pub port: u16,
 
+    /// Path of a Unix domain socket to listen on, in place of host and port.
+    #[arg(
+        long,
+        env = "BIND_UDS",
+        value_name = "BIND_UDS",
+        hide_env_values = true
+    )]
+    pub uds: Option<PathBuf>,
+
+    /// Who may connect to that socket, as the octal mode of a file: 660 for a proxy in its group.
+    #[arg(
+        long,
+        env = "UDS_MODE",
+        value_name = "UDS_MODE",
+        hide_env_values = true,
+        default_value = "600",
+        value_parser = mode,
+    )]
+    pub uds_mode: u32,
+
     /// Threads that serve requests, in each process.
     #[arg(
         long,
@@ -157,6 +177,14 @@ fn requests(text: &str) -> Result<u32, String> {
     text.parse().map_err(allowed)
 }
 
+/// Parses the permissions of a file, which are the last nine bits of its mode.
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("an octal number from 0 to 777 is allowed".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +193,14 @@ mod tests {
     fn a_worker_gets_some_time_to_boot() {
         assert_eq!(some_seconds("0.1"), Ok(Duration::from_millis(100)));
         assert!(some_seconds("0").is_err());
+    }
+
+    #[test]
+    fn a_mode_is_octal() {
+        assert_eq!(mode("660"), Ok(0o660));
+        for bad in ["", "rw", "800", "1777", "-1"] {
+            assert!(mode(bad).is_err(), "{bad:?} was accepted");
+        }
     }
 
     #[test]

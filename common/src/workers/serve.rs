@@ -9,7 +9,6 @@
 
 use std::{
     io,
-    net::TcpListener,
     sync::{
         Arc,
         atomic::{
@@ -28,10 +27,10 @@ use tokio::sync::{oneshot, watch};
 use super::{
     Error, Worker,
     activity::Activity,
-    application::{Connections, Create},
+    application::{Connections, Create, Stream},
     error::Context as _,
     heart::Heart,
-    listener,
+    listener::Listener,
 };
 
 /// How long a keep-alive connection that is idle when the stop begins is kept
@@ -149,20 +148,13 @@ impl Drop for Threads {
     }
 }
 
-/// Has the system ignore connections that clients begin from now on.
-pub(super) fn ignore_new_connections(listener: &TcpListener) {
-    if let Err(error) = listener::ignore_new_connections(listener) {
-        log::warn!("cannot ignore new connections: {error}; some may be refused late");
-    }
-}
-
 /// Waits until the queue of the socket is empty and stays so, while the serving
 /// threads go on accepting. Somebody has seen to it that nothing new comes in.
-pub(super) async fn empty_queue(listener: &TcpListener) {
+pub(super) async fn empty_queue(listener: &Listener) {
     let mut empty_for = Duration::ZERO;
     while empty_for < SETTLE {
         time::sleep(TICK).await;
-        match listener::queue_length(listener) {
+        match listener.queue_length() {
             Ok(0) => empty_for += TICK,
             Ok(_) => empty_for = Duration::ZERO,
             Err(error) => {
@@ -175,7 +167,7 @@ pub(super) async fn empty_queue(listener: &TcpListener) {
 
 /// What one serving thread works with.
 struct Thread {
-    listener: TcpListener,
+    listener: Listener,
     activity: &'static Activity,
     /// Where somebody watches it.
     heart: Option<Heart>,
@@ -217,16 +209,19 @@ impl Thread {
         }
     }
 
-    fn listen(&self) -> io::Result<rt::net::TcpListener> {
-        rt::net::TcpListener::from_std(self.listener.try_clone()?)
+    fn listen(&self) -> io::Result<Accept> {
+        Ok(match self.listener.try_clone()? {
+            Listener::Tcp(listener) => Accept::Tcp(rt::net::TcpListener::from_std(listener)?),
+            Listener::Unix(listener) => Accept::Unix(rt::net::UnixListener::from_std(listener)?),
+        })
     }
 
     /// Accepts connections and serves each in a task of its own.
-    async fn accept(&self, listener: &rt::net::TcpListener, connections: &Connections) {
+    async fn accept(&self, listener: &Accept, connections: &Connections) {
         let mut told = false;
         loop {
             match listener.accept().await {
-                Ok((stream, _peer)) => {
+                Ok(stream) => {
                     if std::mem::take(&mut told) {
                         log::info!("connections are accepted again");
                     }
@@ -271,6 +266,21 @@ impl Thread {
         let least = self.loads.iter().map(load).min().unwrap_or_default();
         if load(&self.loads[self.index]) > least + SLACK {
             time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// A listening socket as the runtime of a thread watches it.
+enum Accept {
+    Tcp(rt::net::TcpListener),
+    Unix(rt::net::UnixListener),
+}
+
+impl Accept {
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => Ok(Stream::Left(listener.accept().await?.0)),
+            Self::Unix(listener) => Ok(Stream::Right(listener.accept().await?.0)),
         }
     }
 }

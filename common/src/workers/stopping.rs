@@ -84,8 +84,9 @@ impl Supervisor<'_> {
             Stage::Stopping(stop) => stop.port_open,
             Stage::Starting | Stage::Serving => true,
         };
-        self.fleet.board.set_stopping();
-        self.fleet.sockets.ignore_new_connections();
+        if self.fleet.sockets.ignore_new_connections() {
+            self.fleet.board.set_stopping();
+        }
         let now = Instant::now();
         self.stage = Stage::Stopping(Stopping {
             urgency,

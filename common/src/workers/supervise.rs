@@ -17,7 +17,6 @@ use super::{
     error::Context as _,
     fleet::{Ended, Fleet, Ready},
     hang::Watch,
-    listener,
     process::Process,
     rollover::Rollover,
     scoreboard::{Role, State},
@@ -181,7 +180,7 @@ impl<'a> Supervisor<'a> {
         for slot in 0..self.fleet.slots.len() as u16 {
             if let Some(reason) = self.fleet.slot(slot).due(now) {
                 self.start_worker(slot, reason);
-            } else if self.fleet.slot(slot).is_abandoned(now) && self.queue_length(slot) > 0 {
+            } else if self.is_abandoned(slot, now) {
                 self.start_worker(slot, SpawnReason::Scale);
             }
             // At the start one worker goes ahead: an error that each of them
@@ -194,8 +193,17 @@ impl<'a> Supervisor<'a> {
         }
     }
 
+    /// Whether connections wait for a closed slot, and nobody will accept them.
+    fn is_abandoned(&self, slot: u16, now: Instant) -> bool {
+        let sockets = &self.fleet.sockets;
+        !sockets.are_shared()
+            && self.fleet.slot(slot).is_abandoned(now)
+            && self.queue_length(slot) > 0
+    }
+
     fn queue_length(&self, slot: u16) -> u32 {
-        listener::queue_length(self.fleet.sockets.slot(slot)).unwrap_or_default()
+        let socket = self.fleet.sockets.slot(slot);
+        socket.queue_length().unwrap_or_default()
     }
 
     pub(super) fn start_worker(&mut self, slot: u16, reason: SpawnReason) {
@@ -238,7 +246,7 @@ impl<'a> Supervisor<'a> {
 
     fn say_ready(&self) {
         let mut line = format!(
-            "{}: ready on http://{}, master {}, workers",
+            "{}: ready on {}, master {}, workers",
             program_name(),
             self.fleet.sockets.address(),
             process::id()

@@ -62,20 +62,26 @@ fn prepare(
     let orphaned = stop.clone();
     lifeline::watch(inherited.lifeline, move || orphaned.raise(Stop::Quick))
         .context("watch over the master")?;
+    let listener = Arc::new(inherited.http);
+    let queue = listener.clone();
     let worker = Worker {
         slot: inherited.place.slot,
-        listener: Arc::new(inherited.http),
+        listener,
         threads: options.threads,
         graceful_timeout: options.graceful_timeout,
         activity: &post.row().activity,
         beats: true,
         stop,
         notes: Vec::new(),
-        report: Box::new(|phase, _| {
-            post.tell(match phase {
-                Phase::Ready => State::Ready,
-                Phase::Draining => State::Draining,
-            });
+        report: Box::new(move |phase, _| match phase {
+            Phase::Ready => post.tell(State::Ready),
+            // The master does this for all; its word may come later than the signal.
+            Phase::Emptying => {
+                if let Err(error) = queue.ignore_new_connections() {
+                    log::warn!("cannot ignore new connections: {error}");
+                }
+            }
+            Phase::Draining => post.tell(State::Draining),
         }),
     };
     Ok((worker, post))

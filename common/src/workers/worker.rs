@@ -5,7 +5,6 @@ use std::{
     env,
     future::Future,
     iter,
-    net::{SocketAddr, TcpListener},
     path::Path,
     process::{self, ExitCode},
     sync::Arc,
@@ -17,11 +16,12 @@ use actix_service::{IntoServiceFactory, Service, ServiceFactory};
 use actix_web::{body::MessageBody, dev::AppConfig, rt::System};
 
 use super::{
-    BoxError, Error, ServerOptions,
+    Address, BoxError, Error, ServerOptions,
     activity::Activity,
     application,
+    bound::Bound,
     error::Context as _,
-    listener,
+    listener::Listener,
     serve::{self, Threads},
     stop::{ECHO, Signal, Stop, StopRequest},
 };
@@ -33,7 +33,7 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
 /// The process that serves requests, as it looks from inside.
 pub struct Worker {
     pub(super) slot: u16,
-    pub(super) listener: Arc<TcpListener>,
+    pub(super) listener: Arc<Listener>,
     pub(super) threads: u16,
     pub(super) graceful_timeout: Duration,
     pub(super) activity: &'static Activity,
@@ -53,6 +53,8 @@ type Report = Box<dyn Fn(Phase, &[String])>;
 pub(super) enum Phase {
     /// Requests are answered.
     Ready,
+    /// New connections are to be ignored; what waits in the queue is served.
+    Emptying,
     /// New connections are no longer accepted; those that are open finish.
     Draining,
 }
@@ -68,9 +70,9 @@ impl Worker {
     /// # Errors
     ///
     /// Fails if the operating system does not tell.
-    pub fn local_addr(&self) -> Result<SocketAddr, Error> {
-        let address = self.listener.local_addr();
-        address.context("read the port of the socket")
+    pub fn address(&self) -> Result<Address, Error> {
+        let address = self.listener.address();
+        address.context("read the address of the socket")
     }
 
     /// Adds a note to the line with which a process without a master says that it
@@ -137,7 +139,7 @@ impl Worker {
                 }
             }
             if self.stop.current() == Stop::Server {
-                serve::ignore_new_connections(&self.listener);
+                (self.report)(Phase::Emptying, &self.notes);
             }
             serve::empty_queue(&self.listener).await;
             threads.stop_accepting();
@@ -150,8 +152,8 @@ impl Worker {
 
 /// Serves in this process alone, without a master.
 ///
-/// Listens on `options.host` and `options.port`, says on stderr when it is ready,
-/// and stops as a worker does: `SIGTERM` lets connections finish; `SIGINT`,
+/// Listens where the options say, or on the socket that systemd passed, says on
+/// stderr when it is ready, and stops as a worker does: `SIGTERM` lets connections finish; `SIGINT`,
 /// `SIGQUIT` and a second `SIGTERM` cut them. `body` gets the [`Worker`], calls
 /// [`Worker::serve`] and returns when everything is done. What goes wrong is
 /// printed on one line, and the exit code is 1.
@@ -161,33 +163,35 @@ where
     R: Future<Output = Result<(), E>>,
     E: Into<BoxError>,
 {
-    let first = Cell::new(None::<Instant>);
-    let meaning = move |signal, current| match signal {
-        Signal::Terminate if current == Stop::Not => {
-            first.set(Some(Instant::now()));
+    let run = || {
+        let bound = Bound::open(options)?;
+        let graceful = if bound.ends_with_us() {
             Stop::Server
-        }
-        Signal::Terminate if first.get().is_some_and(|first| first.elapsed() < ECHO) => current,
-        Signal::Terminate | Signal::Interrupt | Signal::Quit => Stop::Quick,
+        } else {
+            Stop::Worker
+        };
+        let first = Cell::new(None::<Instant>);
+        let meaning = move |signal, current| match signal {
+            Signal::Terminate if current == Stop::Not => {
+                first.set(Some(Instant::now()));
+                graceful
+            }
+            Signal::Terminate if first.get().is_some_and(|first| first.elapsed() < ECHO) => current,
+            Signal::Terminate | Signal::Interrupt | Signal::Quit => Stop::Quick,
+        };
+        run(alone(bound, options)?, meaning, body)
     };
-    let result = alone(options)
-        .map_err(BoxError::from)
-        .and_then(|worker| run(worker, meaning, body));
-    match result {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.as_ref()),
     }
 }
 
-fn alone(options: &ServerOptions) -> Result<Worker, Error> {
-    let listener = Arc::new(listener::listen(&options.host, options.port)?);
-    let address = listener
-        .local_addr()
-        .context("read the port of the socket")?;
-    let port = listener.clone();
+fn alone(bound: Bound, options: &ServerOptions) -> Result<Worker, Error> {
+    let listener = bound.listener.try_clone().context("share the socket")?;
     Ok(Worker {
         slot: 0,
-        listener,
+        listener: Arc::new(listener),
         threads: options.threads,
         graceful_timeout: options.graceful_timeout,
         activity: Box::leak(Box::default()),
@@ -196,15 +200,14 @@ fn alone(options: &ServerOptions) -> Result<Worker, Error> {
         notes: Vec::new(),
         report: Box::new(move |phase, notes| match phase {
             Phase::Ready => {
-                let mut line = format!("{}: ready on http://{address}", program_name());
+                let mut line = format!("{}: ready on {}", program_name(), bound.address);
                 line += &format!(", process {}", process::id());
                 line.extend(notes.iter().map(|note| format!(", {note}")));
                 say(format_args!("{line}"));
             }
+            Phase::Emptying => bound.ignore_new_connections(),
             Phase::Draining => {
-                if let Err(error) = listener::close_port(&port) {
-                    log::warn!("cannot close {address}: {error}");
-                }
+                bound.close();
             }
         }),
     })

@@ -1,22 +1,24 @@
 //! One connection of the load, and what its failures mean.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     time::{Instant, sleep, timeout_at},
 };
 
-use super::report::{Failure, Kind};
-use crate::http::Answer;
+use tokio_util::either::Either;
 
-/// How long to wait for a free local port when all are in TIME_WAIT.
-const PORT_WAIT: Duration = Duration::from_millis(20);
+use super::report::{Failure, Kind};
+use crate::{Address, http::Answer};
+
+/// How long to wait for a free local port when all are in TIME_WAIT, or for a place in a Unix domain socket's queue.
+const PLACE_WAIT: Duration = Duration::from_millis(20);
 
 /// A connection, and what is known of its other end.
 pub(super) struct Client {
-    stream: TcpStream,
+    stream: Either<TcpStream, UnixStream>,
     port: u16,
     /// Whether it has answered before.
     answered: bool,
@@ -26,8 +28,9 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Connects. A lack of local ports is the load's own affair, so it is waited out.
-    pub(super) async fn connect(addr: SocketAddr, deadline: Instant) -> Result<Self, Failure> {
+    /// Connects. A lack of local ports is the load's own affair, so it is waited out; and so is a full queue, which for
+    /// a port the kernel waits out.
+    pub(super) async fn connect(address: &Address, deadline: Instant) -> Result<Self, Failure> {
         let failure = |kind, reason: String| Failure {
             kind,
             port: 0,
@@ -35,10 +38,15 @@ impl Client {
             reason,
         };
         loop {
-            match timeout_at(deadline, TcpStream::connect(addr)).await {
+            match timeout_at(deadline, connect(address)).await {
                 Ok(Ok(stream)) => return Ok(Self::new(stream)),
-                Ok(Err(error)) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                    sleep(PORT_WAIT).await;
+                Ok(Err(error))
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::AddrNotAvailable | io::ErrorKind::WouldBlock
+                    ) =>
+                {
+                    sleep(PLACE_WAIT).await;
                 }
                 Ok(Err(error)) => return Err(failure(Kind::Refused, error.to_string())),
                 Err(_) => return Err(failure(Kind::TimedOut, "no connection".to_owned())),
@@ -46,10 +54,15 @@ impl Client {
         }
     }
 
-    fn new(stream: TcpStream) -> Self {
-        // Without it the load measures Nagle's algorithm; where it cannot be set, only latency suffers.
-        let _ = stream.set_nodelay(true);
-        let port = stream.local_addr().map_or(0, |addr| addr.port());
+    fn new(stream: Either<TcpStream, UnixStream>) -> Self {
+        let port = match &stream {
+            Either::Left(stream) => {
+                // Without it the load measures Nagle's algorithm; where it cannot be set, only latency suffers.
+                let _ = stream.set_nodelay(true);
+                stream.local_addr().map_or(0, |addr| addr.port())
+            }
+            Either::Right(_) => 0,
+        };
         Self {
             stream,
             port,
@@ -123,5 +136,12 @@ impl Client {
             timeout_at(deadline, self.stream.read(&mut byte)).await,
             Ok(Ok(0))
         )
+    }
+}
+
+async fn connect(address: &Address) -> io::Result<Either<TcpStream, UnixStream>> {
+    match address {
+        Address::Tcp(address) => TcpStream::connect(address).await.map(Either::Left),
+        Address::Unix(path) => UnixStream::connect(path).await.map(Either::Right),
     }
 }

@@ -33,7 +33,7 @@ pub enum Kind {
 pub struct Failure {
     /// How.
     pub kind: Kind,
-    /// The client's port; 0 if there never was a connection.
+    /// The client's port; 0 if there never was a connection, or it was to a Unix domain socket.
     pub port: u16,
     /// The process that had answered before on the same connection.
     pub pid: Option<u32>,

@@ -162,7 +162,7 @@ impl Job {
         Self {
             request: format!(
                 "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: {connection}\r\n\r\n",
-                load.path, load.addr
+                load.path, load.address
             )
             .into_bytes(),
             end: Instant::now() + load.at_most,
@@ -258,7 +258,7 @@ impl Job {
             Some(client) => client,
             None => {
                 let refused_before = self.refused.get();
-                let client = Client::connect(self.load.addr, deadline).await?;
+                let client = Client::connect(&self.load.address, deadline).await?;
                 let mut report = self.report.borrow_mut();
                 report.connections += 1;
                 report.accepted_after_refusal += u64::from(refused_before);

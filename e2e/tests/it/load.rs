@@ -185,6 +185,6 @@ fn an_announced_close_is_no_failure() -> Result<()> {
 
 #[test]
 fn load_stays_on_loopback() {
-    let addr = "192.0.2.1:80".parse().unwrap();
+    let addr: SocketAddr = "192.0.2.1:80".parse().unwrap();
     assert!(Load::on(addr).start().is_err());
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use e2e::{Program, Running, SOON, Signal, program::Ended};
+use e2e::{Program, Running, SOON, Signal, Temporary, program::Ended};
 
 use self::scrape::Scrape;
 
@@ -54,28 +54,6 @@ fn assert_refused(ended: &Ended, code: i32, words: &[&str]) {
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     for word in words {
         assert!(stderr.contains(word), "no `{word}` in: {stderr}");
-    }
-}
-
-/// A directory that goes with the test.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new(name: &str) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("e2e-pull-{}-{name}", std::process::id()));
-        std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Self(path))
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // What is left of it is in a directory that the system clears.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

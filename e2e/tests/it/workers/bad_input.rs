@@ -13,7 +13,7 @@ const FAILURE: i32 = 1;
 
 /// Asserts that the program ends with this code and one line that has all these words.
 #[track_caller]
-fn assert_refused(ended: &Ended, code: i32, words: &[&str]) {
+pub(super) fn assert_refused(ended: &Ended, code: i32, words: &[&str]) {
     let stderr = &ended.stderr;
     assert_eq!(ended.status.code(), Some(code), "{stderr}");
     let lines: Vec<_> = stderr.lines().filter(|line| !line.is_empty()).collect();

@@ -11,6 +11,7 @@ mod reload;
 mod scale;
 mod stop;
 mod stop_under_load;
+mod uds;
 mod worker_death;
 
 use std::{
@@ -47,9 +48,9 @@ pub(crate) fn freeze(pid: u32) -> Result<()> {
 
 /// Waits until a process that is not among `old` answers, and returns it.
 fn wait_for_new_worker(hello: &Running, old: &[u32]) -> Result<u32> {
-    let addr = hello.addr()?;
+    let address = hello.address()?;
     poll("an answer from a new worker", SOON, || {
-        let pid = http::get(addr, "/").ok()?.pid()?;
+        let pid = http::get(address.clone(), "/").ok()?.pid()?;
         (!old.contains(&pid)).then_some(pid)
     })
 }

@@ -8,7 +8,7 @@ use e2e::{Load, SOON, Signal, load::Kind};
 use super::{CLIENTS, hello};
 
 /// A stop is a race, so that one that loses nothing once proves little.
-const ROUNDS: usize = 5;
+pub(super) const ROUNDS: usize = 5;
 
 #[test]
 fn term_under_load_from_keep_alive_clients_loses_nothing() -> Result<()> {
