@@ -3,9 +3,13 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    os::fd::OwnedFd,
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -41,6 +45,7 @@ const OWN_SESSION: &str = "setsid";
 pub struct Program {
     executable: Executable,
     under: Vec<OsString>,
+    socket: Option<Arc<OwnedFd>>,
     args: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     patience: Duration,
@@ -89,6 +94,7 @@ impl Program {
         Self {
             executable,
             under: Vec::new(),
+            socket: None,
             args: Vec::new(),
             variables: Vec::new(),
             patience: SOON,
@@ -117,6 +123,21 @@ impl Program {
     #[must_use]
     pub fn under(mut self, command: &[&str]) -> Self {
         self.under = command.iter().map(OsString::from).collect();
+        self
+    }
+
+    /// Passes a socket as systemd does (sd_listen_fds(3)), `count` times.
+    #[must_use]
+    pub fn socket(mut self, socket: impl Into<OwnedFd>, count: usize) -> Self {
+        // The socket comes as stdin, and the shell moves it to where systemd puts it.
+        let numbers = 3..3 + count;
+        let moved: String = numbers.map(|number| format!("{number}<&0 ")).collect();
+        let script = format!(
+            "exec {moved} && exec </dev/null && LISTEN_PID=$$ LISTEN_FDS={count} exec \"$@\""
+        );
+        self.socket = Some(Arc::new(socket.into()));
+        let shell = ["sh", "-c", &script, "sh"].map(OsString::from);
+        self.under.extend(shell);
         self
     }
 
@@ -214,10 +235,17 @@ impl Program {
             .env_clear()
             .envs(inherited())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(self.stdin()?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         Ok(command)
+    }
+
+    fn stdin(&self) -> Result<Stdio> {
+        Ok(match &self.socket {
+            Some(socket) => socket.try_clone()?.into(),
+            None => Stdio::null(),
+        })
     }
 }
 

@@ -1,6 +1,10 @@
 //! What became of the requests.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use hdrhistogram::Histogram;
 
@@ -62,6 +66,9 @@ pub struct Report {
     pub unclean_closes: u64,
     /// From the first request to the last answer.
     pub elapsed: Duration,
+    /// The longest time between an answer and the next one, to any client.
+    pub longest_gap: Duration,
+    last_answer: Option<Instant>,
     latencies: Histogram<u64>,
 }
 
@@ -79,12 +86,18 @@ impl Report {
             accepted_after_refusal: 0,
             unclean_closes: 0,
             elapsed: Duration::ZERO,
+            longest_gap: Duration::ZERO,
+            last_answer: None,
             latencies,
         }
     }
 
     pub(super) fn answer(&mut self, answer: Answer, latency: Duration) {
         self.answered += 1;
+        let now = Instant::now();
+        if let Some(last) = self.last_answer.replace(now) {
+            self.longest_gap = self.longest_gap.max(now - last);
+        }
         *self.statuses.entry(answer.status).or_default() += 1;
         if let Some(pid) = answer.pid {
             *self.pids.entry(pid).or_default() += 1;

@@ -11,6 +11,7 @@ mod reload;
 mod scale;
 mod stop;
 mod stop_under_load;
+mod systemd;
 mod uds;
 mod worker_death;
 

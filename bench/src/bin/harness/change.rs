@@ -1,0 +1,134 @@
+//! What an operator does, under load: reload, scaling, recycling, stop.
+
+use std::{
+    fmt, thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use e2e::{SOON, Signal, load::Kind as Failure, load::Report, poll};
+
+use crate::{
+    outcome::Figures,
+    server::{Kind, Server, Setup, WARM_UP, WORKERS},
+};
+
+/// Requests after which a worker is replaced.
+const MAX_REQUESTS: u32 = 2000;
+
+/// What is done to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Reload,
+    ScaleUp,
+    ScaleDown,
+    Recycle,
+    Stop,
+}
+
+impl Change {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Reload,
+        Self::ScaleUp,
+        Self::ScaleDown,
+        Self::Recycle,
+        Self::Stop,
+    ];
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Reload => "reload (HUP)",
+            Self::ScaleUp => "one worker more (TTIN)",
+            Self::ScaleDown => "one worker less (TTOU)",
+            Self::Recycle => "recycling (--max-requests)",
+            Self::Stop => "stop (TERM)",
+        })
+    }
+}
+
+/// Makes the change under load, and tells what the clients saw.
+pub(crate) fn measure(kind: Kind, change: Change, keep_alive: bool) -> Result<Figures> {
+    let mut setup = Setup::new(keep_alive);
+    if change == Change::Recycle {
+        let limits = ["--max-requests", "--max-requests-jitter"];
+        let values = [MAX_REQUESTS, MAX_REQUESTS / 10].map(|value| value.to_string());
+        let arguments = limits.iter().zip(values);
+        setup.arguments = arguments
+            .flat_map(|(flag, value)| [(*flag).to_owned(), value])
+            .collect();
+    }
+    let mut server = setup.start(kind)?;
+    let traffic = server.load(keep_alive)?;
+    let began = Instant::now();
+    make(&mut server, change).with_context(|| server.running.console().to_string())?;
+    let took = began.elapsed();
+    if change != Change::Stop {
+        thread::sleep(WARM_UP);
+    }
+    Ok(figures(&traffic.stop()?, took))
+}
+
+/// Makes the change, and waits until it is complete.
+fn make(server: &mut Server, change: Change) -> Result<()> {
+    let old = server.workers();
+    let replaced = |server: &Server| {
+        let workers = server.workers();
+        workers.len() == WORKERS && workers.is_disjoint(&old)
+    };
+    let wait = |what: &str, done: &dyn Fn() -> bool| poll(what, 2 * SOON, || done().then_some(()));
+    match change {
+        Change::Reload => {
+            server.signal(Signal::SIGHUP)?;
+            wait("every worker to be another one", &|| replaced(server))
+        }
+        Change::Recycle => {
+            // Workers of which there are none any more were recycled.
+            wait("every worker to be recycled", &|| {
+                server.workers().is_disjoint(&old)
+            })
+        }
+        Change::ScaleUp => {
+            server.signal(Signal::SIGTTIN)?;
+            wait("one worker more", &|| {
+                let new = &server.workers() - &old;
+                server
+                    .pid_that_answers()
+                    .is_some_and(|pid| new.contains(&pid))
+            })
+        }
+        Change::ScaleDown => {
+            server.signal(Signal::SIGTTOU)?;
+            wait("one worker less", &|| server.workers().len() == WORKERS - 1)
+        }
+        Change::Stop => {
+            server.signal(Signal::SIGTERM)?;
+            server.running.wait_exit(2 * SOON)?;
+            Ok(())
+        }
+    }
+}
+
+fn figures(report: &Report, took: Duration) -> Figures {
+    vec![
+        ("lost", report.lost() as f64),
+        (
+            "  of them on reused connections",
+            report.count(Failure::Reused) as f64,
+        ),
+        ("p50, ms", milliseconds(report.quantile(0.5))),
+        ("p99, ms", milliseconds(report.quantile(0.99))),
+        ("p99.9, ms", milliseconds(report.quantile(0.999))),
+        ("longest answer, ms", milliseconds(report.max())),
+        (
+            "stall: no answer to anybody, ms",
+            milliseconds(report.longest_gap),
+        ),
+        ("complete after, ms", milliseconds(took)),
+    ]
+}
+
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
