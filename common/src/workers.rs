@@ -39,6 +39,8 @@ mod fleet;
 #[cfg(feature = "master")]
 mod hang;
 #[cfg(feature = "master")]
+mod harness_metrics;
+#[cfg(feature = "master")]
 mod inherit;
 #[cfg(feature = "master")]
 mod lifeline;
@@ -53,6 +55,8 @@ mod scoreboard;
 #[cfg(feature = "master")]
 mod slot;
 #[cfg(feature = "master")]
+mod snapshot;
+#[cfg(feature = "master")]
 mod sockets;
 #[cfg(feature = "master")]
 mod stopping;
@@ -66,10 +70,14 @@ mod work;
 pub use address::Address;
 pub use error::Error;
 #[cfg(feature = "master")]
+pub use harness_metrics::{HARNESS_METRICS, HarnessMetric, Point};
+#[cfg(feature = "master")]
 use master::Hooks;
 #[cfg(feature = "master")]
 pub use master::{Environment, Exit, Master, Spawn, SpawnReason, Start};
 pub use options::{MAX_WORKERS, Options, ServerOptions};
+#[cfg(feature = "master")]
+pub use snapshot::{SlotSnapshot, Snapshot, Snapshots};
 pub use worker::{Worker, serve_alone};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

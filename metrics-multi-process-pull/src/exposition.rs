@@ -17,10 +17,10 @@ use actix_web::{
 use anyhow::Context as _;
 use common::{
     multiprocess::{CONTENT_TYPE, Directory, MultiProcessCollector},
-    workers::Start,
+    workers::{Snapshots, Start},
 };
 
-use crate::telemetry::Telemetry;
+use crate::{supervision, telemetry::Telemetry};
 
 /// Checks that the metrics get a port of their own if they get one.
 ///
@@ -38,20 +38,39 @@ pub(crate) fn check_port(metrics_port: Option<u16>, port: u16) -> Result<(), Str
 }
 
 /// Adds `/metrics` to the application of a worker.
-pub(crate) fn configure(app: &mut ServiceConfig, telemetry: &Telemetry) {
-    add_route(app, telemetry.collector.clone());
+pub(crate) fn configure(
+    app: &mut ServiceConfig,
+    telemetry: &Telemetry,
+    snapshots: &Option<Snapshots>,
+) {
+    let scraped = Scraped {
+        collector: telemetry.collector.clone(),
+        snapshots: snapshots.clone(),
+    };
+    add_route(app, scraped);
 }
 
-fn add_route(app: &mut ServiceConfig, collector: Arc<MultiProcessCollector>) {
-    app.app_data(web::Data::from(collector))
+/// What is in a scrape: the directory, and what the harness counts.
+#[derive(Clone)]
+struct Scraped {
+    collector: Arc<MultiProcessCollector>,
+    snapshots: Option<Snapshots>,
+}
+
+fn add_route(app: &mut ServiceConfig, scraped: Scraped) {
+    app.app_data(web::Data::new(scraped))
         .service(web::resource("/metrics").get(metrics));
 }
 
-async fn metrics(collector: web::Data<MultiProcessCollector>) -> actix_web::Result<HttpResponse> {
+async fn metrics(scraped: web::Data<Scraped>) -> actix_web::Result<HttpResponse> {
     // Merging the files takes a moment, in which the thread serves others.
     let text = web::block(move || {
         let mut text = String::new();
-        collector.encode_text(&mut text).map(|()| text)
+        scraped.collector.encode_text(&mut text)?;
+        if let Some(snapshots) = &scraped.snapshots {
+            supervision::encode(&snapshots.take(), &mut text);
+        }
+        anyhow::Ok(text)
     });
     let text = text.await?.map_err(|error| {
         log::error!("cannot answer a scrape: {error}");
@@ -75,7 +94,10 @@ pub(crate) fn serve_alone(
     let Some(port) = port else {
         return Ok(None);
     };
-    let collector = Arc::new(directory.store().collector()?);
+    let scraped = Scraped {
+        collector: Arc::new(directory.store().collector()?),
+        snapshots: Some(start.snapshots.clone()),
+    };
     let listener = listen(host, port).with_context(|| {
         format!("cannot listen on {host}:{port} for /metrics; choose another port with --metrics-port or METRICS_PORT")
     })?;
@@ -83,7 +105,7 @@ pub(crate) fn serve_alone(
     start
         .notes
         .push(format!("metrics http://{address}/metrics"));
-    MetricsServer::start(listener, collector).map(Some)
+    MetricsServer::start(listener, scraped).map(Some)
 }
 
 fn listen(host: &str, port: u16) -> std::io::Result<TcpListener> {
@@ -99,8 +121,8 @@ pub(crate) struct MetricsServer {
 }
 
 impl MetricsServer {
-    fn start(listener: TcpListener, collector: Arc<MultiProcessCollector>) -> anyhow::Result<Self> {
-        let app = move || App::new().configure(|app| add_route(app, collector.clone()));
+    fn start(listener: TcpListener, scraped: Scraped) -> anyhow::Result<Self> {
+        let app = move || App::new().configure(|app| add_route(app, scraped.clone()));
         let (started, handle) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("metrics".to_owned())

@@ -17,6 +17,7 @@ mod target;
 mod telemetry;
 
 use std::{
+    cell::OnceCell,
     io::Write as _,
     process::{self, ExitCode},
 };
@@ -29,7 +30,7 @@ use common::{
 };
 use log::LevelFilter;
 
-use crate::{supervision::Supervision, telemetry::Telemetry};
+use crate::{sweeper::Sweeper, telemetry::Telemetry};
 
 /// Metrics by pull from many processes: any worker answers with the sum over all.
 #[derive(Clone, Parser)]
@@ -65,30 +66,30 @@ fn main() -> ExitCode {
         .unwrap_or_else(|error| cli::usage_error(error));
     init_console();
 
-    let supervision = Supervision::default();
+    let sweeper = OnceCell::new();
     Master::new(&options.workers)
         .on_start(|start| {
             let directory = telemetry::prepare(start)?;
-            supervision.begin(&directory)?;
+            target::store_info(directory.store())?;
+            let _ = sweeper.set(Sweeper::start(directory.clone())?);
             let host = &options.workers.server.host;
             let port = exposition::serve_alone(host, options.metrics_port, &directory, start)?;
             anyhow::Ok((port, directory))
         })
-        .on_spawn(|spawn| supervision.spawned(spawn))
-        .on_ready(|_| supervision.ready())
-        .on_exit(|exit| supervision.exited(exit))
+        .on_exit(|_| sweeper.get().into_iter().for_each(Sweeper::wake))
         .run(|worker| serve(worker, options.clone()))
 }
 
 /// What a worker does.
 async fn serve(worker: Worker, options: Options) -> anyhow::Result<()> {
     let telemetry = Telemetry::init()?;
+    let snapshots = worker.snapshots();
     let app = move || {
         let app = App::new()
             .configure(|app| routes::configure(app, &telemetry.metrics, options.error_rate));
         match options.metrics_port {
             Some(_) => app,
-            None => app.configure(|app| exposition::configure(app, &telemetry)),
+            None => app.configure(|app| exposition::configure(app, &telemetry, &snapshots)),
         }
     };
     worker.serve(app).await?;

@@ -1,91 +1,42 @@
-//! What the master knows of its workers, in the same scrape as the rest.
+//! What the harness counts of its workers, in the same scrape as the rest.
 //!
-//! It counts, so that the numbers hold over the death of any worker.
+//! It is no part of the directory: the master keeps it in memory that it shares
+//! with its workers, and it ends with the master, as the workers do.
 
-use std::{cell::OnceCell, process::ExitStatus, sync::Arc};
+use std::fmt::Write as _;
 
-use common::{
-    multiprocess::{CounterVec, Directory, Gauge, GaugeMode, GaugeOpts},
-    workers::{Exit, Spawn, SpawnReason},
-};
-use prometheus::Opts;
+use common::workers::{HARNESS_METRICS, HarnessMetric, Point, Snapshot};
 
-use crate::{sweeper::Sweeper, target};
-
-/// The numbers, from the start of the server on.
-#[derive(Default)]
-pub(crate) struct Supervision(OnceCell<Numbers>);
-
-struct Numbers {
-    up: Gauge,
-    spawns: CounterVec,
-    exits: CounterVec,
-    sweeper: Sweeper,
-}
-
-impl Supervision {
-    /// Begins to count, and to clear up after workers.
-    ///
-    /// # Errors
-    ///
-    /// If the metrics cannot be written.
-    pub(crate) fn begin(&self, directory: &Arc<Directory>) -> anyhow::Result<()> {
-        let store = directory.store();
-        target::store_info(store)?;
-        let up = GaugeOpts::new("worker_up", "Worker processes that are ready");
-        let spawns = Opts::new("worker_spawns", "Worker processes started, by reason");
-        let exits = Opts::new("worker_exits", "Worker processes ended, by kind and value");
-        let spawns = store.counter_vec(spawns, &["reason"])?;
-        // From zero on: a series that begins with its first crash would hide that
-        // one from `increase()`.
-        for reason in SpawnReason::ALL {
-            spawns.with_label_values(&[reason.as_str()]);
-        }
-        let _ = self.0.set(Numbers {
-            up: store.gauge(up.mode(GaugeMode::LiveSum))?,
-            spawns,
-            exits: store.counter_vec(exits, &["kind", "value"])?,
-            sweeper: Sweeper::start(directory.clone())?,
-        });
-        Ok(())
-    }
-
-    /// Counts a worker that was started.
-    pub(crate) fn spawned(&self, spawn: &Spawn) {
-        if let Some(numbers) = self.0.get() {
-            let reason = spawn.reason.as_str();
-            numbers.spawns.with_label_values(&[reason]).inc();
-        }
-    }
-
-    /// Counts a worker that has become ready.
-    pub(crate) fn ready(&self) {
-        if let Some(numbers) = self.0.get() {
-            numbers.up.inc();
-        }
-    }
-
-    /// Counts a worker that has ended, and has its live gauges removed.
-    pub(crate) fn exited(&self, exit: &Exit) {
-        if let Some(numbers) = self.0.get() {
-            let (kind, value) = kind(exit.status);
-            numbers.exits.with_label_values(&[kind, &value]).inc();
-            if exit.was_ready {
-                numbers.up.dec();
-            }
-            numbers.sweeper.wake();
+/// Appends the metrics of the harness in Prometheus' text format.
+pub(crate) fn encode(snapshot: &Snapshot, text: &mut String) {
+    for metric in &HARNESS_METRICS {
+        let points = metric.points(snapshot);
+        if !points.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = encode_metric(metric, &points, text);
         }
     }
 }
 
-/// How a worker ended, as labels: `clean`, or its exit `code`, or the `signal`
-/// that killed it.
-fn kind(status: ExitStatus) -> (&'static str, String) {
-    use std::os::unix::process::ExitStatusExt as _;
-
-    match (status.code(), status.signal()) {
-        (Some(0), _) => ("clean", "0".to_owned()),
-        (Some(code), _) => ("code", code.to_string()),
-        (None, signal) => ("signal", signal.unwrap_or_default().to_string()),
+fn encode_metric(metric: &HarnessMetric, points: &[Point], text: &mut String) -> std::fmt::Result {
+    let name = metric.prometheus_name();
+    let kind = if metric.is_counter {
+        "counter"
+    } else {
+        "gauge"
+    };
+    writeln!(text, "# HELP {name} {}", metric.description)?;
+    writeln!(text, "# TYPE {name} {kind}")?;
+    for point in points {
+        let slot = point.slot.map(|slot| format!("slot=\"{slot}\""));
+        // The values are constants of the harness, with nothing in them to escape.
+        let attribute = metric.attribute.zip(point.attribute);
+        let attribute = attribute.map(|(name, value)| format!("{name}=\"{value}\""));
+        let labels: Vec<_> = slot.into_iter().chain(attribute).collect();
+        match labels.is_empty() {
+            true => writeln!(text, "{name} {:?}", point.value)?,
+            false => writeln!(text, "{name}{{{}}} {:?}", labels.join(","), point.value)?,
+        }
     }
+    Ok(())
 }

@@ -20,7 +20,7 @@ use nix::{
 };
 
 use super::{
-    Environment, Error, Exit, Hooks, Options, Spawn, SpawnReason,
+    Environment, Error, Exit, Hooks, Options, Snapshots, Spawn, SpawnReason,
     binary::Binary,
     error::Context as _,
     events::Events,
@@ -148,6 +148,26 @@ impl<'a> Fleet<'a> {
             reason,
         });
         Ok(pid)
+    }
+
+    /// What a program may see of it.
+    pub(super) fn snapshots(&self) -> Result<Snapshots, Error> {
+        let memory = self.scoreboard.try_clone();
+        let board = memory.and_then(Scoreboard::open);
+        Ok(Snapshots::new(board.context("open the scoreboard")?))
+    }
+
+    /// Notes how many connections wait in the queue of each slot.
+    pub(super) fn record_accept_queues(&self) {
+        let own = if self.sockets.are_shared() {
+            1
+        } else {
+            self.slots.len()
+        };
+        for slot in 0..own as u16 {
+            let length = self.sockets.slot(slot).exact_queue_length();
+            self.board.tally(slot).record_accept_queue(length);
+        }
     }
 
     fn free_row(&self) -> Option<u16> {

@@ -76,6 +76,15 @@ impl Listener {
         }
     }
 
+    /// Connections that wait to be accepted, where the system tells the number.
+    #[cfg(feature = "master")]
+    pub(super) fn exact_queue_length(&self) -> Option<u32> {
+        match self {
+            Self::Tcp(listener) => queue_length(listener).ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Closes the socket in every process that holds it: clients are refused.
     pub(super) fn close(&self) -> io::Result<()> {
         SockRef::from(self).shutdown(Shutdown::Both)

@@ -7,19 +7,23 @@ use std::{
     process::{ExitCode, ExitStatus},
 };
 
-use super::{BoxError, Options, Worker, inherit, supervise::Supervisor, work::work, worker::fail};
+use super::{
+    BoxError, Options, Snapshots, Worker, inherit, supervise::Supervisor, work::work, worker::fail,
+};
 
 /// Variables that the workers get besides those of the master.
 pub type Environment = BTreeMap<String, String>;
 
 /// What the start hook may still add.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Start {
     /// Variables that the workers get besides those of the master.
     pub environment: Environment,
     /// Notes in the line that says that the workers are ready.
     pub notes: Vec<String>,
+    /// What the master and its workers count, whenever it is asked for.
+    pub snapshots: Snapshots,
 }
 
 /// A worker that was started.

@@ -66,6 +66,10 @@ impl Rollover {
         new.then_some(&reload.binary)
     }
 
+    pub(super) fn is_reloading(&self) -> bool {
+        self.reload.is_some()
+    }
+
     /// Includes a slot that was opened while a reload is under way.
     pub(super) fn opened(&mut self, slot: u16) {
         if let Some(reload) = &mut self.reload {

@@ -23,7 +23,7 @@ use nix::{
 use super::{MAX_WORKERS, activity::Activity, tally::Tally};
 
 /// Changes with the layout, so that a worker of another build notices.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What a worker says when it cannot understand its master.
 pub(super) const OTHER_BUILD: &str = "the master runs another build of this program, whose \

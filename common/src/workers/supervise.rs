@@ -6,13 +6,13 @@ use std::{
     path::PathBuf,
     process::{self, ExitCode},
     rc::Rc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
 
 use super::{
-    BoxError, MAX_WORKERS, Master, Options, SpawnReason, Start,
+    BoxError, Environment, MAX_WORKERS, Master, Options, SpawnReason, Start,
     binary::{self, Binary},
     error::Context as _,
     fleet::{Ended, Fleet, Ready},
@@ -22,9 +22,13 @@ use super::{
     scoreboard::{Role, State},
     slot::Slot,
     stopping::{FLUSH_TIMEOUT, Stopping, Urgency},
+    systemd::{Notifier, Phase},
     worker::program_name,
 };
 use crate::cli::say;
+
+/// How often the accept queues are looked at.
+const SAMPLE: Duration = Duration::from_secs(1);
 
 /// The master at work.
 pub(super) struct Supervisor<'a> {
@@ -40,6 +44,7 @@ pub(super) struct Supervisor<'a> {
     /// Signals that wait until the first workers are ready.
     deferred: Vec<Signal>,
     notes: Vec<String>,
+    notifier: Notifier,
     pub(super) failed: bool,
     /// Connections that were cut in the stop.
     pub(super) cut: u32,
@@ -65,7 +70,11 @@ impl<'a> Supervisor<'a> {
         let options = master.options;
         let mut fleet = Fleet::open(options, master.hooks)?;
         let binary = Binary::current().context("open /proc/self/exe, this program")?;
-        let mut start = Start::default();
+        let mut start = Start {
+            environment: Environment::new(),
+            notes: Vec::new(),
+            snapshots: fleet.snapshots()?,
+        };
         let kept = (master.on_start)(&mut start)?;
         fleet.environment = start.environment;
         Ok(Self {
@@ -78,6 +87,7 @@ impl<'a> Supervisor<'a> {
             watch: Watch::new(options, Instant::now()),
             deferred: Vec::new(),
             notes: start.notes,
+            notifier: Notifier::from_env(),
             failed: false,
             cut: 0,
             kept: Some(kept),
@@ -94,6 +104,7 @@ impl<'a> Supervisor<'a> {
                 self.worker_ready(&ready);
             }
             self.advance();
+            self.notify();
             let stopping = matches!(self.stage, Stage::Stopping(_));
             if stopping && self.fleet.processes().next().is_none() {
                 break;
@@ -133,6 +144,7 @@ impl<'a> Supervisor<'a> {
                 self.start_due_workers(now);
                 self.roll_over(now);
                 self.fleet.steer();
+                self.fleet.record_accept_queues();
             }
             Stage::Stopping(_) => self.advance_stop(),
         }
@@ -152,13 +164,37 @@ impl<'a> Supervisor<'a> {
 
     fn change(&mut self, signal: Signal) {
         match signal {
-            Signal::SIGHUP => self.reload(),
+            Signal::SIGHUP => {
+                self.notifier.tell(Phase::Reloading);
+                self.reload();
+            }
             Signal::SIGTTIN => self.add_worker(),
             _ => self.remove_worker(),
         }
     }
 
+    /// Tells the service manager what the master is about.
+    fn notify(&mut self) {
+        let phase = match self.stage {
+            Stage::Starting => Phase::Starting,
+            Stage::Serving if self.rollover.is_reloading() => Phase::Reloading,
+            Stage::Serving => Phase::Serving {
+                workers: self.open_slots(),
+            },
+            Stage::Stopping(_) => Phase::Stopping,
+        };
+        if phase != self.notifier.told() {
+            self.notifier.tell(phase);
+        }
+        self.notifier.beat(Instant::now());
+    }
+
     fn next_deadline(&self) -> Option<Instant> {
+        let beat = self.notifier.next_beat();
+        self.next_due().into_iter().chain(beat).min()
+    }
+
+    fn next_due(&self) -> Option<Instant> {
         if let Stage::Stopping(stop) = &self.stage {
             return Some(stop.deadline);
         }
@@ -171,7 +207,11 @@ impl<'a> Supervisor<'a> {
             .iter()
             .filter_map(|slot| slot.next_due(now));
         let deadlines = self.fleet.processes().filter_map(deadline);
-        due.chain(deadlines).chain(self.watch.next).min()
+        let sample = [now + SAMPLE];
+        due.chain(deadlines)
+            .chain(self.watch.next)
+            .chain(sample)
+            .min()
     }
 
     // Starting workers.

@@ -13,6 +13,7 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
+    process,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -75,10 +76,20 @@ fn check(descriptor: &OwnedFd) -> io::Result<()> {
     ))
 }
 
+/// What the service manager hears of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Serving { workers: usize },
+    Reloading,
+    Stopping,
+}
+
 /// Tells the service manager how the service does, if there is one that listens.
 #[derive(Debug)]
 pub(super) struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
+    told: Phase,
     /// How often the service manager wants a sign of life, and when the next is due.
     watchdog: Option<(Duration, Instant)>,
 }
@@ -96,28 +107,42 @@ impl Notifier {
         // Half of the time is what sd_watchdog_enabled(3) advises.
         let watchdog = sd_notify::watchdog_enabled().filter(|_| socket.is_some());
         let watchdog = watchdog.map(|time| (time / 2, Instant::now()));
-        Self { socket, watchdog }
-    }
-
-    pub(super) fn ready(&self, status: &str) {
-        let pid = NotifyState::MainPid(std::process::id());
-        self.send(&[NotifyState::Ready, pid, NotifyState::Status(status)]);
-    }
-
-    pub(super) fn reloading(&self) {
-        // Without the time, systemd waits in vain for the reload.
-        match NotifyState::monotonic_usec_now() {
-            Ok(now) => self.send(&[NotifyState::Reloading, now]),
-            Err(error) => log::warn!("cannot tell systemd of the reload: {error}"),
+        Self {
+            socket,
+            told: Phase::Starting,
+            watchdog,
         }
     }
 
-    pub(super) fn stopping(&self, status: &str) {
-        self.send(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    /// What was told last.
+    pub(super) fn told(&self) -> Phase {
+        self.told
     }
 
-    pub(super) fn status(&self, status: &str) {
-        self.send(&[NotifyState::Status(status)]);
+    /// Tells what the master is about.
+    pub(super) fn tell(&mut self, phase: Phase) {
+        self.told = phase;
+        match phase {
+            Phase::Starting => {}
+            Phase::Serving { workers } => self.send(&[
+                NotifyState::Ready,
+                NotifyState::MainPid(process::id()),
+                NotifyState::Status(&format!("serving, workers: {workers}")),
+            ]),
+            // Without the time, systemd takes the reload for one that never ends.
+            Phase::Reloading => match NotifyState::monotonic_usec_now() {
+                Ok(now) => self.send(&[
+                    NotifyState::Reloading,
+                    now,
+                    NotifyState::Status("replacing the workers one by one"),
+                ]),
+                Err(error) => log::warn!("cannot tell systemd of the reload: {error}"),
+            },
+            Phase::Stopping => self.send(&[
+                NotifyState::Stopping,
+                NotifyState::Status("open connections finish"),
+            ]),
+        }
     }
 
     /// Gives a sign of life if one is due.
@@ -145,7 +170,7 @@ impl Notifier {
             let _ = writeln!(message, "{state}");
         }
         if let Err(error) = socket.send_to_addr(message.as_bytes(), manager) {
-            log::warn!("cannot notify systemd of {message:?}: {error}");
+            log::warn!("cannot notify systemd of {message:?}: NOTIFY_SOCKET: {error}");
         }
     }
 }

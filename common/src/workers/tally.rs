@@ -29,6 +29,8 @@ pub(super) struct Tally {
     cut: AtomicU64,
     /// Requests that workers answered which have ended since.
     requests: AtomicU64,
+    /// One more than the connections that wait to be accepted; 0 if that is not known.
+    accept_queue: AtomicU32,
 }
 
 /// How a worker ended.
@@ -45,6 +47,15 @@ pub(super) enum ExitKind {
 impl ExitKind {
     pub(super) const ALL: [Self; 3] = [Self::Clean, Self::Code, Self::Signal];
 
+    /// The kind as the value of a label.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Code => "code",
+            Self::Signal => "signal",
+        }
+    }
+
     pub(super) fn of(status: ExitStatus) -> Self {
         match status.code() {
             Some(0) => Self::Clean,
@@ -55,6 +66,20 @@ impl ExitKind {
 }
 
 impl Tally {
+    /// Whether the slot ever had a worker.
+    pub(super) fn is_used(&self) -> bool {
+        self.spawns.iter().any(|count| count.load(Relaxed) > 0)
+    }
+
+    pub(super) fn record_accept_queue(&self, length: Option<u32>) {
+        let stored = length.map_or(0, |length| length.saturating_add(1));
+        self.accept_queue.store(stored, Relaxed);
+    }
+
+    pub(super) fn accept_queue(&self) -> Option<u32> {
+        self.accept_queue.load(Relaxed).checked_sub(1)
+    }
+
     pub(super) fn count_spawn(&self, reason: SpawnReason) {
         self.spawns[reason as usize].fetch_add(1, Relaxed);
     }

@@ -5,7 +5,7 @@ use std::{future::Future, io, os::fd::OwnedFd, process::ExitCode, sync::Arc};
 use nix::unistd::write;
 
 use super::{
-    BoxError, Error, ServerOptions, Worker,
+    BoxError, Error, ServerOptions, Snapshots, Worker,
     error::Context as _,
     inherit::Inherited,
     lifeline,
@@ -51,6 +51,8 @@ fn prepare(
     options: &ServerOptions,
 ) -> Result<(Worker, &'static Post), Error> {
     let inherited = inherited.context("take over what the master passed")?;
+    let memory = inherited.scoreboard.try_clone();
+    let snapshots = memory.and_then(Scoreboard::open).map(Snapshots::new);
     let board = Scoreboard::open(inherited.scoreboard).context("open the scoreboard")?;
     // Both live as long as the process does.
     let post: &'static Post = Box::leak(Box::new(Post {
@@ -73,6 +75,7 @@ fn prepare(
         beats: true,
         stop,
         notes: Vec::new(),
+        snapshots: Some(snapshots.context("open the scoreboard")?),
         report: Box::new(move |phase, _| match phase {
             Phase::Ready => post.tell(State::Ready),
             // The master does this for all; its word may come later than the signal.

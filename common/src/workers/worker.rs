@@ -42,6 +42,9 @@ pub struct Worker {
     pub(super) stop: StopRequest,
     /// What the ready line says besides the address, where there is no master.
     pub(super) notes: Vec<String>,
+    /// Where there is a master that counts.
+    #[cfg(feature = "master")]
+    pub(super) snapshots: Option<super::Snapshots>,
     pub(super) report: Report,
 }
 
@@ -73,6 +76,12 @@ impl Worker {
     pub fn address(&self) -> Result<Address, Error> {
         let address = self.listener.address();
         address.context("read the address of the socket")
+    }
+
+    /// What the master and all its workers count; none where there is no master.
+    #[cfg(feature = "master")]
+    pub fn snapshots(&self) -> Option<super::Snapshots> {
+        self.snapshots.clone()
     }
 
     /// Adds a note to the line with which a process without a master says that it
@@ -198,6 +207,8 @@ fn alone(bound: Bound, options: &ServerOptions) -> Result<Worker, Error> {
         beats: false,
         stop: StopRequest::new(),
         notes: Vec::new(),
+        #[cfg(feature = "master")]
+        snapshots: None,
         report: Box::new(move |phase, notes| match phase {
             Phase::Ready => {
                 let mut line = format!("{}: ready on {}", program_name(), bound.address);

@@ -3,6 +3,7 @@
 mod contract;
 mod directory;
 mod flask;
+mod harness;
 mod kills;
 mod metrics_port;
 mod scrape;

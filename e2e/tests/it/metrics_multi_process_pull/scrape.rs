@@ -38,6 +38,15 @@ impl Scrape {
         self.series(metric).map(|(_, value)| value).sum()
     }
 
+    /// The sum over those series of a metric that have this label, or over all for an empty one.
+    pub(super) fn sum_with(&self, metric: &str, label: &str) -> f64 {
+        let series = self.series(metric);
+        series
+            .filter(|(labels, _)| labels.contains(label))
+            .map(|(_, value)| value)
+            .sum()
+    }
+
     /// The series of a metric: their labels in braces, if they have any, and their values.
     pub(super) fn series<'a>(&'a self, metric: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
         let labels = move |sample: &'a str| {

@@ -66,20 +66,21 @@ fn a_killed_worker_takes_nothing_with_it_and_is_told() -> Result<()> {
     Load::on(addr).clients(16).requests(1000).run()?;
     let before = Scrape::of(addr)?;
     assert_eq!(before.sum(REQUESTS), 1000.0);
-    assert_eq!(before.samples["worker_up"], 2.0);
-    assert_eq!(before.samples["worker_spawns_total{reason=\"boot\"}"], 2.0);
-    assert_eq!(before.samples["worker_spawns_total{reason=\"crash\"}"], 0.0);
+    assert_eq!(before.sum("worker_up"), 2.0);
+    let spawns = "worker_spawns_total";
+    assert_eq!(before.sum_with(spawns, "reason=\"boot\""), 2.0);
+    assert_eq!(before.sum_with(spawns, "reason=\"crash\""), 0.0);
 
     let old = running.ready()?.serving();
     process::send(old[0], Signal::SIGKILL)?;
     let scrape = poll("the new worker", SOON, || {
         let scrape = Scrape::of(addr).ok()?;
         assert_eq!(scrape.sum(REQUESTS), 1000.0);
-        let replaced = scrape.samples["worker_spawns_total{reason=\"crash\"}"] == 1.0;
-        (replaced && scrape.samples["worker_up"] == 2.0).then_some(scrape)
+        let replaced = scrape.sum_with(spawns, "reason=\"crash\"") == 1.0;
+        (replaced && scrape.sum("worker_up") == 2.0).then_some(scrape)
     })?;
-    let killed = "worker_exits_total{kind=\"signal\",value=\"9\"}";
-    assert_eq!(scrape.samples[killed], 1.0);
+    let killed = scrape.sum_with("worker_exits_total", "kind=\"signal\"");
+    assert_eq!(killed, 1.0);
     let load = Load::on(addr).clients(16).keep_alive(false).requests(1000);
     assert_eq!(load.run()?.answered, 1000);
     assert_eq!(Scrape::of(addr)?.sum(REQUESTS), 2000.0);

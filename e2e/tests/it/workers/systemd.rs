@@ -2,14 +2,17 @@
 
 use std::{
     net::{TcpListener, TcpStream},
-    os::unix::net::{UnixListener, UnixStream},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream},
+    },
 };
 
 use anyhow::Result;
 use e2e::{
     Address, Load, Program, SOON, Signal, Temporary,
     http::{self, Connection},
-    process,
+    poll, process,
     real_part::real_part,
 };
 
@@ -63,7 +66,7 @@ fn a_restart_under_load_neither_loses_nor_refuses_anything() -> Result<()> {
     for keep_alive in [true, false] {
         let mut running = hello(2).socket(socket.try_clone()?, 1).start()?;
         let load = Load::on(address).clients(32).keep_alive(keep_alive);
-        let traffic = load.start()?;
+        let traffic = load.at_most(10 * SOON).start()?;
         for _ in 0..ROUNDS {
             traffic.wait_for_answers(500, SOON)?;
             running.signal(Signal::SIGTERM)?;
@@ -129,5 +132,104 @@ fn the_real_systemd_socket_activate_starts_it_at_the_first_connection() -> Resul
     assert_eq!(first.receive()?.status, 200);
     running.wait_ready(SOON)?;
     assert_eq!(running.address()?, Address::Unix(path));
+    Ok(())
+}
+
+/// The service manager's end of `NOTIFY_SOCKET`.
+struct Manager {
+    socket: UnixDatagram,
+    heard: Vec<String>,
+}
+
+impl Manager {
+    fn listen(address: &SocketAddr) -> Result<Self> {
+        let socket = UnixDatagram::bind_addr(address)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket,
+            heard: Vec::new(),
+        })
+    }
+
+    /// Waits for a message with this line that has not been waited for, and returns all its lines.
+    fn wait_for(&mut self, line: &str) -> Result<Vec<String>> {
+        poll(&format!("a notification with {line}"), SOON, || {
+            let mut message = [0; 4096];
+            while let Ok(length) = self.socket.recv(&mut message) {
+                let text = String::from_utf8_lossy(&message[..length]);
+                self.heard.push(text.into_owned());
+            }
+            let found = self
+                .heard
+                .iter()
+                .position(|text| text.lines().any(|found| found.starts_with(line)))?;
+            let rest = self.heard.split_off(found + 1);
+            let message = std::mem::replace(&mut self.heard, rest).pop()?;
+            Some(message.lines().map(str::to_owned).collect())
+        })
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_of_start_reload_life_and_stop() -> Result<()> {
+    let directory = Temporary::new("sd-notify")?;
+    let path = directory.path().join("notify");
+    let abstract_name = format!("e2e-notify-{}", std::process::id());
+    let places = [
+        (
+            SocketAddr::from_pathname(&path)?,
+            path.display().to_string(),
+        ),
+        (
+            SocketAddr::from_abstract_name(&abstract_name)?,
+            format!("@{abstract_name}"),
+        ),
+    ];
+    for (address, name) in places {
+        let mut manager = Manager::listen(&address)?;
+        let mut hello = hello(2)
+            .env("NOTIFY_SOCKET", name)
+            .env("WATCHDOG_USEC", "200000")
+            .start()?;
+        let ready = manager.wait_for("READY=1")?;
+        let master = format!("MAINPID={}", hello.pid());
+        assert!(ready.contains(&master), "{ready:?}");
+        assert!(
+            ready
+                .iter()
+                .any(|line| line == "STATUS=serving, workers: 2")
+        );
+        for _ in 0..3 {
+            manager.wait_for("WATCHDOG=1")?;
+        }
+        for worker in hello.workers() {
+            let environment = std::fs::read(format!("/proc/{worker}/environ"))?;
+            let environment = String::from_utf8_lossy(&environment);
+            assert!(!environment.contains("NOTIFY_SOCKET"), "{environment}");
+            assert!(!environment.contains("WATCHDOG_USEC"), "{environment}");
+        }
+
+        hello.signal(Signal::SIGHUP)?;
+        let reloading = manager.wait_for("RELOADING=1")?;
+        let has_time = |line: &String| line.starts_with("MONOTONIC_USEC=");
+        assert!(reloading.iter().any(has_time), "{reloading:?}");
+        manager.wait_for("READY=1")?;
+        hello.signal(Signal::SIGTTIN)?;
+        manager.wait_for("STATUS=serving, workers: 3")?;
+
+        hello.signal(Signal::SIGTERM)?;
+        manager.wait_for("STOPPING=1")?;
+        assert_eq!(hello.wait_exit(SOON)?.code(), Some(0));
+        hello.wait_gone(SOON)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_service_manager_that_does_not_listen_changes_nothing() -> Result<()> {
+    for name in ["/nowhere/notify", "@nobody-listens-here", "no/such"] {
+        let hello = hello(1).env("NOTIFY_SOCKET", name).start()?;
+        assert_eq!(http::get(hello.addr()?, "/")?.status, 200);
+    }
     Ok(())
 }
