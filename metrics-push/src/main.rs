@@ -13,6 +13,7 @@ mod otlp;
 mod report;
 mod resource;
 mod routes;
+mod supervision;
 mod telemetry;
 
 use std::{
@@ -28,7 +29,7 @@ use common::{
 };
 use log::LevelFilter;
 
-use crate::telemetry::Telemetry;
+use crate::{supervision::Supervision, telemetry::Telemetry};
 
 /// Metrics by push: each worker process exports its own over OTLP.
 #[derive(Parser)]
@@ -55,8 +56,13 @@ fn main() -> ExitCode {
     init_console();
 
     Master::new(&options.workers)
-        .on_start(|start| otlp::prepare(&mut start.environment, otlp::Signal::Metrics))
-        .run(|worker| serve(worker, settings, options.error_rate))
+        .on_start(|start| {
+            let collector = otlp::prepare(&mut start.environment, otlp::Signal::Metrics)?;
+            let supervision = Supervision::begin(start, &settings)?;
+            // Dropped in this order.
+            anyhow::Ok((supervision, collector))
+        })
+        .run(|worker| serve(worker, settings.clone(), options.error_rate))
 }
 
 /// What a worker does.

@@ -5,8 +5,8 @@
 
 use std::{env, io, time::Duration};
 
-use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry_otlp::MetricExporter;
+use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry_otlp::{MetricExporter, WithHttpConfig as _};
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use tokio::runtime::{self, EnterGuard, Runtime};
 
@@ -20,6 +20,9 @@ use crate::{
 /// For a demonstration; in production every export costs, and 15 seconds or a
 /// minute is usual.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(3);
+
+/// How long an export may take, where the exporter has a client from here.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the environment says about telemetry.
 #[derive(Clone, Debug)]
@@ -51,10 +54,15 @@ impl Settings {
     }
 }
 
-/// The provider, and what keeps it going.
+/// The metrics of a worker, and what pushes them.
 pub(crate) struct Telemetry {
-    provider: SdkMeterProvider,
+    provider: Provider,
     metrics: Metrics,
+}
+
+/// The provider, and what keeps it going.
+pub(crate) struct Provider {
+    provider: SdkMeterProvider,
     _runtime: Option<ExporterRuntime>,
 }
 
@@ -94,6 +102,31 @@ impl Telemetry {
     ///
     /// If the exporter cannot be built from its variables.
     pub(crate) fn init(settings: &Settings) -> anyhow::Result<Self> {
+        let provider = Provider::build(settings, false)?;
+        Ok(Self {
+            metrics: Metrics::new(&provider.meter()),
+            provider,
+        })
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Pushes what has not been pushed yet, for at most 5 seconds.
+    pub(crate) fn shutdown(self) {
+        self.provider.shutdown();
+    }
+}
+
+impl Provider {
+    /// Builds the provider of this process; `straight` says that no proxy is on the
+    /// way to the collector, whatever the variables of proxies say.
+    ///
+    /// # Errors
+    ///
+    /// If the exporter cannot be built from its variables.
+    pub(crate) fn build(settings: &Settings, straight: bool) -> anyhow::Result<Self> {
         let mut runtime = None;
         let provider =
             SdkMeterProvider::builder().with_resource(resource::of_this_process("metrics-push"));
@@ -101,7 +134,7 @@ impl Telemetry {
         // a collector of its own.
         let provider = match Exporter::from_env(Signal::Metrics).map_err(anyhow::Error::msg)? {
             Exporter::Otlp(destination) => {
-                let exporter = otlp_exporter(destination, &mut runtime)?;
+                let exporter = otlp_exporter(destination, straight, &mut runtime)?;
                 provider.with_reader(
                     PeriodicReader::builder(exporter)
                         .with_interval(settings.interval)
@@ -115,16 +148,14 @@ impl Telemetry {
             ),
             Exporter::None => provider,
         };
-        let provider = provider.build();
         Ok(Self {
-            metrics: Metrics::new(&provider.meter(env!("CARGO_PKG_NAME"))),
-            provider,
+            provider: provider.build(),
             _runtime: runtime,
         })
     }
 
-    pub(crate) fn metrics(&self) -> &Metrics {
-        &self.metrics
+    pub(crate) fn meter(&self) -> Meter {
+        self.provider.meter(env!("CARGO_PKG_NAME"))
     }
 
     /// Pushes what has not been pushed yet, for at most 5 seconds.
@@ -137,6 +168,7 @@ impl Telemetry {
 
 fn otlp_exporter(
     destination: Destination,
+    straight: bool,
     runtime: &mut Option<ExporterRuntime>,
 ) -> anyhow::Result<Reporting<MetricExporter>> {
     if destination.protocol == Protocol::Grpc {
@@ -153,6 +185,12 @@ fn otlp_exporter(
         // Unlike the exporter over HTTP this one trusts nobody until it is told.
         let tls = ClientTlsConfig::new().with_enabled_roots();
         let exporter = builder.with_tonic().with_tls_config(tls).build()?;
+        return Ok(Reporting::new(exporter, destination));
+    }
+    if straight && destination.protocol == Protocol::HttpProtobuf {
+        let client = reqwest::blocking::Client::builder().no_proxy();
+        let client = client.timeout(TIMEOUT).build()?;
+        let exporter = builder.with_http().with_http_client(client).build()?;
         return Ok(Reporting::new(exporter, destination));
     }
     Ok(Reporting::new(builder.build()?, destination))

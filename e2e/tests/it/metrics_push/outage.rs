@@ -9,7 +9,8 @@ use e2e::{Load, Running, SOON, Signal, http::Connection, poll, process};
 
 use super::{PROTOCOLS, Protocol, assert_requests, collector, pushing_to, stop, wait_for_requests};
 
-const WORKERS: usize = 2;
+/// Two workers and the master.
+const SENDERS: usize = 3;
 
 /// Sends so many requests, all of which have to be answered.
 fn answer(running: &Running, requests: u64) -> Result<()> {
@@ -28,9 +29,9 @@ fn is_return(line: &str) -> bool {
 }
 
 /// Waits until each worker has printed such a line.
-fn wait_for_each_worker(running: &Running, what: &str, line: fn(&str) -> bool) -> Result<()> {
+fn wait_for_each_sender(running: &Running, what: &str, line: fn(&str) -> bool) -> Result<()> {
     poll(what, SOON, || {
-        (running.console().count(line) >= WORKERS).then_some(())
+        (running.console().count(line) >= SENDERS).then_some(())
     })
     .with_context(|| running.console().to_string())
 }
@@ -54,9 +55,9 @@ fn a_collector_that_comes_after_the_program_gets_everything() -> Result<()> {
         early.stop();
         let running = program.start()?;
         answer(&running, 300)?;
-        wait_for_each_worker(&running, "the news of an outage", is_outage)?;
+        wait_for_each_sender(&running, "the news of an outage", is_outage)?;
         let late = start_again(http, grpc)?;
-        wait_for_each_worker(&running, "the news of its end", is_return)?;
+        wait_for_each_sender(&running, "the news of its end", is_return)?;
         answer(&running, 300)?;
         stop(running)?;
         assert_requests(&late.received(), 600);
@@ -74,10 +75,10 @@ fn a_collector_that_goes_and_comes_back_gets_everything() -> Result<()> {
         wait_for_requests(&first, 300)?;
         first.stop();
         answer(&running, 300)?;
-        wait_for_each_worker(&running, "the news of an outage", is_outage)?;
+        wait_for_each_sender(&running, "the news of an outage", is_outage)?;
         let second = start_again(http, grpc)?;
         answer(&running, 300)?;
-        wait_for_each_worker(&running, "the news of its end", is_return)?;
+        wait_for_each_sender(&running, "the news of its end", is_return)?;
         stop(running)?;
         // Totals are pushed, so that the second one has the first one's too.
         assert_requests(&second.received(), 900);
@@ -86,12 +87,12 @@ fn a_collector_that_goes_and_comes_back_gets_everything() -> Result<()> {
 }
 
 #[test]
-fn an_outage_is_told_once_by_each_worker_however_long_it_lasts() -> Result<()> {
+fn an_outage_is_told_once_by_each_process_however_long_it_lasts() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, Protocol::Http).start()?;
     for outage in 1..=2 {
         collector.set_fault(Fault::Unavailable);
-        let told = |line: fn(&str) -> bool| running.console().count(line) == outage * WORKERS;
+        let told = |line: fn(&str) -> bool| running.console().count(line) == outage * SENDERS;
         poll("the news of an outage", SOON, || {
             told(is_outage).then_some(())
         })?;
@@ -111,7 +112,7 @@ fn an_outage_is_told_once_by_each_worker_however_long_it_lasts() -> Result<()> {
     stop(running)?;
     assert_requests(&collector.received(), 100);
     // The ready line, the news, and the two lines of a stop: the SDK's own complaints would be many more.
-    assert!(console.lines().len() <= 3 + 4 * WORKERS, "{console}");
+    assert!(console.lines().len() <= 3 + 4 * SENDERS, "{console}");
     Ok(())
 }
 
@@ -122,7 +123,7 @@ fn an_outage_costs_no_memory_however_many_requests_come() -> Result<()> {
     collector.set_fault(Fault::Unavailable);
     let running = pushing_to(&collector, Protocol::Http).start()?;
     answer(&running, 1000)?;
-    wait_for_each_worker(&running, "the news of an outage", is_outage)?;
+    wait_for_each_sender(&running, "the news of an outage", is_outage)?;
     let memory =
         |pids: &[u32]| -> Result<u64> { pids.iter().map(|pid| process::memory(*pid)).sum() };
     let before = memory(&running.workers())?;
@@ -143,7 +144,7 @@ fn a_collector_that_hangs_holds_up_no_request_and_no_stop() -> Result<()> {
         let program = pushing_to(&collector, protocol).env("OTEL_EXPORTER_OTLP_TIMEOUT", "500");
         let mut running = program.start()?;
         answer(&running, 300)?;
-        wait_for_each_worker(&running, "the news of an outage", is_outage)?;
+        wait_for_each_sender(&running, "the news of an outage", is_outage)?;
         running.signal(Signal::SIGTERM)?;
         running.wait_exit(SOON)?;
         running.wait_gone(SOON)?;
@@ -160,9 +161,9 @@ fn a_collector_that_hung_for_a_while_gets_everything() -> Result<()> {
         answer(&running, 300)?;
         collector.set_fault(Fault::Hang);
         answer(&running, 300)?;
-        wait_for_each_worker(&running, "the news of an outage", is_outage)?;
+        wait_for_each_sender(&running, "the news of an outage", is_outage)?;
         collector.set_fault(Fault::None);
-        wait_for_each_worker(&running, "the news of its end", is_return)?;
+        wait_for_each_sender(&running, "the news of its end", is_return)?;
         stop(running)?;
         assert_requests(&collector.received(), 600);
     }

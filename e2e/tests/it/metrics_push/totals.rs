@@ -180,7 +180,9 @@ fn each_worker_is_an_instance_of_its_own_with_the_resource_of_the_service() -> R
         .start()?;
     let load = Load::on(running.addr()?).clients(16).keep_alive(false);
     load.requests(1000).run()?;
-    let workers: BTreeSet<String> = running.workers().iter().map(u32::to_string).collect();
+    let mut processes: BTreeSet<String> = running.workers().iter().map(u32::to_string).collect();
+    // It pushes what the harness counts.
+    processes.insert(running.pid().to_string());
     stop(running)?;
 
     let received = collector.received();
@@ -188,18 +190,48 @@ fn each_worker_is_an_instance_of_its_own_with_the_resource_of_the_service() -> R
         .instances()
         .iter()
         .filter_map(|instance| instance.pid());
-    assert_eq!(pids.map(str::to_owned).collect::<BTreeSet<_>>(), workers);
+    assert_eq!(pids.map(str::to_owned).collect::<BTreeSet<_>>(), processes);
     let ids: BTreeSet<_> = received
         .instances()
         .iter()
         .map(|instance| instance.id())
         .collect();
-    assert_eq!(ids.len(), 4);
+    assert_eq!(ids.len(), 5);
     for instance in received.instances() {
         assert_eq!(instance.service(), "metrics-push");
         let attribute = |name| instance.resource_attribute(name);
         assert_eq!(attribute("deployment.environment.name"), Some("a b"));
         assert_eq!(attribute("service.namespace"), Some("shop"));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_master_pushes_what_the_harness_counts_to_the_end() -> Result<()> {
+    for protocol in PROTOCOLS {
+        let collector = collector()?;
+        let running = pushing_to(&collector, protocol)
+            .env("HTTP_PROXY", "http://127.0.0.1:9")
+            .start()?;
+        Load::on(running.addr()?).clients(8).requests(300).run()?;
+        let victim = running.workers()[0];
+        process::send(victim, Signal::SIGKILL)?;
+        let sum = |metric: &str, attributes: &[(&str, &str)]| {
+            collector.received().sum(metric, attributes)
+        };
+        poll("news of a new worker", SOON, || {
+            let crashes = sum("worker.spawns", &[("reason", "crash")]);
+            (crashes == 1.0 && sum("worker.up", &[]) == 2.0).then_some(())
+        })?;
+        stop(running)?;
+        assert_eq!(sum("worker.spawns", &[("reason", "boot")]), 2.0);
+        assert_eq!(sum("worker.spawns", &[]), 3.0);
+        assert_eq!(sum("worker.exits", &[("kind", "signal")]), 1.0);
+        assert_eq!(sum("worker.exits", &[("kind", "clean")]), 2.0);
+        assert_eq!(sum("worker.requests", &[]), 300.0);
+        assert_eq!(sum("worker.up", &[]), 0.0);
+        let senders = collector.received().per_instance("worker.up", &[]);
+        assert_eq!(senders.len(), 1, "{senders:?}");
     }
     Ok(())
 }
