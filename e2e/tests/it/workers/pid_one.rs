@@ -1,6 +1,6 @@
 //! As PID 1 of a container the master also reaps what others leave to it, and it stops when it is told to.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use e2e::{Running, SOON, Signal, http, poll, process, real_part};
@@ -72,6 +72,31 @@ fn as_pid_one_it_reaps_strangers_and_keeps_its_workers() -> Result<()> {
         (workers(master).len() == 2).then_some(())
     })?;
     assert_eq!(workers(master), before, "{}", running.console());
+    assert_eq!(http::get(running.addr()?, "/")?.status, 200);
+    Ok(())
+}
+
+#[test]
+fn as_pid_one_it_reloads_and_scales() -> Result<()> {
+    let Some((running, master)) = start_as_pid_one()? else {
+        return Ok(());
+    };
+    let workers = || -> BTreeSet<u32> {
+        let children = process::children(master).into_iter();
+        children.map(|child| child.pid).collect()
+    };
+    let before = workers();
+    process::send(master, Signal::SIGHUP)?;
+    poll("new workers", SOON, || {
+        let now = workers();
+        (now.len() == 2 && now.is_disjoint(&before)).then_some(())
+    })?;
+    for (signal, count) in [(Signal::SIGTTIN, 3), (Signal::SIGTTOU, 2)] {
+        process::send(master, signal)?;
+        poll(&format!("{count} workers"), SOON, || {
+            (workers().len() == count).then_some(())
+        })?;
+    }
     assert_eq!(http::get(running.addr()?, "/")?.status, 200);
     Ok(())
 }
