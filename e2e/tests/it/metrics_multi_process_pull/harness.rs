@@ -7,7 +7,7 @@ use e2e::{Load, Running, SOON, Signal, poll, process};
 
 use super::{metrics_addr, pull, scrape::Scrape, stop};
 
-/// Scrapes on a port of their own, so that they are in no count, and checks that no counter falls.
+/// Scrapes on a port of their own, so that they are in no count, and checks that no counter of the harness falls.
 struct Watch<'a> {
     running: &'a Running,
     last: BTreeMap<String, f64>,
@@ -24,7 +24,7 @@ impl Watch<'_> {
         let counters = scrape.samples.iter();
         let counters = counters.filter(|(series, _)| {
             let name = series.split('{').next().unwrap_or_default();
-            name.ends_with("_total")
+            name.starts_with("worker_") && name.ends_with("_total")
         });
         self.last = counters
             .map(|(series, value)| (series.clone(), *value))
