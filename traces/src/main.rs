@@ -91,10 +91,16 @@ fn main() -> ExitCode {
 /// What a worker does.
 async fn serve(worker: Worker, settings: &Settings, options: &Options) -> anyhow::Result<()> {
     let telemetry = Telemetry::init(settings)?;
-    let own = chain::own_url(worker.local_addr()?)?;
+    let chain_url = match (&options.chain_url, worker.address()?) {
+        (Some(url), _) => url.clone(),
+        (None, workers::Address::Tcp(address)) => chain::own_url(address)?,
+        (None, address) => anyhow::bail!(
+            "the demonstration's client cannot call {address}: set --chain-url or CHAIN_URL"
+        ),
+    };
     let service = Service {
         error_rate: options.error_rate,
-        chain_url: options.chain_url.clone().unwrap_or(own),
+        chain_url,
         traceresponse: options.traceresponse,
         demo: options.demo,
     };

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
 };
 
 use anyhow::{Context, Result};
@@ -110,7 +110,7 @@ fn a_service_that_listens_everywhere_calls_itself_on_loopback() -> Result<()> {
         .env("BIND_HOST", "0.0.0.0")
         .start()?;
     let port = running.addr()?.port();
-    let answer = e2e::http::get(([127, 0, 0, 1], port).into(), "/chain")?;
+    let answer = e2e::http::get(SocketAddr::from(([127, 0, 0, 1], port)), "/chain")?;
     assert_eq!(answer.status, 200, "{answer:?}");
     let span = wait_for_name(&collector, "GET")?;
     assert_eq!(text(&span, "server.address"), Some("127.0.0.1"));
