@@ -62,6 +62,8 @@ pub struct SlotSnapshot {
     pub slot: u16,
     /// Whether there is a worker that serves.
     pub up: bool,
+    /// Its process id.
+    pub pid: Option<u32>,
     /// Processes that were started, for each of [`SpawnReason::ALL`].
     pub spawns: [u64; SpawnReason::ALL.len()],
     /// Processes that ended: with exit code 0, with another one, by a signal.
@@ -104,6 +106,7 @@ impl SlotSnapshot {
         Self {
             slot,
             up: false,
+            pid: None,
             spawns: SpawnReason::ALL.map(|reason| tally.spawns(reason).into()),
             exits: ExitKind::ALL.map(|kind| tally.exits(kind).into()),
             processes: [0; 3],
@@ -124,6 +127,7 @@ impl SlotSnapshot {
             (State::Booting, _) => 0,
             (State::Ready, Role::Current) => {
                 self.up = true;
+                self.pid = Some(row.pid());
                 let age = monotonic().saturating_sub(row.activity.last_beat());
                 self.heartbeat_age = Some(age);
                 1

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::OsStr,
     fmt::Write as _,
     io,
     os::{
@@ -58,7 +58,7 @@ pub(super) fn passed_socket() -> Result<Option<Listener>, Error> {
     // knows of it, and `TAKEN` makes sure that it is taken once.
     let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
     let listener = check(&descriptor)
-        .and_then(|()| Ok(Listener::try_from(descriptor.try_clone()?)?))
+        .and_then(|()| Listener::try_from(descriptor.try_clone()?))
         .map_err(|error| failed(error.to_string()))?;
     // Its number stays taken: it is one of those that a worker gets descriptors at.
     let _ = descriptor.into_raw_fd();
@@ -176,7 +176,7 @@ impl Notifier {
 }
 
 /// The crate's own `notify` knows no abstract sockets, and may block.
-fn open(path: &OsString) -> io::Result<(UnixDatagram, SocketAddr)> {
+fn open(path: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
     let address = match path.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(path)?,
