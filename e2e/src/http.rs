@@ -141,6 +141,22 @@ pub fn get(address: impl Into<Address>, path: &str) -> Result<Response> {
     request(address, "GET", path)
 }
 
+/// The body of the answer to a `GET` in HTTP/1.0, whatever its status: there the end of the connection is that of the
+/// body, and a long one does not come in chunks.
+///
+/// # Errors
+///
+/// When the server cannot be reached or does not answer in HTTP.
+pub fn get_until_close(addr: SocketAddr, path: &str) -> Result<String> {
+    let mut connection = Connection::open(addr)?;
+    connection.send(&format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n"))?;
+    let mut answer = String::new();
+    connection.stream.read_to_string(&mut answer)?;
+    let body = answer.split_once("\r\n\r\n");
+    let (_, body) = body.with_context(|| format!("this is not HTTP: {answer:?}"))?;
+    Ok(body.to_owned())
+}
+
 /// One request, on a connection of its own.
 ///
 /// # Errors

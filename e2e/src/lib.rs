@@ -14,6 +14,7 @@
 //! | [`process`] | what `/proc` tells about processes, and signals to them |
 //! | [`sockets`] | what `/proc` tells about the connections of a port |
 //! | [`mod@poll`] | wait for a condition, with a deadline |
+//! | [`otelcol`] | the real OpenTelemetry Collector |
 //! | [`prometheus`] | the real Prometheus and `promtool` |
 //! | [`Temporary`] | a directory that goes with the test |
 //! | [`real_part`] | find a program that is not built here, or skip the test |
@@ -21,6 +22,7 @@
 pub mod console;
 pub mod http;
 pub mod load;
+pub mod otelcol;
 pub mod poll;
 pub mod process;
 pub mod program;

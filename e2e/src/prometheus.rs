@@ -25,6 +25,9 @@ const HOW_TO_GET: &str = "Debian: apt-get install prometheus";
 /// How often another program takes the port that was free a moment ago.
 const ATTEMPTS: usize = 5;
 
+/// The labels of a series, its name among them as `__name__`.
+pub type Labels = BTreeMap<String, String>;
+
 /// A running Prometheus that scrapes several times a second. It keeps its data in a directory of its own, which goes with it.
 #[derive(Debug)]
 pub struct Prometheus {
@@ -40,11 +43,20 @@ impl Prometheus {
     ///
     /// When it does not become ready, or is missing and `REQUIRE_REAL_PARTS=1` is set.
     pub fn start(targets: &[SocketAddr]) -> Result<Option<Self>> {
+        Self::configured(&configuration(targets))
+    }
+
+    /// As [`Prometheus::start`], with a whole configuration file instead of targets.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Prometheus::start`].
+    pub fn configured(configuration: &str) -> Result<Option<Self>> {
         let Some(executable) = real_part("prometheus", HOW_TO_GET)? else {
             return Ok(None);
         };
         for _ in 0..ATTEMPTS {
-            let mut prometheus = Self::spawn(&executable, targets)?;
+            let mut prometheus = Self::spawn(&executable, configuration)?;
             if prometheus.wait_ready()? {
                 return Ok(Some(prometheus));
             }
@@ -52,14 +64,14 @@ impl Prometheus {
         bail!("Prometheus ended {ATTEMPTS} times before it was ready")
     }
 
-    fn spawn(executable: &Path, targets: &[SocketAddr]) -> Result<Self> {
+    fn spawn(executable: &Path, configuration: &str) -> Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = env::temp_dir().join(format!("e2e-prometheus-{}-{number}", process::id()));
         fs::create_dir(&directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
         let config = directory.join("prometheus.yml");
-        fs::write(&config, configuration(targets))?;
+        fs::write(&config, configuration)?;
         // It can listen on port 0, but does not say which port it got.
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let option = |name: &str, value: &Path| format!("--{name}={}", value.display());
@@ -92,31 +104,51 @@ impl Prometheus {
         .context("cannot ask for the end of Prometheus")
     }
 
+    /// Where it answers.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// Evaluates an expression of PromQL now, and gives the value of each series by its labels.
     ///
     /// # Errors
     ///
-    /// When Prometheus does not understand it, or the answer is larger than 2 KB.
-    pub fn query(&self, expression: &str) -> Result<BTreeMap<BTreeMap<String, String>, f64>> {
+    /// When Prometheus does not understand it, or it is no instant vector.
+    pub fn query(&self, expression: &str) -> Result<BTreeMap<Labels, f64>> {
+        let result = self.evaluate(expression)?;
+        let series = result.iter().map(|series| {
+            let value = series["value"][1].as_str().context("there is no value")?;
+            Ok((labels(series)?, value.parse()?))
+        });
+        series.collect::<Result<_>>().context(expression.to_owned())
+    }
+
+    /// The samples of a range such as `up[5m]` as they were scraped, oldest first, by the labels of each series.
+    ///
+    /// # Errors
+    ///
+    /// When Prometheus does not understand it, or it is no range.
+    pub fn samples(&self, range: &str) -> Result<BTreeMap<Labels, Vec<f64>>> {
+        let result = self.evaluate(range)?;
+        let series = result.iter().map(|series| {
+            let values = series["values"].as_array().context("there is no range")?;
+            let values = values.iter().map(|sample| {
+                let value = sample[1].as_str().context("there is no value")?;
+                Ok(value.parse()?)
+            });
+            Ok((labels(series)?, values.collect::<Result<_>>()?))
+        });
+        series.collect::<Result<_>>().context(range.to_owned())
+    }
+
+    fn evaluate(&self, expression: &str) -> Result<Vec<Value>> {
         let path = format!("/api/v1/query?query={}", percent_encode(expression));
-        let response = http::get(self.addr, &path)?;
-        ensure!(
-            response.status == 200,
-            "{expression}: {} {}",
-            response.status,
-            response.body
-        );
-        let answer: Value = serde_json::from_str(&response.body)?;
-        let series = answer["data"]["result"].as_array();
-        let series = series.with_context(|| format!("{expression}: no vector in {answer}"))?;
-        series
-            .iter()
-            .map(|series| {
-                let labels = serde_json::from_value(series["metric"].clone())?;
-                let value = series["value"][1].as_str().context("there is no value")?;
-                Ok((labels, value.parse()?))
-            })
-            .collect()
+        let body = http::get_until_close(self.addr, &path)?;
+        let mut answer: Value = serde_json::from_str(&body).context(body)?;
+        match answer["data"]["result"].take() {
+            Value::Array(result) => Ok(result),
+            _ => bail!("{expression}: {answer}"),
+        }
     }
 
     /// The value of an expression that has one series or none.
@@ -158,6 +190,10 @@ fn configuration(targets: &[SocketAddr]) -> String {
          scrape_configs:\n  - job_name: e2e\n    static_configs:\n      - targets: {:?}\n",
         targets.iter().map(ToString::to_string).collect::<Vec<_>>()
     )
+}
+
+fn labels(series: &Value) -> Result<Labels> {
+    Ok(serde_json::from_value(series["metric"].clone())?)
 }
 
 fn percent_encode(text: &str) -> String {

@@ -7,6 +7,7 @@ mod metrics_multi_process_pull;
 mod metrics_push;
 mod metrics_single_process_pull;
 mod program;
+mod real_parts;
 mod tidy;
 mod traces;
 mod workers;

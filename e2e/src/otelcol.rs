@@ -1,0 +1,243 @@
+//! The real OpenTelemetry Collector, with the configurations of `deploy/`.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::{Program, Running, SOON, Signal, poll, process, real_part};
+
+/// What it says when it serves.
+const READY: &str = "Everything is ready";
+
+/// How often another program takes a port that was free a moment ago.
+const ATTEMPTS: usize = 5;
+
+/// The Collector's program: `otelcol-contrib`, or what `deploy/otelcol` has built. `None`, with a message that the test is
+/// skipped, where there is neither.
+///
+/// # Errors
+///
+/// When it is missing and `REQUIRE_REAL_PARTS=1` is set.
+pub fn executable() -> Result<Option<PathBuf>> {
+    let script = deploy("otelcol");
+    let output = Command::new(&script)
+        .output()
+        .with_context(|| format!("cannot run {}", script.display()))?;
+    if output.status.success() {
+        let path = String::from_utf8(output.stdout)?;
+        return Ok(Some(path.trim_end().into()));
+    }
+    real_part::skip(String::from_utf8_lossy(&output.stderr).trim_end())?;
+    Ok(None)
+}
+
+/// The path of a file in `deploy/`.
+pub fn deploy(name: &str) -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    workspace
+        .unwrap_or(Path::new(".."))
+        .join("deploy")
+        .join(name)
+}
+
+/// How to start a Collector. Started again, it listens where it listened before.
+#[derive(Clone, Debug)]
+pub struct Otelcol {
+    executable: PathBuf,
+    configurations: Vec<PathBuf>,
+    variables: Vec<(String, String)>,
+    ports: Ports,
+}
+
+/// Where a Collector listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// OTLP over gRPC.
+    pub grpc: SocketAddr,
+    /// OTLP over HTTP.
+    pub http: SocketAddr,
+    /// `/metrics` with the workers of a service added up.
+    pub service: SocketAddr,
+    /// `/metrics` with each worker by itself.
+    pub workers: SocketAddr,
+    /// `/metrics` of the Collector about itself.
+    pub own: SocketAddr,
+    health: SocketAddr,
+}
+
+impl Ports {
+    /// Six ports that are free now.
+    fn free() -> Result<Self> {
+        let listeners: Vec<_> = (0..6)
+            .map(|_| TcpListener::bind("127.0.0.1:0"))
+            .collect::<Result<_, _>>()?;
+        let port = |index: usize| listeners[index].local_addr();
+        Ok(Self {
+            grpc: port(0)?,
+            http: port(1)?,
+            service: port(2)?,
+            workers: port(3)?,
+            own: port(4)?,
+            health: port(5)?,
+        })
+    }
+
+    fn variables(&self) -> [(&'static str, String); 6] {
+        [
+            ("OTLP_GRPC_ENDPOINT", self.grpc.to_string()),
+            ("OTLP_HTTP_ENDPOINT", self.http.to_string()),
+            ("SERVICE_ENDPOINT", self.service.to_string()),
+            ("WORKERS_ENDPOINT", self.workers.to_string()),
+            ("COLLECTOR_ENDPOINT", self.health.to_string()),
+            ("COLLECTOR_METRICS_PORT", self.own.port().to_string()),
+        ]
+    }
+}
+
+impl Otelcol {
+    /// A Collector with one of the configurations of `deploy/`.
+    ///
+    /// # Errors
+    ///
+    /// When no port is free.
+    pub fn new(executable: &Path, configuration: &str) -> Result<Self> {
+        Ok(Self {
+            executable: executable.to_owned(),
+            configurations: vec![deploy(configuration)],
+            variables: Vec::new(),
+            ports: Ports::free()?,
+        })
+    }
+
+    /// Also writes what each worker pushed, logs and traces into a file, a JSON object in each line.
+    ///
+    /// # Errors
+    ///
+    /// When `directory` cannot be written.
+    pub fn with_file(mut self, directory: &Path) -> Result<Self> {
+        // Lists are replaced where configurations are merged.
+        let more = json!({
+            "exporters": {"file": {"path": directory.join("telemetry.jsonl"), "append": true, "flush_interval": "50ms"}},
+            "service": {"pipelines": {
+                "metrics/workers": {"exporters": ["prometheus/workers", "debug", "file"]},
+                "logs": {"exporters": ["debug", "file"]},
+                "traces": {"exporters": ["debug", "file"]},
+            }},
+        });
+        let path = directory.join("with-file.yaml");
+        fs::write(&path, more.to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        self.configurations.push(path);
+        Ok(self)
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl ToString) -> Self {
+        self.variables.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Where it listens.
+    pub fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    /// Starts it for the first time and waits until it serves, on other ports if somebody else took one of these.
+    ///
+    /// # Errors
+    ///
+    /// When it does not become ready.
+    pub fn start(&mut self) -> Result<Running> {
+        for _ in 1..ATTEMPTS {
+            match self.start_again() {
+                Err(error) if format!("{error:#}").contains("address already in use") => {
+                    self.ports = Ports::free()?;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.start_again()
+    }
+
+    /// Starts it where it has been before, and waits until it serves.
+    ///
+    /// # Errors
+    ///
+    /// When it does not become ready.
+    pub fn start_again(&self) -> Result<Running> {
+        let mut program = Program::found(&self.executable);
+        for path in &self.configurations {
+            program = program.option("--config", path.display());
+        }
+        for (name, value) in self.ports.variables() {
+            program = program.env(name, value);
+        }
+        for (name, value) in &self.variables {
+            program = program.env(name, value);
+        }
+        let running = program.spawn()?;
+        let ready = poll("the Collector to be ready", SOON, || {
+            let ready = running.console().count(|line| line.contains(READY)) > 0;
+            (ready || !process::is_alive(running.pid())).then_some(ready)
+        })?;
+        ensure!(ready, "it ended: {}", running.console());
+        Ok(running)
+    }
+}
+
+/// Stops a Collector, which passes on what it has.
+///
+/// # Errors
+///
+/// When it does not end.
+pub fn stop(mut collector: Running) -> Result<()> {
+    collector.signal(Signal::SIGTERM)?;
+    collector.wait_exit(SOON)?;
+    Ok(())
+}
+
+/// What a Collector wrote into its file, and how to find something in it.
+#[derive(Debug)]
+pub struct Written(Vec<Value>);
+
+impl Written {
+    /// Reads the file that [`Otelcol::with_file`] has set up. A line that is being written is left out.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or a line is no JSON.
+    pub fn read(directory: &Path) -> Result<Self> {
+        let path = directory.join("telemetry.jsonl");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let lines = text
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        let lines = lines.map(|line| serde_json::from_str(line).context(line.to_owned()));
+        Ok(Self(lines.collect::<Result<_>>()?))
+    }
+
+    /// The objects in the arrays to which this path of keys leads, through all arrays on the way.
+    pub fn at(&self, path: &[&str]) -> Vec<&Value> {
+        let mut found: Vec<&Value> = self.0.iter().collect();
+        for key in path {
+            let next = found.into_iter().filter_map(|value| value[key].as_array());
+            found = next.flatten().collect();
+        }
+        found
+    }
+}
+
+/// The text of an attribute of an object of OTLP JSON, whatever its type.
+pub fn attribute<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    let attributes = object["attributes"].as_array()?;
+    let found = attributes.iter().find(|found| found["key"] == key)?;
+    found["value"].as_object()?.values().next()?.as_str()
+}

@@ -1,0 +1,66 @@
+//! No panel of the dashboard is empty, and the picture of it is made of what Prometheus answers.
+
+use std::{fs, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use e2e::{SOON, otelcol::deploy, poll, real_part::real_part};
+use serde_json::Value;
+
+use super::scenarios::{JOBS, Scenarios};
+
+#[test]
+fn every_query_of_the_dashboard_has_an_answer() -> Result<()> {
+    let Some(scenarios) = Scenarios::under_load()? else {
+        return Ok(());
+    };
+    let dashboard: Value =
+        serde_json::from_str(&fs::read_to_string(deploy("grafana/dashboard.json"))?)?;
+    let panels = dashboard["panels"].as_array().context("no panels")?;
+    ensure!(panels.len() >= 10, "{} panels", panels.len());
+    for panel in panels {
+        let title = panel["title"].as_str().context("a panel without a title")?;
+        for target in panel["targets"].as_array().context("no queries")? {
+            let expression = target["expr"].as_str().context("no expression")?;
+            let expression = expression
+                .replace("$__rate_interval", "1m")
+                .replace("$job", &JOBS.join("|"));
+            let answer = poll(&format!("`{expression}` of {title}"), SOON, || {
+                let answer = scenarios.prometheus.query(&expression).ok()?;
+                (!answer.is_empty()).then_some(answer)
+            })?;
+            // A panel that tells services apart has all of them.
+            if expression.contains(&JOBS[0])
+                && answer.keys().all(|labels| labels.contains_key("job"))
+            {
+                scenarios.wait_for_jobs(&expression)?;
+            }
+        }
+    }
+    let variable = &dashboard["templating"]["list"][1]["query"]["query"];
+    assert_eq!(variable, "label_values(num_requests_total, job)");
+    draw(&scenarios)
+}
+
+/// The picture has a frame for each panel, and something in each.
+fn draw(scenarios: &Scenarios) -> Result<()> {
+    let Some(python) = real_part("python3", "Debian: apt-get install python3")? else {
+        return Ok(());
+    };
+    let output = Command::new(python)
+        .arg(deploy("grafana/render.py"))
+        .args(["--minutes", "1", "--scrape-interval", "0.25"])
+        .args([
+            "--prometheus",
+            &format!("http://{}", scenarios.prometheus.addr()),
+        ])
+        .env("NO_PROXY", "127.0.0.1")
+        .output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let picture = String::from_utf8(output.stdout)?;
+    assert!(
+        picture.starts_with("<svg ") && picture.ends_with("</svg>\n"),
+        "{picture}"
+    );
+    Ok(())
+}

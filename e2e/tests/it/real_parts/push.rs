@@ -1,0 +1,130 @@
+//! What was pushed is what the Collector says, of each worker and of all.
+
+use anyhow::{Context, Result};
+use e2e::{
+    Load, Running, SOON, Signal, http,
+    otelcol::{self, Otelcol, Written, attribute},
+    poll, process,
+};
+
+use super::{DURATIONS, PROTOCOLS, REQUESTS, Temporary, pushing_to, series, stop, wait_for_sum};
+
+/// Sends requests on new connections, so that each worker gets some.
+fn send(running: &Running, requests: u64) -> Result<()> {
+    let load = Load::on(running.addr()?).clients(8).keep_alive(false);
+    let report = load.requests(requests).run()?;
+    assert_eq!(report.statuses.get(&200), Some(&requests), "{report}");
+    Ok(())
+}
+
+#[test]
+fn the_collector_has_the_exact_totals_of_four_workers_in_both_protocols() -> Result<()> {
+    let Some(executable) = otelcol::executable()? else {
+        return Ok(());
+    };
+    for protocol in PROTOCOLS {
+        let directory = Temporary::new()?;
+        let mut otelcol =
+            Otelcol::new(&executable, "otel-collector.yaml")?.with_file(directory.path())?;
+        let collector = otelcol.start()?;
+        let ports = otelcol.ports();
+        let running = pushing_to("metrics-push", ports, protocol)
+            .option("--workers", 4)
+            .start()?;
+        for round in 1..=5 {
+            send(&running, 200)?;
+            // Each time with exports of several workers in between.
+            wait_for_sum(ports.service, REQUESTS, 200.0 * f64::from(round))?;
+        }
+        stop(running)?;
+        for metric in [REQUESTS, DURATIONS] {
+            wait_for_sum(ports.service, metric, 1000.0)?;
+            assert_eq!(series(ports.service, metric)?.len(), 1, "{metric}");
+            wait_for_sum(ports.workers, metric, 1000.0)?;
+            assert_eq!(series(ports.workers, metric)?.len(), 4, "{metric}");
+        }
+        otelcol::stop(collector)?;
+        assert_eq!(
+            total_in_file(&Written::read(directory.path())?)?,
+            (4, 1000),
+            "{protocol:?}"
+        );
+    }
+    Ok(())
+}
+
+/// How many instances are in the file, and the sum of their last totals.
+fn total_in_file(written: &Written) -> Result<(usize, u64)> {
+    let mut last = std::collections::BTreeMap::new();
+    for resource in written.at(&["resourceMetrics"]) {
+        let instance = attribute(&resource["resource"], "service.instance.id");
+        let instance = instance.context("a resource without an instance")?;
+        let scopes = resource["scopeMetrics"].as_array().context("no scopes")?;
+        let metrics = scopes
+            .iter()
+            .filter_map(|scope| scope["metrics"].as_array());
+        let requests = metrics
+            .flatten()
+            .find(|metric| metric["name"] == "num_requests");
+        if let Some(metric) = requests {
+            let total = metric["sum"]["dataPoints"][0]["asInt"].as_str();
+            last.insert(instance, total.context("no number")?.parse::<u64>()?);
+        }
+    }
+    Ok((last.len(), last.values().sum()))
+}
+
+#[test]
+fn the_sum_over_workers_never_goes_down_when_workers_are_killed_and_replaced() -> Result<()> {
+    let Some(executable) = otelcol::executable()? else {
+        return Ok(());
+    };
+    let mut otelcol = Otelcol::new(&executable, "otel-collector.yaml")?;
+    let _collector = otelcol.start()?;
+    let ports = otelcol.ports();
+    let running = pushing_to("metrics-push", ports, super::Protocol::Http).start()?;
+    let mut totals = vec![0.0];
+    for round in 1..=4 {
+        send(&running, 200)?;
+        poll("the sum", SOON, || {
+            let sum = series(ports.service, REQUESTS).ok()?.first().copied()?;
+            totals.push(sum);
+            (sum >= 200.0 * f64::from(round)).then_some(())
+        })?;
+        // What was pushed is safe from now on.
+        let victim = running.workers()[0];
+        process::send(victim, Signal::SIGKILL)?;
+        poll("the new worker", SOON, || {
+            let workers = running.workers();
+            let replaced = workers.len() == 2 && !workers.contains(&victim);
+            (replaced && http::get(running.addr().ok()?, "/healthz").is_ok()).then_some(())
+        })?;
+    }
+    send(&running, 200)?;
+    stop(running)?;
+    wait_for_sum(ports.service, REQUESTS, 1000.0)?;
+    wait_for_sum(ports.service, DURATIONS, 1000.0)?;
+    assert!(totals.is_sorted(), "{totals:?}");
+    assert_eq!(series(ports.service, REQUESTS)?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn differences_that_a_sender_chose_itself_add_up_to_the_same() -> Result<()> {
+    let Some(executable) = otelcol::executable()? else {
+        return Ok(());
+    };
+    let mut otelcol = Otelcol::new(&executable, "otel-collector.yaml")?;
+    let _collector = otelcol.start()?;
+    let ports = otelcol.ports();
+    let running = pushing_to("metrics-push", ports, super::Protocol::Grpc)
+        .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
+        .option("--workers", 4)
+        .start()?;
+    for round in 1..=3 {
+        send(&running, 200)?;
+        wait_for_sum(ports.service, REQUESTS, 200.0 * f64::from(round))?;
+    }
+    stop(running)?;
+    wait_for_sum(ports.service, DURATIONS, 600.0)
+}

@@ -1,0 +1,162 @@
+//! The three metric scenarios under one load, with the Collector and Prometheus as `deploy/` configures them.
+
+use std::{collections::BTreeMap, fs, net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use e2e::{
+    Load, Program, Running, SOON,
+    otelcol::{self, Otelcol, deploy},
+    poll,
+    prometheus::Prometheus,
+};
+
+use super::{DURATIONS, Protocol, REQUESTS, pushing_to};
+
+/// The jobs, which are the names of the programs.
+pub(super) const JOBS: [&str; 3] = [
+    "metrics-multi-process-pull",
+    "metrics-push",
+    "metrics-single-process-pull",
+];
+
+/// Requests to each program before Prometheus is asked for rates: a series that is born with its first request has no
+/// rate of it.
+const FIRST: u64 = 50;
+/// Requests to each program after that.
+const THEN: u64 = 600;
+/// All requests to each program.
+pub(super) const SENT: f64 = (FIRST + THEN) as f64;
+
+/// Everything that runs, and what the clients saw.
+pub(super) struct Scenarios {
+    pub(super) prometheus: Prometheus,
+    /// The longest that a client of each job waited.
+    pub(super) slowest: BTreeMap<&'static str, Duration>,
+    programs: Vec<Running>,
+    _collector: Running,
+}
+
+impl Scenarios {
+    /// Starts everything, sends the same load to each program and waits until Prometheus has all of it. `None` where a
+    /// part is missing and tests may be skipped.
+    pub(super) fn under_load() -> Result<Option<Self>> {
+        let Some(executable) = otelcol::executable()? else {
+            return Ok(None);
+        };
+        let mut otelcol = Otelcol::new(&executable, "otel-collector.yaml")?;
+        let collector = otelcol.start()?;
+        let ports = otelcol.ports();
+        let pull = |name: &str| Program::new(name).env("RUST_LOG", "off");
+        let programs = [
+            pull(JOBS[0]).option("--workers", 2),
+            pushing_to(JOBS[1], ports, Protocol::Http)
+                .option("--workers", 2)
+                .env("RUST_LOG", "off"),
+            pull(JOBS[2]),
+        ];
+        let programs = programs.map(|program| program.env("ERROR_RATE", "0.5").start());
+        let [multi, push, single] = programs;
+        let programs = vec![multi?, push?, single?];
+        let replaced = [
+            ("127.0.0.1:5102", programs[0].addr()?),
+            ("127.0.0.1:5101", programs[2].addr()?),
+            ("127.0.0.1:8889", ports.service),
+            ("127.0.0.1:8890", ports.workers),
+            ("127.0.0.1:8888", ports.own),
+        ];
+        let Some(prometheus) = Prometheus::configured(&configuration(&replaced)?)? else {
+            return Ok(None);
+        };
+        let mut scenarios = Self {
+            prometheus,
+            slowest: BTreeMap::new(),
+            programs,
+            _collector: collector,
+        };
+        // From zero on, so that an increase over the run is all that was sent.
+        scenarios.wait_for(REQUESTS, 0.0)?;
+        scenarios.send(FIRST, FIRST)?;
+        scenarios.send(THEN, FIRST + THEN)?;
+        Ok(Some(scenarios))
+    }
+
+    /// Sends so many requests to each program, to all at the same time, and waits until Prometheus has `sum` of each.
+    fn send(&mut self, requests: u64, sum: u64) -> Result<()> {
+        let mut traffics = Vec::new();
+        for (job, program) in JOBS.into_iter().zip(&self.programs) {
+            let load = Load::on(program.addr()?).clients(4).keep_alive(false);
+            traffics.push((job, load.requests(requests).start()?));
+        }
+        for (job, traffic) in traffics {
+            let report = traffic.finish()?;
+            assert_eq!(report.statuses.get(&200), Some(&requests), "{report}");
+            let slowest = self.slowest.entry(job).or_default();
+            *slowest = report.max().max(*slowest);
+        }
+        let sum = sum as f64;
+        self.wait_for(REQUESTS, sum)?;
+        self.wait_for(DURATIONS, sum)
+    }
+
+    /// Waits until the series of a metric have this sum in each job.
+    fn wait_for(&self, metric: &str, expected: f64) -> Result<()> {
+        let expression = format!("sum by (job) ({metric})");
+        let all = |found: &[f64; 3]| found.iter().all(|value| *value == expected);
+        self.wait_until(&expression, all).map(|_| ())
+    }
+
+    /// Waits until an expression has a value for each job, and these are as wanted.
+    pub(super) fn wait_until(
+        &self,
+        expression: &str,
+        wanted: impl Fn(&[f64; 3]) -> bool,
+    ) -> Result<[f64; 3]> {
+        poll(expression, SOON, || {
+            self.by_job(expression).ok().filter(&wanted)
+        })
+        .with_context(|| format!("{:?}", self.prometheus.query(expression)))
+    }
+
+    /// Waits until an expression has a series of each job.
+    pub(super) fn wait_for_jobs(&self, expression: &str) -> Result<()> {
+        poll(&format!("`{expression}` of each job"), SOON, || {
+            let found = self.prometheus.query(expression).ok()?;
+            let has = |job| found.keys().any(|labels| labels["job"] == job);
+            JOBS.into_iter().all(has).then_some(())
+        })
+    }
+
+    /// The value of an expression for each job, in the order of [`JOBS`].
+    pub(super) fn by_job(&self, expression: &str) -> Result<[f64; 3]> {
+        let found = self.prometheus.query(expression)?;
+        let mut values = [f64::NAN; 3];
+        for (value, job) in values.iter_mut().zip(JOBS) {
+            let of_job = |(labels, _): &(&BTreeMap<String, String>, &f64)| labels["job"] == job;
+            let series: Vec<_> = found
+                .iter()
+                .filter(|(labels, _)| labels.contains_key("job"))
+                .filter(of_job)
+                .collect();
+            ensure!(series.len() == 1, "{expression} of {job}: {series:?}");
+            *value = *series[0].1;
+        }
+        Ok(values)
+    }
+}
+
+/// `deploy/prometheus.yml` with the targets of this test, and a faster clock.
+fn configuration(replaced: &[(&str, SocketAddr)]) -> Result<String> {
+    let mut text = fs::read_to_string(deploy("prometheus.yml"))?;
+    let rules = deploy("rules").display().to_string();
+    let mut replace = |from: &str, to: &str| -> Result<()> {
+        ensure!(text.contains(from), "there is no {from} in prometheus.yml");
+        text = text.replace(from, to);
+        Ok(())
+    };
+    for (from, to) in replaced {
+        replace(from, &to.to_string())?;
+    }
+    replace("15s", "250ms")?;
+    replace("- rules/", &format!("- {rules}/"))?;
+    Ok(text)
+}
