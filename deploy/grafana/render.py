@@ -121,7 +121,7 @@ def names(all_names):
     """As many names as fit above the lines; the others are on the lines themselves."""
     parts, x = [], 12
     for index, name in enumerate(all_names):
-        width = 22 + 6.4 * len(name)
+        width = 20 + 6 * len(name)
         if x + width > WIDTH - 70:
             parts.append(f'<text x="{x}" y="37">and {len(all_names) - index} more</text>')
             break

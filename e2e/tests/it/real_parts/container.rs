@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     os::unix::fs::MetadataExt as _,
     path::Path,
     process::{Command, Output},
@@ -17,7 +16,7 @@ use e2e::{
     real_part::{self, real_part},
 };
 
-use super::Temporary;
+use super::{Temporary, metrics_addr};
 
 /// Makes the file system read-only but for a volume, and executes the rest as the user of the image. As PID 1: neither
 /// `setpriv` nor this shell stays.
@@ -29,7 +28,7 @@ for mounted in /dev/shm /tmp /run; do
     if mountpoint -q "$mounted"; then mount -o remount,bind,ro "$mounted"; fi
 done
 mount -t tmpfs -o "uid=65532,gid=65532,mode=0700" metrics "$PROMETHEUS_MULTIPROC_DIR"
-exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all "$@"
+exec setpriv --pdeathsig KILL --reuid 65532 --regid 65532 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all "$@"
 "#;
 
 const UNSHARE: [&str; 9] = [
@@ -88,14 +87,6 @@ fn inside(master: u32, command: &str) -> Result<Output> {
     output.context("cannot run nsenter")
 }
 
-fn metrics_addr(running: &Running) -> Result<SocketAddr> {
-    let url = &running.ready()?.parts["metrics"];
-    let address = url
-        .trim_start_matches("http://")
-        .trim_end_matches("/metrics");
-    address.parse().with_context(|| url.clone())
-}
-
 #[test]
 fn as_pid_1_without_privileges_on_a_read_only_root_it_serves_counts_and_stops() -> Result<()> {
     let volume = Temporary::new()?;
@@ -140,7 +131,7 @@ fn as_pid_1_without_privileges_on_a_read_only_root_it_serves_counts_and_stops() 
 fn assert_strangers_are_reaped(master: u32) -> Result<()> {
     let children = || process::children(master).len();
     let before = children();
-    let left = inside(master, "(sleep 1; exit 3) & exit 0")?;
+    let left = inside(master, "(sleep 2; exit 3) >/dev/null 2>&1 & exit 0")?;
     ensure!(
         left.status.success(),
         "cannot enter the namespace of {master}"
@@ -168,7 +159,7 @@ fn the_image_has_a_user_a_volume_and_no_shell_before_the_program() -> Result<()>
         let same = image.iter().filter(|(found, _)| *found == name);
         same.map(|(_, rest)| rest.trim()).collect()
     };
-    assert_eq!(of("USER"), ["65532"]);
+    assert_eq!(of("USER"), ["65532:65532"]);
     assert_eq!(of("VOLUME"), ["/var/run/metrics"]);
     assert_eq!(of("RUN"), [""; 0], "the image has no shell");
     // The exec form is JSON: a shell in between would be PID 1 and pass no signal on.

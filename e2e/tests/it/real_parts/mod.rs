@@ -74,6 +74,15 @@ fn wait_for_sum(addr: SocketAddr, metric: &str, expected: f64) -> Result<()> {
     .with_context(|| format!("it is {:?}", sum()))
 }
 
+/// Where the ready line says that `/metrics` has a port of its own.
+fn metrics_addr(running: &Running) -> Result<SocketAddr> {
+    let url = &running.ready()?.parts["metrics"];
+    let address = url
+        .trim_start_matches("http://")
+        .trim_end_matches("/metrics");
+    address.parse().with_context(|| url.clone())
+}
+
 /// A directory that goes with the test.
 struct Temporary(PathBuf);
 

@@ -29,6 +29,7 @@ fn every_log_record_is_in_the_collectors_file_once_in_both_protocols() -> Result
         let report = load.requests(200).run()?;
         assert_eq!(report.statuses.get(&200), Some(&200), "{report}");
         let pids: BTreeSet<String> = report.pids.keys().map(u32::to_string).collect();
+        let console = running.console().clone();
         stop(running)?;
         otelcol::stop(collector)?;
 
@@ -38,8 +39,8 @@ fn every_log_record_is_in_the_collectors_file_once_in_both_protocols() -> Result
             let is = |record: &&&_| record_body(record) == Some(text);
             records.iter().filter(is).count()
         };
-        assert_eq!(count("Request received"), 200, "{protocol:?}");
-        assert_eq!(count("GET / 200"), 200, "{protocol:?}");
+        let found = (count("Request received"), count("GET / 200"));
+        assert_eq!(found, (200, 200), "{protocol:?}: {console}");
         let resources = written.at(&["resourceLogs"]);
         let senders = resources.iter().filter_map(|resource| {
             let resource = &resource["resource"];
