@@ -18,17 +18,19 @@ use e2e::{
 
 use super::{Temporary, metrics_addr};
 
-/// Makes the file system read-only but for a volume, and executes the rest as the user of the image. As PID 1: neither
-/// `setpriv` nor this shell stays.
+/// Puts the program `$1` to the path `$0`, where any user may execute it, makes everything read-only but a volume, and
+/// executes it with the rest as the user of the image. As PID 1: neither `setpriv` nor this shell stays.
 const CONTAIN: &str = r#"
 set -e
 mount --make-rprivate /
+mount --bind "$1" "$0"
+shift
 mount -o remount,bind,ro /
 for mounted in /dev/shm /tmp /run; do
     if mountpoint -q "$mounted"; then mount -o remount,bind,ro "$mounted"; fi
 done
 mount -t tmpfs -o "uid=65532,gid=65532,mode=0700" metrics "$PROMETHEUS_MULTIPROC_DIR"
-exec setpriv --pdeathsig KILL --reuid 65532 --regid 65532 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all "$@"
+exec setpriv --pdeathsig KILL --reuid 65532 --regid 65532 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all "$0" "$@"
 "#;
 
 const UNSHARE: [&str; 9] = [
@@ -44,7 +46,7 @@ const UNSHARE: [&str; 9] = [
 ];
 
 /// The program in a container of a kind, and the pid of its master outside of it. `None` where that is not permitted.
-fn contained(volume: &Path) -> Result<Option<(Running, u32)>> {
+fn contained(service: &Path, volume: &Path) -> Result<Option<(Running, u32)>> {
     for tool in ["unshare", "setpriv", "nsenter", "mount"] {
         if real_part(tool, "Debian: apt-get install util-linux")?.is_none() {
             return Ok(None);
@@ -52,7 +54,8 @@ fn contained(volume: &Path) -> Result<Option<(Running, u32)>> {
     }
     let permitted = Command::new(UNSHARE[0])
         .args(&UNSHARE[1..])
-        .args(["sh", "true"])
+        .arg(service)
+        .arg("/bin/true")
         .env("PROMETHEUS_MULTIPROC_DIR", volume)
         .output()?;
     if !permitted.status.success() {
@@ -64,7 +67,7 @@ fn contained(volume: &Path) -> Result<Option<(Running, u32)>> {
         return Ok(None);
     }
     let mut command = UNSHARE.to_vec();
-    command.push("sh");
+    command.push(service.to_str().context("a path that is no text")?);
     let running = Program::new("metrics-multi-process-pull")
         .env("ERROR_RATE", "0")
         .env("METRICS_PORT", "0")
@@ -89,8 +92,10 @@ fn inside(master: u32, command: &str) -> Result<Output> {
 
 #[test]
 fn as_pid_1_without_privileges_on_a_read_only_root_it_serves_counts_and_stops() -> Result<()> {
-    let volume = Temporary::new()?;
-    let Some((mut running, master)) = contained(volume.path())? else {
+    let (image, volume) = (Temporary::new()?, Temporary::new()?);
+    let service = image.path().join("service");
+    fs::write(&service, "")?;
+    let Some((mut running, master)) = contained(&service, volume.path())? else {
         return Ok(());
     };
     let status = fs::read_to_string(format!("/proc/{master}/status"))?;

@@ -29,7 +29,7 @@ fn every_query_of_the_dashboard_has_an_answer() -> Result<()> {
                 (!answer.is_empty()).then_some(answer)
             })?;
             // A panel that tells services apart has all of them.
-            if expression.contains(&JOBS[0])
+            if expression.contains(JOBS[0])
                 && answer.keys().all(|labels| labels.contains_key("job"))
             {
                 scenarios.wait_for_jobs(&expression)?;

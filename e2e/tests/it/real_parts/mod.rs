@@ -20,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use e2e::{Program, Running, SOON, Signal, http, otelcol::Ports, poll};
+use e2e::{Load, Program, Running, SOON, Signal, http, otelcol::Ports, poll};
 
 /// How a program and the Collector speak.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,14 @@ fn pushing_to(name: &str, ports: Ports, protocol: Protocol) -> Program {
         .env("OTEL_BLRP_SCHEDULE_DELAY", "50")
         .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{endpoint}"))
+}
+
+/// Sends requests on new connections, so that each worker gets some, all of which have to be answered.
+fn send(running: &Running, requests: u64) -> Result<()> {
+    let load = Load::on(running.addr()?).clients(4).keep_alive(false);
+    let report = load.requests(requests).run()?;
+    assert_eq!(report.statuses.get(&200), Some(&requests), "{report}");
+    Ok(())
 }
 
 /// Stops a program gracefully, which pushes what was not pushed yet.

@@ -2,21 +2,14 @@
 
 use anyhow::Result;
 use e2e::{
-    Load, Running, SOON,
+    Running, SOON,
     otelcol::{self, Otelcol},
     poll,
 };
 
-use super::{DURATIONS, PROTOCOLS, REQUESTS, pushing_to, series, stop, wait_for_sum};
+use super::{DURATIONS, PROTOCOLS, REQUESTS, pushing_to, send, series, stop, wait_for_sum};
 
 const WORKERS: usize = 2;
-
-fn send(running: &Running, requests: u64) -> Result<()> {
-    let load = Load::on(running.addr()?).clients(8).keep_alive(false);
-    let report = load.requests(requests).run()?;
-    assert_eq!(report.statuses.get(&200), Some(&requests), "{report}");
-    Ok(())
-}
 
 fn wait_for_news(running: &Running, words: &str) -> Result<()> {
     poll(words, SOON, || {

@@ -1,21 +1,18 @@
 //! What was pushed is what the Collector says, of each worker and of all.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use e2e::{
-    Load, Running, SOON, Signal, http,
+    SOON, Signal, http,
     otelcol::{self, Otelcol, Written, attribute},
     poll, process,
 };
 
-use super::{DURATIONS, PROTOCOLS, REQUESTS, Temporary, pushing_to, series, stop, wait_for_sum};
-
-/// Sends requests on new connections, so that each worker gets some.
-fn send(running: &Running, requests: u64) -> Result<()> {
-    let load = Load::on(running.addr()?).clients(8).keep_alive(false);
-    let report = load.requests(requests).run()?;
-    assert_eq!(report.statuses.get(&200), Some(&requests), "{report}");
-    Ok(())
-}
+use super::{
+    DURATIONS, PROTOCOLS, Protocol, REQUESTS, Temporary, pushing_to, send, series, stop,
+    wait_for_sum,
+};
 
 #[test]
 fn the_collector_has_the_exact_totals_of_four_workers_in_both_protocols() -> Result<()> {
@@ -55,7 +52,7 @@ fn the_collector_has_the_exact_totals_of_four_workers_in_both_protocols() -> Res
 
 /// How many instances are in the file, and the sum of their last totals.
 fn total_in_file(written: &Written) -> Result<(usize, u64)> {
-    let mut last = std::collections::BTreeMap::new();
+    let mut last = BTreeMap::new();
     for resource in written.at(&["resourceMetrics"]) {
         let instance = attribute(&resource["resource"], "service.instance.id");
         let instance = instance.context("a resource without an instance")?;
@@ -82,7 +79,7 @@ fn the_sum_over_workers_never_goes_down_when_workers_are_killed_and_replaced() -
     let mut otelcol = Otelcol::new(&executable, "otel-collector.yaml")?;
     let _collector = otelcol.start()?;
     let ports = otelcol.ports();
-    let running = pushing_to("metrics-push", ports, super::Protocol::Http).start()?;
+    let running = pushing_to("metrics-push", ports, Protocol::Http).start()?;
     let mut totals = vec![0.0];
     for round in 1..=4 {
         send(&running, 200)?;
@@ -117,7 +114,7 @@ fn differences_that_a_sender_chose_itself_add_up_to_the_same() -> Result<()> {
     let mut otelcol = Otelcol::new(&executable, "otel-collector.yaml")?;
     let _collector = otelcol.start()?;
     let ports = otelcol.ports();
-    let running = pushing_to("metrics-push", ports, super::Protocol::Grpc)
+    let running = pushing_to("metrics-push", ports, Protocol::Grpc)
         .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
         .option("--workers", 4)
         .start()?;

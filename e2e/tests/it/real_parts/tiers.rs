@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use e2e::{
-    Load, Running, SOON, Signal, http,
+    SOON, Signal, http,
     otelcol::{self, Otelcol, Written},
     poll, process,
 };
 
-use super::{DURATIONS, Protocol, REQUESTS, Temporary, pushing_to, stop, wait_for_sum};
+use super::{DURATIONS, Protocol, REQUESTS, Temporary, pushing_to, send, stop, wait_for_sum};
 
 fn agent(executable: &Path, gateway: &Otelcol, queue: &Path) -> Result<Otelcol> {
     let agent = Otelcol::new(executable, "otel-collector-agent.yaml")?;
@@ -19,13 +19,6 @@ fn agent(executable: &Path, gateway: &Otelcol, queue: &Path) -> Result<Otelcol> 
             format!("http://{}", gateway.ports().http),
         )
         .env("QUEUE_DIRECTORY", queue.display()))
-}
-
-fn send(running: &Running, requests: u64) -> Result<()> {
-    let load = Load::on(running.addr()?).clients(4).keep_alive(false);
-    let report = load.requests(requests).run()?;
-    assert_eq!(report.statuses.get(&200), Some(&requests), "{report}");
-    Ok(())
 }
 
 #[test]
