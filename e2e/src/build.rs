@@ -32,6 +32,9 @@ pub(crate) enum Target {
     Example(String),
 }
 
+/// How the variables begin that cargo sets for the package that it runs.
+const PACKAGE_VARIABLES: [&str; 3] = ["CARGO_BIN_EXE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
+
 static BUILT: Mutex<Option<HashMap<Artifact, PathBuf>>> = Mutex::new(None);
 
 /// Builds `artifact` unless this process has done so already, and returns the path of the executable.
@@ -125,7 +128,22 @@ fn cargo_build(artifact: &Artifact) -> Result<Command> {
         .args(&artifact.build_args)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null());
+    forget_package(&mut command);
     Ok(command)
+}
+
+/// Takes away what cargo has told this process of its own package. A build script that asks for these variables (that of
+/// `ring` does) would be run again with everything that depends on it, and once more by the next `cargo test`.
+fn forget_package(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if PACKAGE_VARIABLES
+            .iter()
+            .any(|start| text.starts_with(start))
+        {
+            command.env_remove(&name);
+        }
+    }
 }
 
 /// Where and how the running executable was built.
