@@ -115,19 +115,29 @@ impl Otelcol {
         })
     }
 
-    /// Also writes what each worker pushed, logs and traces into a file, a JSON object in each line.
+    /// Also writes what each worker pushed, logs and traces into files, a JSON object in each line.
     ///
     /// # Errors
     ///
     /// When `directory` cannot be written.
     pub fn with_file(mut self, directory: &Path) -> Result<Self> {
+        // An exporter for each: one that pipelines share is gone with the first of them that stops, and the last batch of
+        // another one ends the Collector (0.120.0) by a nil pointer.
+        let file = |signal: &str| {
+            let path = directory.join(signal).with_extension("jsonl");
+            json!({"path": path, "append": true, "flush_interval": "50ms"})
+        };
         // Lists are replaced where configurations are merged.
         let more = json!({
-            "exporters": {"file": {"path": directory.join("telemetry.jsonl"), "append": true, "flush_interval": "50ms"}},
+            "exporters": {
+                "file/metrics": file("metrics"),
+                "file/logs": file("logs"),
+                "file/traces": file("traces"),
+            },
             "service": {"pipelines": {
-                "metrics/workers": {"exporters": ["prometheus/workers", "debug", "file"]},
-                "logs": {"exporters": ["debug", "file"]},
-                "traces": {"exporters": ["debug", "file"]},
+                "metrics/workers": {"exporters": ["prometheus/workers", "debug", "file/metrics"]},
+                "logs": {"exporters": ["debug", "file/logs"]},
+                "traces": {"exporters": ["debug", "file/traces"]},
             }},
         });
         let path = directory.join("with-file.yaml");
@@ -196,32 +206,36 @@ impl Otelcol {
 ///
 /// # Errors
 ///
-/// When it does not end.
+/// When it does not end, or not well.
 pub fn stop(mut collector: Running) -> Result<()> {
     collector.signal(Signal::SIGTERM)?;
-    collector.wait_exit(SOON)?;
+    let status = collector.wait_exit(SOON)?;
+    ensure!(status.success(), "{status}: {}", collector.console());
     Ok(())
 }
 
-/// What a Collector wrote into its file, and how to find something in it.
+/// What a Collector wrote into its files, and how to find something in it.
 #[derive(Debug)]
 pub struct Written(Vec<Value>);
 
 impl Written {
-    /// Reads the file that [`Otelcol::with_file`] has set up. A line that is being written is left out.
+    /// Reads the files that [`Otelcol::with_file`] has set up. A line that is being written is left out.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or a line is no JSON.
+    /// When one cannot be read, or a line is no JSON.
     pub fn read(directory: &Path) -> Result<Self> {
-        let path = directory.join("telemetry.jsonl");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let lines = text
-            .split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'));
-        let lines = lines.map(|line| serde_json::from_str(line).context(line.to_owned()));
-        Ok(Self(lines.collect::<Result<_>>()?))
+        let mut objects = Vec::new();
+        for signal in ["metrics", "logs", "traces"] {
+            let path = directory.join(signal).with_extension("jsonl");
+            let text = fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            let lines = text.split_inclusive('\n');
+            for line in lines.filter(|line| line.ends_with('\n')) {
+                objects.push(serde_json::from_str(line).context(line.to_owned())?);
+            }
+        }
+        Ok(Self(objects))
     }
 
     /// The objects in the arrays to which this path of keys leads, through all arrays on the way.

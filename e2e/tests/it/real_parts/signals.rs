@@ -24,12 +24,14 @@ fn every_log_record_is_in_the_collectors_file_once_in_both_protocols() -> Result
         let mut otelcol =
             Otelcol::new(&executable, "otel-collector.yaml")?.with_file(directory.path())?;
         let collector = otelcol.start()?;
-        let running = pushing_to("logs", otelcol.ports(), protocol).start()?;
+        let running = pushing_to("logs", otelcol.ports(), protocol)
+            .env("RUST_LOG", "warn")
+            .start()?;
         let load = Load::on(running.addr()?).clients(4).keep_alive(false);
         let report = load.requests(200).run()?;
         assert_eq!(report.statuses.get(&200), Some(&200), "{report}");
         let pids: BTreeSet<String> = report.pids.keys().map(u32::to_string).collect();
-        let console = running.console().clone();
+        let (said, console) = (running.console().clone(), collector.console().clone());
         stop(running)?;
         otelcol::stop(collector)?;
 
@@ -40,7 +42,7 @@ fn every_log_record_is_in_the_collectors_file_once_in_both_protocols() -> Result
             records.iter().filter(is).count()
         };
         let found = (count("Request received"), count("GET / 200"));
-        assert_eq!(found, (200, 200), "{protocol:?}: {console}");
+        assert_eq!(found, (200, 200), "{protocol:?}: {said}; {console}");
         let resources = written.at(&["resourceLogs"]);
         let senders = resources.iter().filter_map(|resource| {
             let resource = &resource["resource"];
