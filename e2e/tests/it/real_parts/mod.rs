@@ -41,6 +41,7 @@ fn pushing_to(name: &str, ports: Ports, protocol: Protocol) -> Program {
         .env("ERROR_RATE", "0")
         .env("OTEL_METRIC_EXPORT_INTERVAL", "200")
         .env("OTEL_BLRP_SCHEDULE_DELAY", "50")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "50")
         .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{endpoint}"))
 }

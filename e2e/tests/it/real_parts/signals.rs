@@ -1,16 +1,14 @@
 //! Logs and traces come out of the Collector as they went in.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use e2e::{
-    Load, SOON,
-    http::Connection,
+    Load,
     otelcol::{self, Otelcol, Written, attribute},
-    poll,
 };
 
-use super::{PROTOCOLS, Temporary, pushing_to, stop};
+use super::{PROTOCOLS, Temporary, pushing_to, send, stop};
 
 const LOG_RECORDS: [&str; 3] = ["resourceLogs", "scopeLogs", "logRecords"];
 
@@ -58,37 +56,37 @@ fn record_body(record: &serde_json::Value) -> Option<&str> {
     record["body"]["stringValue"].as_str()
 }
 
-/// A span of a caller, as any SDK sends it.
-const SPAN: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},"scopeSpans":[{"scope":{"name":"test"},"spans":[{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"GET /","kind":2,"startTimeUnixNano":"1795344990083987880","endTimeUnixNano":"1795344990089877555"}]}]}]}"#;
-
 #[test]
-fn a_span_is_in_the_collectors_file_with_its_trace() -> Result<()> {
+fn every_span_is_in_the_collectors_file_once_in_both_protocols() -> Result<()> {
     let Some(executable) = otelcol::executable()? else {
         return Ok(());
     };
-    let directory = Temporary::new()?;
-    let mut otelcol =
-        Otelcol::new(&executable, "otel-collector.yaml")?.with_file(directory.path())?;
-    let _collector = otelcol.start()?;
-    let mut connection = Connection::open(otelcol.ports().http)?;
-    let length = SPAN.len();
-    connection.send(&format!(
-        "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{SPAN}"
-    ))?;
-    let response = connection.receive()?;
-    ensure!(response.status == 200, "{response:?}");
-    let span = wait_for_span(directory.path())?;
-    assert_eq!(span["traceId"], "0af7651916cd43dd8448eb211c80319c");
-    assert_eq!(span["spanId"], "b7ad6b7169203331");
-    assert_eq!(span["name"], "GET /");
-    Ok(())
-}
+    for protocol in PROTOCOLS {
+        let directory = Temporary::new()?;
+        let mut otelcol =
+            Otelcol::new(&executable, "otel-collector.yaml")?.with_file(directory.path())?;
+        let collector = otelcol.start()?;
+        let running = pushing_to("traces", otelcol.ports(), protocol).start()?;
+        send(&running, 200)?;
+        let console = running.console().clone();
+        stop(running)?;
+        otelcol::stop(collector)?;
 
-fn wait_for_span(directory: &Path) -> Result<serde_json::Value> {
-    poll("the span", SOON, || {
-        let written = Written::read(directory).ok()?;
+        let written = Written::read(directory.path())?;
         let spans = written.at(&["resourceSpans", "scopeSpans", "spans"]);
-        spans.first().copied().cloned()
-    })
-    .context("in the Collector's file")
+        let servers: Vec<_> = spans
+            .iter()
+            .filter(|span| span["name"] == "GET /")
+            .collect();
+        let ids = servers.iter().filter_map(|span| span["spanId"].as_str());
+        let distinct = ids.collect::<BTreeSet<_>>().len();
+        let found = (servers.len(), distinct);
+        assert_eq!(found, (200, 200), "{protocol:?}: {console}");
+        let resources = written.at(&["resourceSpans"]);
+        for resource in resources {
+            let service = attribute(&resource["resource"], "service.name");
+            assert_eq!(service, Some("traces"));
+        }
+    }
+    Ok(())
 }
