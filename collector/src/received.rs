@@ -118,9 +118,9 @@ impl Received {
     /// The sum over all those series and all instances; 0 if there is none. For a histogram it is the
     /// sum of what was observed.
     pub fn sum(&self, metric: &str, attributes: &[(&str, &str)]) -> f64 {
+        // The sum of no numbers would be -0.0.
         self.series(metric, attributes)
-            .map(|series| series.sum)
-            .sum()
+            .fold(0.0, |sum, series| sum + series.sum)
     }
 
     /// The number of observations of a histogram over all those series and all instances.

@@ -47,6 +47,12 @@ fn cumulative_totals_of_two_workers_add_up_to_the_latest_of_each() {
 }
 
 #[test]
+fn the_sum_of_nothing_is_a_plain_zero() {
+    let nothing = start().received().sum("num_requests", &[]);
+    assert_eq!(nothing.to_string(), "0");
+}
+
+#[test]
 fn deltas_of_two_workers_are_accumulated() {
     let collector = start();
     push(&collector, &delta("a", (1, 10), 2));

@@ -13,6 +13,25 @@ use clap::{Parser, error::ErrorKind};
 /// A bad value ends the program with exit code 2 and one line on stderr that
 /// names the flag, the variable (which is the flag's value name), the value and
 /// what is allowed. `--help` and `--version` print and exit with 0.
+///
+/// ```no_run
+/// use clap::Parser;
+/// use common::cli;
+///
+/// #[derive(Parser)]
+/// struct Options {
+///     /// Seconds that an order may take.
+///     #[arg(long, env = "PATIENCE", value_name = "PATIENCE", default_value_t = 30,
+///           value_parser = |text: &str| cli::whole_number(text, 1, 3600))]
+///     patience: u16,
+/// }
+///
+/// let options: Options = cli::parse();
+/// if std::env::var("SHOP").is_err() {
+///     cli::usage_error("SHOP is not set: name the shop");
+/// }
+/// # let _ = options.patience;
+/// ```
 pub fn parse<P: Parser>() -> P {
     P::try_parse().unwrap_or_else(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
@@ -42,6 +61,14 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
 /// # Errors
 ///
 /// Says which numbers are allowed where `text` is none of them.
+///
+/// ```
+/// use common::cli::whole_number;
+///
+/// assert_eq!(whole_number("80", 1, 1024), Ok(80));
+/// let error = whole_number("0", 1, 1024).unwrap_err();
+/// assert_eq!(error, "whole numbers from 1 to 1024 are allowed");
+/// ```
 pub fn whole_number(text: &str, first: u16, last: u16) -> Result<u16, String> {
     match text.parse() {
         Ok(number) if (first..=last).contains(&number) => Ok(number),

@@ -70,6 +70,13 @@ pub trait Observer: 'static {
 /// can make up, is `Other`, as the [HTTP semantic conventions] demand.
 ///
 /// [HTTP semantic conventions]: https://opentelemetry.io/docs/specs/semconv/http/http-metrics/
+///
+/// ```
+/// use common::measure::Method;
+///
+/// assert_eq!(Method::ALL[Method::Get as usize].as_str(), "GET");
+/// assert_eq!(Method::Other.as_str(), "_OTHER");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names say it all")]
 pub enum Method {

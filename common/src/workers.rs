@@ -69,6 +69,7 @@ mod work;
 
 pub use address::Address;
 pub use error::Error;
+pub use listener::listen_beside;
 #[cfg(feature = "master")]
 pub use harness_metrics::{HARNESS_METRICS, HarnessMetric, Point};
 #[cfg(feature = "master")]

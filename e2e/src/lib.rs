@@ -18,10 +18,14 @@
 //! | [`prometheus`] | the real Prometheus and `promtool` |
 //! | [`Temporary`] | a directory that goes with the test |
 //! | [`real_part`] | find a program that is not built here, or skip the test |
+//! | [`markdown`] | the commands and the code that a document shows |
+//! | [`cargo`] | a stand-in for `cargo run`, for commands as a reader types them |
 
+pub mod cargo;
 pub mod console;
 pub mod http;
 pub mod load;
+pub mod markdown;
 pub mod otelcol;
 pub mod poll;
 pub mod process;

@@ -64,8 +64,8 @@ struct Options {
 fn main() -> ExitCode {
     let options: Options = cli::parse();
     let settings = Settings::from_env().unwrap_or_else(|error| cli::usage_error(error));
-    let logger = Logger::install(&settings);
-    panics::log_them();
+    let logger = Logger::install(&settings); // Take along: both places of a record,
+    panics::log_them(); // Take along: panics as records,
 
     Master::new(&options.workers)
         .on_start(|start| otlp::prepare(&mut start.environment, otlp::Signal::Logs))
@@ -79,13 +79,13 @@ async fn serve(
     logger: &'static Logger,
     options: &Options,
 ) -> anyhow::Result<()> {
-    let telemetry = Telemetry::init(settings, logger)?;
+    let telemetry = Telemetry::init(settings, logger)?; // Take along: the provider of this process,
     let (error_rate, demo) = (options.error_rate, options.demo);
     let served = worker
         .serve(move || App::new().configure(|app| routes::configure(app, error_rate, demo)))
         .await;
     access::all_written().await;
     // However serving ended: what was logged is still exported.
-    drop(telemetry);
+    drop(telemetry); // Take along: and the last export.
     Ok(served?)
 }

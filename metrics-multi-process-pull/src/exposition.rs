@@ -2,7 +2,7 @@
 //! of its own, where the master does.
 
 use std::{
-    net::{TcpListener, ToSocketAddrs as _},
+    net::TcpListener,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
@@ -17,7 +17,7 @@ use actix_web::{
 use anyhow::Context as _;
 use common::{
     multiprocess::{CONTENT_TYPE, Directory, MultiProcessCollector},
-    workers::{Snapshots, Start},
+    workers::{Snapshots, Start, listen_beside},
 };
 
 use crate::{supervision, telemetry::Telemetry};
@@ -98,7 +98,7 @@ pub(crate) fn serve_alone(
         collector: Arc::new(directory.store().collector()?),
         snapshots: Some(start.snapshots.clone()),
     };
-    let listener = listen(host, port).with_context(|| {
+    let listener = listen_beside(host, port).with_context(|| {
         format!("cannot listen on {host}:{port} for /metrics; choose another port with --metrics-port or METRICS_PORT")
     })?;
     let address = listener.local_addr()?;
@@ -106,12 +106,6 @@ pub(crate) fn serve_alone(
         .notes
         .push(format!("metrics http://{address}/metrics"));
     MetricsServer::start(listener, scraped).map(Some)
-}
-
-fn listen(host: &str, port: u16) -> std::io::Result<TcpListener> {
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses: Vec<_> = (name, port).to_socket_addrs()?.collect();
-    TcpListener::bind(addresses.as_slice())
 }
 
 /// The server of `/metrics` in the master, stopped when it is dropped.

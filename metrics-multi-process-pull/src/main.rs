@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     let sweeper = OnceCell::new();
     Master::new(&options.workers)
         .on_start(|start| {
-            let directory = telemetry::prepare(start)?;
+            let directory = telemetry::prepare(start)?; // Take along: the directory, in the master,
             target::store_info(directory.store())?;
             let _ = sweeper.set(Sweeper::start(directory.clone())?);
             let host = &options.workers.server.host;
@@ -82,14 +82,14 @@ fn main() -> ExitCode {
 
 /// What a worker does.
 async fn serve(worker: Worker, options: Options) -> anyhow::Result<()> {
-    let telemetry = Telemetry::init()?;
+    let telemetry = Telemetry::init()?; // Take along: the metrics, in each worker,
     let snapshots = worker.snapshots();
     let app = move || {
         let app = App::new()
             .configure(|app| routes::configure(app, &telemetry.metrics, options.error_rate));
         match options.metrics_port {
             Some(_) => app,
-            None => app.configure(|app| exposition::configure(app, &telemetry, &snapshots)),
+            None => app.configure(|app| exposition::configure(app, &telemetry, &snapshots)), // Take along: and /metrics.
         }
     };
     worker.serve(app).await?;

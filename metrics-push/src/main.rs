@@ -71,12 +71,12 @@ async fn serve(
     settings: telemetry::Settings,
     error_rate: f64,
 ) -> anyhow::Result<()> {
-    let telemetry = Telemetry::init(&settings)?;
-    let metrics = telemetry.metrics().clone();
+    let telemetry = Telemetry::init(&settings)?; // Take along: the provider of this process,
+    let metrics = telemetry.metrics().clone(); // Take along: its instruments,
     worker
         .serve(move || App::new().configure(|app| routes::configure(app, &metrics, error_rate)))
         .await?;
-    telemetry.shutdown();
+    telemetry.shutdown(); // Take along: and the last push.
     Ok(())
 }
 

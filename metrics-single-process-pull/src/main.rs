@@ -73,7 +73,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(mut worker: Worker, options: &Options) -> anyhow::Result<()> {
-    let telemetry = Telemetry::init()?;
+    let telemetry = Telemetry::init()?; // Take along: the registry, and what is in it,
     let metrics_port = match options.metrics_port {
         Some(port) => Some(MetricsPort::open(
             &options.server.host,
@@ -89,9 +89,9 @@ async fn serve(mut worker: Worker, options: &Options) -> anyhow::Result<()> {
     worker.note(format!("metrics {url}"));
 
     let service = routes::Service {
-        metrics: telemetry.metrics().clone(),
-        http: telemetry.http().clone(),
-        exposition: metrics_port.is_none().then(|| telemetry.exposition()),
+        metrics: telemetry.metrics().clone(), // Take along: the instruments,
+        http: telemetry.http().clone(),       // Take along: what measures a resource,
+        exposition: metrics_port.is_none().then(|| telemetry.exposition()), // Take along: and /metrics.
         error_rate: options.error_rate,
     };
     worker

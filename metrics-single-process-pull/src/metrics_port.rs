@@ -15,6 +15,7 @@ use actix_web::{
     rt::System,
 };
 use anyhow::{Context as _, anyhow};
+use common::workers;
 
 use crate::exposition::Exposition;
 
@@ -76,9 +77,7 @@ impl MetricsPort {
 }
 
 fn listen(host: &str, port: u16) -> anyhow::Result<TcpListener> {
-    // A literal IPv6 address may come in the brackets that it has in a URL.
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    TcpListener::bind((name, port)).map_err(|error| {
+    workers::listen_beside(host, port).map_err(|error| {
         anyhow!(
             "cannot listen on {host}:{port} for /metrics: {error}; choose another port with \
              --metrics-port or METRICS_PORT (0 picks a free one)"

@@ -42,6 +42,26 @@ const MAX_BAD_FILES: usize = 100;
 ///
 /// What a scrape needs again is kept from one to the next, so keep the collector, or a clone of
 /// it, which shares what is kept.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = common::multiprocess::Directory::prepare(None)?;
+/// # let store = directory.store();
+/// use common::multiprocess::MultiProcessCollector;
+///
+/// store.counter(prometheus::Opts::new("requests", "Number of requests"))?.inc();
+/// let collector = MultiProcessCollector::new(store.directory())?;
+/// let mut text = String::new();
+/// collector.encode_text(&mut text)?;
+/// assert!(text.contains("requests_total 1.0\n"));
+///
+/// // In a registry, beside metrics of this process alone.
+/// let registry = prometheus::Registry::new();
+/// registry.register(Box::new(collector))?;
+/// assert!(!registry.gather().is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct MultiProcessCollector(Arc<Shared>);
 

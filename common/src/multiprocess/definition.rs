@@ -8,6 +8,16 @@ use super::{
 };
 
 /// Options of a gauge: those that every metric has, and how several processes become one.
+///
+/// ```
+/// use common::multiprocess::{GaugeMode, GaugeOpts};
+/// use prometheus::Opts;
+///
+/// let opts = GaugeOpts::from(Opts::new("free", "Free places").const_label("hall", "a"));
+/// assert_eq!(opts.mode, GaugeMode::All);
+/// let opts = opts.mode(GaugeMode::Min);
+/// assert_eq!((opts.common_opts.name.as_str(), opts.mode), ("free", GaugeMode::Min));
+/// ```
 #[derive(Debug, Clone)]
 pub struct GaugeOpts {
     /// Name, help and labels.

@@ -21,6 +21,24 @@ use super::{
 ///
 /// Dropping it removes a directory that [`Directory::prepare`] chose itself, and leaves one that
 /// the caller named.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use common::multiprocess::{Directory, Store};
+///
+/// let directory = Directory::prepare(None)?;
+/// let path = directory.path().to_owned();
+/// let worker = Store::open(&path)?;
+/// assert_eq!(directory.store().identifier(), "master");
+/// // When a worker has ended.
+/// drop(worker);
+/// directory.sweep()?;
+/// // At the end.
+/// drop(directory);
+/// assert!(!path.exists());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,

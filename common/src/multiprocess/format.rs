@@ -81,6 +81,15 @@ impl Kind {
 ///
 /// The modes are those of Python's `multiprocess_mode`. A *live* mode leaves out
 /// processes that have ended; the others keep the last value of an ended process.
+///
+/// ```
+/// use common::multiprocess::GaugeMode;
+///
+/// let mode = GaugeMode::from_name("livesum").unwrap();
+/// assert_eq!(mode, GaugeMode::LiveSum);
+/// assert_eq!(mode.as_str(), "livesum");
+/// assert!(mode.is_live());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum GaugeMode {
     /// One sample for each process, told apart by the label `pid`, whose value is

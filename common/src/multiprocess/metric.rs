@@ -24,6 +24,18 @@ pub(super) mod sealed {
 }
 
 /// A number that only ever goes up.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = common::multiprocess::Directory::prepare(None)?;
+/// # let store = directory.store();
+/// let requests = store.counter(prometheus::Opts::new("requests", "Number of requests"))?;
+/// requests.inc();
+/// requests.inc_by(2.0);
+/// assert_eq!(requests.get(), 3.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Counter {
     cell: Cell,
@@ -65,6 +77,22 @@ impl sealed::FromCells for Counter {
 }
 
 /// A number that goes up and down.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = common::multiprocess::Directory::prepare(None)?;
+/// # let store = directory.store();
+/// use common::multiprocess::{GaugeMode, GaugeOpts};
+///
+/// let active = GaugeOpts::new("active_requests", "Requests in progress").mode(GaugeMode::LiveSum);
+/// let active = store.gauge(active)?;
+/// active.inc();
+/// active.add(2.0);
+/// active.dec();
+/// assert_eq!(active.get(), 2.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Gauge {
     cell: Cell,
@@ -139,6 +167,20 @@ impl sealed::FromCells for Gauge {
 }
 
 /// Counts observations in buckets, and adds them up.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = common::multiprocess::Directory::prepare(None)?;
+/// # let store = directory.store();
+/// let opts = prometheus::HistogramOpts::new("request_duration_seconds", "Time taken");
+/// let duration = store.histogram(opts.buckets(vec![0.1, 1.0]))?;
+/// duration.observe(0.02);
+/// duration.observe(3.0);
+/// assert_eq!(duration.get_sample_count(), 2);
+/// assert_eq!(duration.get_sample_sum(), 3.02);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Histogram(Arc<HistogramCells>);
 
@@ -198,6 +240,17 @@ impl sealed::FromCells for Histogram {
 }
 
 /// Counts observations and adds them up.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = common::multiprocess::Directory::prepare(None)?;
+/// # let store = directory.store();
+/// let size = store.summary(prometheus::Opts::new("response_size_bytes", "Size of a body"))?;
+/// size.observe(512.0);
+/// assert_eq!((size.get_sample_count(), size.get_sample_sum()), (1, 512.0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Summary {
     count: Cell,

@@ -33,6 +33,22 @@ const SERIES_LIMIT: usize = 2000;
 ///
 /// A clone is another handle to the same store. The identifier of the process is given
 /// back when the last clone and the last metric are gone.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use common::multiprocess::{Directory, Store};
+/// use prometheus::Opts;
+///
+/// let directory = Directory::prepare(None)?;
+/// let store = Store::open(directory.path())?.with_series_limit(100);
+/// assert_eq!(store.identifier(), "worker-0");
+/// let requests = store.counter(Opts::new("requests", "Number of requests"))?;
+/// requests.inc();
+/// // A name is registered once; asking again gives the same metric.
+/// assert_eq!(store.counter(Opts::new("requests", "Number of requests"))?.get(), 1.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 

@@ -32,6 +32,22 @@ pub type SummaryVec = MetricVec<Summary>;
 const MAX_CHAINS: usize = 16 * 1024;
 
 /// Metrics of one name that differ in the values of their labels.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = common::multiprocess::Directory::prepare(None)?;
+/// # let store = directory.store();
+/// let orders = prometheus::Opts::new("orders", "Orders taken");
+/// let orders = store.counter_vec(orders, &["kind"])?;
+/// orders.with_label_values(&["new"]).inc();
+/// // A handle that is kept costs no lookup.
+/// let old = orders.with_label_values(&["old"]).clone();
+/// old.inc_by(2.0);
+/// assert_eq!(orders.with_label_values(&["old"]).get(), 2.0);
+/// assert!(orders.get_metric_with_label_values(&["too", "many"]).is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct MetricVec<M> {
     series: Arc<Series<M>>,

@@ -143,10 +143,32 @@ pub(super) fn listen(host: &str, port: u16) -> Result<TcpListener, Error> {
     }
 }
 
+/// Listens on a port beside that of the service, for `/metrics` for example. `host` is what
+/// `--host` takes; port 0 picks a free one.
+///
+/// ```
+/// let listener = common::workers::listen_beside("127.0.0.1", 0)?;
+/// assert_ne!(listener.local_addr()?.port(), 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// If the host has no address, or none of its addresses can be listened on. The error does not
+/// name them; the caller knows which option they come from.
+pub fn listen_beside(host: &str, port: u16) -> io::Result<TcpListener> {
+    let addresses: Vec<_> = (without_brackets(host), port).to_socket_addrs()?.collect();
+    TcpListener::bind(addresses.as_slice())
+}
+
+/// A literal IPv6 address may come in the brackets that it has in a URL.
+fn without_brackets(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, Error> {
-    // A literal IPv6 address may come in the brackets that it has in a URL.
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let found = (name, port).to_socket_addrs().and_then(|mut addresses| {
+    let addresses = (without_brackets(host), port).to_socket_addrs();
+    let found = addresses.and_then(|mut addresses| {
         let nothing = || io::Error::new(io::ErrorKind::NotFound, "it has no address");
         addresses.next().ok_or_else(nothing)
     });

@@ -166,6 +166,30 @@ impl Worker {
 /// `SIGQUIT` and a second `SIGTERM` cut them. `body` gets the [`Worker`], calls
 /// [`Worker::serve`] and returns when everything is done. What goes wrong is
 /// printed on one line, and the exit code is 1.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use actix_web::{App, web};
+/// use clap::Parser;
+/// use common::workers::{Error, ServerOptions, Worker, serve_alone};
+///
+/// #[derive(Parser)]
+/// struct Cli {
+///     #[command(flatten)]
+///     server: ServerOptions,
+/// }
+///
+/// fn main() -> ExitCode {
+///     let cli: Cli = common::cli::parse();
+///     serve_alone(&cli.server, serve)
+/// }
+///
+/// async fn serve(worker: Worker) -> Result<(), Error> {
+///     let app = || App::new().route("/", web::get().to(|| async { "Hello" }));
+///     worker.serve(app).await
+/// }
+/// ```
 pub fn serve_alone<F, R, E>(options: &ServerOptions, body: F) -> ExitCode
 where
     F: FnOnce(Worker) -> R,

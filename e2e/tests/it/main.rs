@@ -1,5 +1,7 @@
 //! Tests across the workspace's programs: a module for each surface.
 
+mod copy;
+mod flake;
 mod load;
 mod logs;
 mod measure;
@@ -8,6 +10,9 @@ mod metrics_push;
 mod metrics_single_process_pull;
 mod program;
 mod real_parts;
+mod readme;
+mod taskfile;
 mod tidy;
 mod traces;
 mod workers;
+mod workspace;

@@ -1,38 +1,24 @@
 //! What the manifests and the scenarios have to agree on, since none inherits from the workspace.
 
-use std::{collections::BTreeMap, env, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
+use e2e::{
+    Program, SOON,
+    markdown::{self, Kind},
+};
 use serde_json::Value;
+
+use crate::{copy, workspace};
 
 /// Files that stand in several scenarios, so that each can be copied whole.
 const SAME_EVERYWHERE: [&str; 4] = ["console.rs", "escape.rs", "otlp.rs", "resource.rs"];
 
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-fn metadata(args: &[&str]) -> Result<Value> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--locked", "--format-version", "1"])
-        .args(args)
-        .current_dir(workspace())
-        .output()?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "cargo metadata failed: {errors}");
-    Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-fn packages(metadata: &Value) -> Result<&Vec<Value>> {
-    metadata["packages"].as_array().context("no packages")
-}
-
 #[test]
 fn a_dependency_has_the_same_version_in_every_manifest() -> Result<()> {
-    let metadata = metadata(&["--no-deps"])?;
+    let metadata = workspace::metadata(&["--no-deps"])?;
     let mut versions: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
-    for package in packages(&metadata)? {
+    for package in workspace::packages(&metadata)? {
         let dependencies = package["dependencies"].as_array().context("no list")?;
         for dependency in dependencies.iter().filter(|found| found["path"].is_null()) {
             let name = dependency["name"].as_str().context("no name")?;
@@ -49,13 +35,14 @@ fn a_dependency_has_the_same_version_in_every_manifest() -> Result<()> {
 
 #[test]
 fn every_manifest_states_the_oldest_compiler_that_the_dependencies_allow() -> Result<()> {
-    let metadata = metadata(&[])?;
+    let metadata = workspace::metadata(&[])?;
     let number = |version: &str| -> (u32, u32) {
         let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
     };
     let is_ours = |package: &&Value| package["source"].is_null();
-    let (ours, others): (Vec<_>, Vec<_>) = packages(&metadata)?.iter().partition(is_ours);
+    let (ours, others): (Vec<_>, Vec<_>) =
+        workspace::packages(&metadata)?.iter().partition(is_ours);
     let states = |package: &Value| package["rust_version"].as_str().map(number);
     let newest = others.into_iter().filter_map(states).max();
     for package in ours {
@@ -68,7 +55,7 @@ fn every_manifest_states_the_oldest_compiler_that_the_dependencies_allow() -> Re
 fn a_file_that_stands_in_several_scenarios_is_the_same_in_each() -> Result<()> {
     for name in SAME_EVERYWHERE {
         let mut found: Vec<(String, String)> = Vec::new();
-        for entry in fs::read_dir(workspace())? {
+        for entry in fs::read_dir(workspace::root())? {
             let sources = entry?.path().join("src");
             let path = sources.join(name);
             // Other crates have files of the same names.
@@ -83,5 +70,202 @@ fn a_file_that_stands_in_several_scenarios_is_the_same_in_each() -> Result<()> {
             assert!(*text == found[0].1, "{path} differs from {}", found[0].0);
         }
     }
+    Ok(())
+}
+
+/// The headings of a scenario's README, in their order; others may stand between them.
+const HEADINGS: [&str; 8] = [
+    "What it shows",
+    "Run it",
+    "What you see",
+    "Configuration",
+    "How it works",
+    copy::SECTION,
+    "Production notes",
+    "Limits",
+];
+
+/// What may stand at the root and in a member. Anything else is a leftover, or deserves a line here.
+const AT_THE_ROOT: [&str; 13] = [
+    ".ci",
+    ".envrc",
+    ".gitignore",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "Taskfile.yml",
+    "deploy",
+];
+const IN_A_MEMBER: [&str; 6] = [
+    "Cargo.toml",
+    "README.md",
+    "examples",
+    "src",
+    "tests",
+    "requirements.txt",
+];
+
+#[test]
+fn the_readme_lists_exactly_the_published_members() -> Result<()> {
+    let readme = fs::read_to_string(workspace::root().join("README.md"))?;
+    let mut listed: Vec<_> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| [`"))
+        .filter_map(|line| line.split('`').next())
+        .map(|name| name.trim_start_matches("cargo run -p ").to_owned())
+        .collect();
+    listed.sort();
+    let members = workspace::members()?.into_iter();
+    let published = members.filter(|member| member.published);
+    assert_eq!(
+        listed,
+        published.map(|member| member.name).collect::<Vec<_>>()
+    );
+    Ok(())
+}
+
+#[test]
+fn the_readme_of_every_scenario_has_the_same_headings() -> Result<()> {
+    for scenario in workspace::scenarios()? {
+        let text = fs::read_to_string(workspace::root().join(&scenario).join("README.md"))?;
+        let mut found = Vec::new();
+        for part in markdown::read(&text)? {
+            match part.kind {
+                Kind::Heading { level: 1, text } => assert_eq!(text, scenario),
+                Kind::Heading { level: 2, text } => found.push(text),
+                _ => {}
+            }
+        }
+        found.retain(|heading| HEADINGS.contains(&heading.as_str()));
+        assert_eq!(found, HEADINGS, "{scenario}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_scenario_documents_each_flag_with_variable_and_default_and_keeps_the_contract()
+-> Result<()> {
+    const CONTRACT: [(&str, &str, &str); 7] = [
+        ("--host", "BIND_HOST", "127.0.0.1"),
+        ("--port", "PORT", "5100"),
+        ("--workers", "WEB_CONCURRENCY", "2"),
+        ("--threads", "WORKER_THREADS", "1"),
+        ("--metrics-port", "METRICS_PORT", ""),
+        ("--graceful-timeout", "GRACEFUL_TIMEOUT", "30"),
+        ("--error-rate", "ERROR_RATE", "0.5"),
+    ];
+    for scenario in workspace::scenarios()? {
+        let readme = fs::read_to_string(workspace::root().join(&scenario).join("README.md"))?;
+        let help = Program::new(&scenario).arg("--help").run(SOON)?.stdout;
+        let flags = help
+            .split_whitespace()
+            .filter(|word| word.starts_with("--"));
+        for flag in flags.filter(|flag| !["--help", "--version"].contains(flag)) {
+            let row = readme
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{flag}` |")));
+            let row = row.with_context(|| format!("{scenario}/README.md has no row for {flag}"))?;
+            if let Some((_, variable, default)) = CONTRACT.iter().find(|known| known.0 == flag) {
+                assert!(
+                    row.contains(&format!("| `{variable}` |")),
+                    "{scenario}: {row}"
+                );
+                assert!(row.contains(default), "{scenario}: {row}");
+                assert!(
+                    help.contains(&format!("[env: {variable}")),
+                    "{scenario}: {help}"
+                );
+                let default = format!("[default: {default}]");
+                assert!(
+                    help.contains(&default) || flag == "--metrics-port",
+                    "{scenario}: {help}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_scenario_with_metrics_names_those_of_the_contract() -> Result<()> {
+    const NAMES: [&str; 4] = [
+        "num_requests",
+        "error_count",
+        "http.server.request.duration",
+        "http.server.active_requests",
+    ];
+    let scenarios = workspace::scenarios()?.into_iter();
+    for scenario in scenarios.filter(|name| name.starts_with("metrics-")) {
+        let readme = fs::read_to_string(workspace::root().join(&scenario).join("README.md"))?;
+        for name in NAMES {
+            let prometheus = name.replace('.', "_");
+            let is_named = readme.lines().any(|line| {
+                let cell = line.strip_prefix("| `").unwrap_or_default();
+                [name, &prometheus]
+                    .iter()
+                    .any(|name| cell.starts_with(name))
+            });
+            assert!(is_named, "{scenario}/README.md has no row for {name}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_link_in_a_document_leads_to_a_file() -> Result<()> {
+    for (path, text) in workspace::documents()? {
+        for part in markdown::read(&text)? {
+            let Kind::Link(target) = part.kind else {
+                continue;
+            };
+            let file = target.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            let directory = path.parent().unwrap_or(Path::new(""));
+            let is_there = workspace::root().join(directory).join(file).exists();
+            assert!(is_there, "{}:{}: {target}", path.display(), part.line);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_file_stands_where_nobody_expects_one() -> Result<()> {
+    let members = workspace::members()?;
+    let is_member = |name: &str| members.iter().any(|member| member.name == name);
+    for file in workspace::files()? {
+        let mut components = file.iter().filter_map(|part| part.to_str());
+        let (first, second) = (components.next().unwrap_or_default(), components.next());
+        let is_expected = match second {
+            None => AT_THE_ROOT.contains(&first) || first.starts_with("flake."),
+            Some(_) if AT_THE_ROOT.contains(&first) || first == "fuzz" => true,
+            Some(second) if is_member(first) => {
+                IN_A_MEMBER.contains(&second) || ["peers", "nix"].contains(&second)
+            }
+            Some(_) => false,
+        };
+        assert!(is_expected, "{} is a stray file", file.display());
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let is_leftover = [".orig", ".rej", ".bak", ".tmp", ".log", "~"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        assert!(!is_leftover, "{} is a leftover", file.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn the_changelog_has_a_heading_for_what_is_not_released() -> Result<()> {
+    let changelog = fs::read_to_string(workspace::root().join("CHANGELOG.md"))?;
+    assert!(changelog.lines().any(|line| line == "## Unreleased"));
     Ok(())
 }

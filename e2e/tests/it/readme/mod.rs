@@ -1,0 +1,120 @@
+//! What the documents show is what happens: every command is run, every output compared, every piece of code compiled.
+
+pub(crate) mod excerpts;
+mod mask;
+mod session;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::{
+    markdown::{self, Kind},
+    real_part::real_part,
+};
+
+use self::session::Session;
+use crate::{copy, workspace};
+
+/// How many blocks may be marked as not run, over all documents.
+const NOT_RUN_AT_MOST: usize = 12;
+
+/// Programs that the documents use and that are not built here.
+const PARTS: [(&str, &str); 3] = [
+    ("curl", "Debian: apt-get install curl"),
+    ("gunicorn", "pip install -r e2e/requirements.txt"),
+    ("task", "pip install -r e2e/requirements.txt"),
+];
+
+#[test]
+fn every_command_of_the_documents_prints_what_they_show() -> Result<()> {
+    for (path, text) in workspace::documents()? {
+        follow(&path, &text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn few_commands_are_marked_as_not_run_and_each_says_why() -> Result<()> {
+    let mut marked = Vec::new();
+    for (path, text) in workspace::documents()? {
+        for part in markdown::read(&text)? {
+            if let Kind::Block {
+                not_run: Some(reason),
+                ..
+            } = part.kind
+            {
+                ensure!(!reason.is_empty(), "{}: no reason", path.display());
+                marked.push(format!("{}:{}: {reason}", path.display(), part.line));
+            }
+        }
+    }
+    println!("not run:\n{}", marked.join("\n"));
+    assert!(marked.len() <= NOT_RUN_AT_MOST, "{marked:#?}");
+    Ok(())
+}
+
+/// Does what a document says, from its beginning to its end.
+fn follow(path: &Path, text: &str) -> Result<()> {
+    let parts = markdown::read(text)?;
+    for (part, how_to_get) in PARTS {
+        let is_used = |line: &str| line.starts_with("$ ") && line.contains(&format!("{part} "));
+        if text.lines().any(is_used) && real_part(part, how_to_get)?.is_none() {
+            return Ok(());
+        }
+    }
+    let name = path.display().to_string().replace('/', "-");
+    let mut session = Session::new(&name)?;
+    let mut section = String::new();
+    for part in parts {
+        let done = match part.kind {
+            Kind::Heading { text, .. } => {
+                section = text;
+                Ok(())
+            }
+            Kind::Block {
+                language,
+                lines,
+                not_run: None,
+            } if language == "console" && section != copy::SECTION => block(&mut session, &lines),
+            Kind::Span(code) if code.starts_with("cargo run -p ") => session.command(&code, &[]),
+            Kind::Span(code) if code.starts_with("curl ") => session.ask(&code),
+            _ => Ok(()),
+        };
+        done.with_context(|| format!("line {}", part.line))?;
+    }
+    session.end()
+}
+
+/// Runs a block: commands after `$`, each with what it prints. Without a command it is what the programs print that run.
+fn block(session: &mut Session, lines: &[String]) -> Result<()> {
+    let mut steps: Vec<(Option<&str>, Vec<String>)> = vec![(None, Vec::new())];
+    for line in lines {
+        if let Some(command) = line.strip_prefix("$ ") {
+            steps.push((Some(command), Vec::new()));
+        } else if let Some((_, shown)) = steps.last_mut() {
+            shown.push(line.clone());
+        }
+    }
+    for (command, shown) in steps {
+        match command {
+            Some(command) => session.command(command, &shown)?,
+            None => session.output(&shown)?,
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_document_that_shows_what_does_not_happen_is_noticed() -> Result<()> {
+    let refused = |text: &str| follow(Path::new("made-up.md"), text).is_err();
+    assert!(!refused("```console\n$ printf 'a\\nb\\n'\na\nb\n```\n"));
+    assert!(refused("```console\n$ false\n```\n"));
+    assert!(refused("```console\n$ cargo run -p no-such\n```\n"));
+    if real_part("curl", PARTS[0].1)?.is_none() {
+        return Ok(());
+    }
+    assert!(refused(
+        "`cargo run -p logs` and `curl localhost:5100/no-such`"
+    ));
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! What the workspace consists of.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// The directory of the workspace.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// What `cargo metadata` says of the workspace, and with `--no-deps` of its members alone.
+pub(crate) fn metadata(args: &[&str]) -> Result<Value> {
+    let output = Command::new(cargo())
+        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+        .args(args)
+        .current_dir(root())
+        .output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cargo metadata failed: {errors}");
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// The cargo that runs the test.
+pub(crate) fn cargo() -> PathBuf {
+    env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+/// The packages in what [`metadata`] gave.
+pub(crate) fn packages(metadata: &Value) -> Result<&Vec<Value>> {
+    metadata["packages"].as_array().context("no packages")
+}
+
+/// A member of the workspace.
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    /// Whether it is there for readers, and not for the workspace alone.
+    pub(crate) published: bool,
+}
+
+impl Member {
+    pub(crate) fn directory(&self) -> PathBuf {
+        root().join(&self.name)
+    }
+
+    /// Whether it is a program to run, read and copy, as opposed to what such programs are made of.
+    pub(crate) fn is_scenario(&self) -> bool {
+        self.directory().join("src/telemetry.rs").is_file()
+    }
+}
+
+/// All members, by name.
+pub(crate) fn members() -> Result<Vec<Member>> {
+    let metadata = metadata(&["--no-deps"])?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut members: Vec<_> = packages(&metadata)?
+        .iter()
+        .map(|package| Member {
+            name: text(&package["name"]),
+            description: text(&package["description"]),
+            published: package["publish"].is_null(),
+        })
+        .collect();
+    members.sort_by(|one, other| one.name.cmp(&other.name));
+    for member in &members {
+        let directory = member.directory();
+        ensure!(directory.is_dir(), "{} is missing", directory.display());
+    }
+    Ok(members)
+}
+
+/// The names of the scenarios.
+pub(crate) fn scenarios() -> Result<Vec<String>> {
+    let members = members()?.into_iter().filter(Member::is_scenario);
+    Ok(members.map(|member| member.name).collect())
+}
+
+/// Every file of the workspace that is no build output, by its path from the root.
+pub(crate) fn files() -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut directories = vec![root().to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            match name.context("a name that is not UTF-8")? {
+                "target" | ".git" | ".direnv" | "__pycache__" => {}
+                _ if path.is_dir() => directories.push(path),
+                _ => files.push(path.strip_prefix(root())?.to_owned()),
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Every Markdown file of the workspace, by its path from the root, with its text.
+pub(crate) fn documents() -> Result<Vec<(PathBuf, String)>> {
+    let mut documents = Vec::new();
+    for path in files()? {
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let text = fs::read_to_string(root().join(&path))?;
+            documents.push((path, text));
+        }
+    }
+    Ok(documents)
+}
