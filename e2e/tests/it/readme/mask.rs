@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Patterns, each with what stands for the part that differs.
-const VOLATILE: [(&str, &str); 21] = [
+const VOLATILE: [(&str, &str); 22] = [
     // Columns are as wide as their numbers.
     (r" {2,}", " "),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
@@ -26,6 +26,10 @@ const VOLATILE: [(&str, &str); 21] = [
     ),
     (r"directory \S+", "directory PATH"),
     (r"pushed \d+ log records?", "pushed N log records"),
+    (
+        r"\d+ of \d+ (.*) were lost: \d+ did not fit the queue, \d+ were in exports that failed, \d+ were",
+        "$1 were lost",
+    ),
     (r"\d+ more are lost, \d+ in all", "N are lost"),
     (r"\bcurl/[0-9.]+", "curl/VERSION"),
     (

@@ -85,11 +85,18 @@ fn follow(path: &Path, text: &str) -> Result<()> {
     session.end()
 }
 
-/// Runs a block: commands after `$`, each with what it prints. Without a command it is what the programs print that run.
+/// What a terminal shows where a program was stopped by Ctrl-C.
+const CTRL_C: &str = "^C";
+
+/// Runs a block: commands after `$`, or Ctrl-C, each with what is printed then. Without a command it is what the
+/// programs print that run.
 fn block(session: &mut Session, lines: &[String]) -> Result<()> {
     let mut steps: Vec<(Option<&str>, Vec<String>)> = vec![(None, Vec::new())];
     for line in lines {
-        if let Some(command) = line.strip_prefix("$ ") {
+        if let Some(command) = line
+            .strip_prefix("$ ")
+            .or((line == CTRL_C).then_some(CTRL_C))
+        {
             steps.push((Some(command), Vec::new()));
         } else if let Some((_, shown)) = steps.last_mut() {
             shown.push(line.clone());
@@ -97,6 +104,7 @@ fn block(session: &mut Session, lines: &[String]) -> Result<()> {
     }
     for (command, shown) in steps {
         match command {
+            Some(CTRL_C) => session.interrupt(&shown)?,
             Some(command) => session.command(command, &shown)?,
             None => session.output(&shown)?,
         }

@@ -41,6 +41,8 @@ pub(crate) struct Session {
     pids: BTreeMap<u32, u32>,
     exports: String,
     running: Vec<Terminal>,
+    /// The program that was stopped last.
+    stopped: Option<Terminal>,
     last_request: Option<String>,
 }
 
@@ -69,6 +71,7 @@ impl Session {
             pids: BTreeMap::new(),
             exports: String::new(),
             running: Vec::new(),
+            stopped: None,
             last_request: None,
         };
         session.write_cargo()?;
@@ -174,9 +177,18 @@ impl Session {
         Ok(())
     }
 
+    /// Stops the program that was started last, as Ctrl-C does, and compares what it has printed.
+    pub(crate) fn interrupt(&mut self, shown: &[String]) -> Result<()> {
+        let mut last = self.running.pop().context("no program runs")?;
+        last.stop()?;
+        self.stopped = Some(last);
+        self.last_request = None;
+        self.output(shown)
+    }
+
     /// Stops every program, as Ctrl-C does.
     pub(crate) fn end(&mut self) -> Result<()> {
-        while let Some(terminal) = self.running.pop() {
+        while let Some(mut terminal) = self.running.pop() {
             terminal.stop()?;
         }
         Ok(())
@@ -247,14 +259,15 @@ impl Session {
     /// Everything that the programs have printed, with what the documents call it, and masked.
     fn printed(&mut self) -> Vec<String> {
         let mut terminals = std::mem::take(&mut self.running);
-        for terminal in &mut terminals {
+        let mut stopped = self.stopped.take();
+        for terminal in terminals.iter_mut().chain(&mut stopped) {
             let lines = terminal.running.console().lines().into_iter();
             let new = lines.skip(terminal.masked.len());
             let masked = new.map(|line| mask(&self.to_documented(&line.text)));
             terminal.masked.extend(masked.collect::<Vec<_>>());
         }
-        self.running = terminals;
-        let terminals = self.running.iter();
+        (self.running, self.stopped) = (terminals, stopped);
+        let terminals = self.running.iter().chain(&self.stopped);
         terminals
             .flat_map(|terminal| terminal.masked.clone())
             .collect()
@@ -305,7 +318,7 @@ impl Drop for Session {
 }
 
 impl Terminal {
-    fn stop(mut self) -> Result<()> {
+    fn stop(&mut self) -> Result<()> {
         // A program that has refused to start is gone, and its output is compared.
         let _ = self.running.signal_group(Signal::SIGINT);
         let ended = self.running.wait_exit(SOON);
