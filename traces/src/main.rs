@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     let options: Options = cli::parse();
     let settings = Settings::from_env().unwrap_or_else(|error| cli::usage_error(error));
     init_console(&settings);
-    panics::record_them();
+    panics::record_them(); // Take along: panics as exceptions,
 
     Master::new(&options.workers)
         .on_start(|start| otlp::prepare(&mut start.environment, otlp::Signal::Traces))
@@ -90,7 +90,7 @@ fn main() -> ExitCode {
 
 /// What a worker does.
 async fn serve(worker: Worker, settings: &Settings, options: &Options) -> anyhow::Result<()> {
-    let telemetry = Telemetry::init(settings)?;
+    let telemetry = Telemetry::init(settings)?; // Take along: the provider of this process,
     let chain_url = match (&options.chain_url, worker.address()?) {
         (Some(url), _) => url.clone(),
         (None, workers::Address::Tcp(address)) => chain::own_url(address)?,
@@ -107,9 +107,9 @@ async fn serve(worker: Worker, settings: &Settings, options: &Options) -> anyhow
     let served = worker
         .serve(move || App::new().configure(|app| routes::configure(app, &service)))
         .await;
-    server_span::all_ended().await;
+    server_span::all_ended().await; // Take along: spans of what was cut,
     // However serving ended: the spans that have ended are still exported.
-    drop(telemetry);
+    drop(telemetry); // Take along: and the last export.
     Ok(served?)
 }
 

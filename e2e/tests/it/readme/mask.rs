@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Patterns, each with what stands for the part that differs.
-const VOLATILE: [(&str, &str); 22] = [
+const VOLATILE: [(&str, &str); 24] = [
     // Columns are as wide as their numbers.
     (r" {2,}", " "),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
@@ -14,6 +14,8 @@ const VOLATILE: [(&str, &str); 22] = [
     // The start of an instance id.
     (r"\([0-9a-f]{8}\)", "(ID)"),
     (r"\b(trace_id=|trace )[0-9a-f]{32}\b", "${1}ID"),
+    (r"\b00-[0-9a-f]{32}-[0-9a-f]{16}-", "00-ID-ID-"),
+    (r"\d+ spans? of \d+ workers?", "SPANS"),
     (r"\bspan_id=[0-9a-f]{16}\b", "span_id=ID"),
     // Process ids, wherever the programs name one.
     (r"\b(pid|master|process|from|workers) \d+( \d+)*", "$1 PID"),
