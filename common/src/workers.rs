@@ -69,9 +69,9 @@ mod work;
 
 pub use address::Address;
 pub use error::Error;
-pub use listener::listen_beside;
 #[cfg(feature = "master")]
 pub use harness_metrics::{HARNESS_METRICS, HarnessMetric, Point};
+pub use listener::listen_beside;
 #[cfg(feature = "master")]
 use master::Hooks;
 #[cfg(feature = "master")]
