@@ -147,9 +147,10 @@ pub fn get(address: impl Into<Address>, path: &str) -> Result<Response> {
 /// # Errors
 ///
 /// When the server cannot be reached or does not answer in HTTP.
-pub fn get_until_close(addr: SocketAddr, path: &str) -> Result<String> {
-    let mut connection = Connection::open(addr)?;
-    connection.send(&format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n"))?;
+pub fn get_until_close(address: impl Into<Address>, path: &str) -> Result<String> {
+    let address = address.into();
+    let mut connection = Connection::open(address.clone())?;
+    connection.send(&format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"))?;
     let mut answer = String::new();
     connection.stream.read_to_string(&mut answer)?;
     let body = answer.split_once("\r\n\r\n");

@@ -170,18 +170,6 @@ impl Program {
         self
     }
 
-    /// Builds the program unless this process has done so already, and says where it is.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be built.
-    pub fn executable(&self) -> Result<PathBuf> {
-        match &self.executable {
-            Executable::Built(artifact) => build::executable(artifact),
-            Executable::Found(path) => Ok(path.clone()),
-        }
-    }
-
     /// Starts the program and waits until it serves.
     ///
     /// # Errors
