@@ -2,7 +2,10 @@
 //!
 //!     cargo run -p e2e --example load -- --port 5100 --path / --requests 10000 --clients 16
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use clap::Parser;
 use e2e::Load;
@@ -32,7 +35,8 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let load = Load::on(([127, 0, 0, 1], options.port).into())
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let load = Load::on(server)
         .path(&options.path)
         .requests(options.requests)
         .clients(options.clients)
