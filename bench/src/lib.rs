@@ -1,6 +1,18 @@
-//! What the benchmarks share: a figure with its spread, and a table that a person likes to read.
+//! What the benchmarks share: a figure with its spread, a line that compares it with a peer's, and a section of such
+//! lines, which is printed as a table and written as JSON.
+
+pub mod python;
+pub mod row;
+pub mod section;
 
 mod spread;
 mod table;
+mod temporary;
 
-pub use crate::{spread::Spread, table::Table};
+pub use crate::{
+    row::{Goal, Row},
+    section::Section,
+    spread::Spread,
+    table::Table,
+    temporary::Temporary,
+};

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 /// The median of some measurements, and how far they lie apart.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The middle one, or the mean of the two in the middle; NaN if nothing was measured.
     pub median: f64,
@@ -16,9 +16,11 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// As an object of three numbers.
-    pub fn to_json(&self) -> Value {
-        json!({ "median": self.median, "min": self.min, "max": self.max })
+    /// Whether all three are numbers: nothing was measured, or something was divided by zero, otherwise.
+    pub fn is_finite(&self) -> bool {
+        [self.median, self.min, self.max]
+            .iter()
+            .all(|figure| figure.is_finite())
     }
 }
 

@@ -1,0 +1,211 @@
+//! What a scenario costs per request, against bare actix-web and against its Flask + gunicorn counterpart in the
+//! same run.
+//!
+//!     cargo run --release -p bench --bin requests [-- SCENARIO... --rounds N]
+//!
+//! All programs are started once, each with one worker process, and then take turns: what else the machine does meets
+//! all of them alike, and each figure is compared with the others of the same round. CPU time is that of the process
+//! that serves, with everything that it does beside serving, such as exporting.
+
+mod subject;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use bench::{Goal, Row, Section, python, section};
+use clap::{Parser, ValueEnum};
+use collector::{Collector, Config};
+
+use self::subject::{Subject, Turn};
+
+/// Measures CPU time per request and requests per second of the scenarios.
+#[derive(Parser)]
+struct Options {
+    /// Scenarios to measure [default: all that there are].
+    scenarios: Vec<String>,
+    /// How often each program has its turn.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Requests of each turn on keep-alive connections, so many that clock ticks of 10 ms do not matter. A fifth of
+    /// them where each takes a connection, and a fortieth for Flask, which needs as much more CPU time.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(200..))]
+    requests: u64,
+    /// Clients that send their next request when the last one was answered.
+    #[arg(long, default_value_t = 32)]
+    clients: usize,
+    /// How the requests share connections [default: first the one, then the other].
+    #[arg(long, value_enum)]
+    connections: Option<Connections>,
+    /// Also write the figures to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Connections {
+    /// Each client sends its requests on one connection.
+    KeepAlive,
+    /// A new connection for each request.
+    Close,
+}
+
+const ALL: [&str; 5] = [
+    "logs",
+    "metrics-push",
+    "metrics-single-process-pull",
+    "metrics-multi-process-pull",
+    "traces",
+];
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let receiver = Collector::start(Config::silent())?;
+    let mut subjects = start(&scenarios(&options.scenarios)?, &receiver)?;
+    let connections = match options.connections {
+        Some(one) => vec![one],
+        None => vec![Connections::KeepAlive, Connections::Close],
+    };
+    let mut sections = Vec::new();
+    for connections in connections {
+        take_turns(&options, connections, &mut subjects)?;
+        let section = report(&options, connections, &subjects);
+        println!("{section}");
+        sections.push(section);
+    }
+    match &options.json {
+        Some(path) => section::write(path, &sections),
+        None => Ok(()),
+    }
+}
+
+/// The scenarios that were asked for, or else all whose directories there are.
+fn scenarios(asked: &[String]) -> Result<Vec<String>> {
+    for name in asked {
+        ensure!(
+            ALL.contains(&name.as_str()),
+            "`{name}` is no scenario; there are {}",
+            ALL.join(", ")
+        );
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("");
+    let there = |name: &&str| workspace.join(name).join("Cargo.toml").is_file();
+    let all = ALL.into_iter().filter(there).map(str::to_owned);
+    Ok(if asked.is_empty() {
+        all.collect()
+    } else {
+        asked.to_vec()
+    })
+}
+
+fn start(scenarios: &[String], receiver: &Collector) -> Result<Vec<Subject>> {
+    let python = python::with_modules(&[
+        "flask",
+        "gunicorn",
+        "prometheus_client",
+        "opentelemetry.sdk",
+        "opentelemetry.exporter.otlp.proto.http",
+    ]);
+    let mut subjects = vec![Subject::bare()?];
+    if scenarios
+        .iter()
+        .any(|name| name == "metrics-single-process-pull")
+    {
+        subjects.push(Subject::middleware_alone()?);
+    }
+    for name in scenarios {
+        subjects.push(Subject::scenario(name)?);
+        if let Some(python) = &python {
+            subjects.push(Subject::flask(python, name, receiver.http_addr())?);
+        }
+    }
+    Ok(subjects)
+}
+
+fn take_turns(options: &Options, connections: Connections, subjects: &mut [Subject]) -> Result<()> {
+    let keep_alive = connections == Connections::KeepAlive;
+    let requests = if keep_alive {
+        options.requests
+    } else {
+        options.requests / 5
+    };
+    for subject in &mut *subjects {
+        // So that no round pays for what is done once.
+        subject.measure(options.clients, keep_alive, requests / 5)?;
+        subject.turns.clear();
+    }
+    for round in 0..options.rounds {
+        eprint!("\rround {} of {}", round + 1, options.rounds);
+        let mut order: Vec<&mut Subject> = subjects.iter_mut().collect();
+        // There and back, so that none always comes first.
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for subject in order {
+            let turn = subject.measure(options.clients, keep_alive, requests)?;
+            subject.turns.push(turn);
+        }
+    }
+    eprintln!();
+    Ok(())
+}
+
+fn report(options: &Options, connections: Connections, subjects: &[Subject]) -> Section {
+    let name = match connections {
+        Connections::KeepAlive => "keep-alive",
+        Connections::Close => "close",
+    };
+    let method = format!(
+        "{} rounds, {} clients; one worker process of one thread (gunicorn: gthread with four), ERROR_RATE=0, \
+         RUST_LOG=warn.",
+        options.rounds, options.clients
+    );
+    let command = format!("cargo run --release -p bench --bin requests -- --connections {name}");
+    let mut section = Section::new(&format!("Requests, {name}"), &method, &command);
+    let bare = &subjects[0];
+    for subject in &subjects[1..] {
+        let mut rows = match &subject.counterpart {
+            // Flask's figures stand beside those of its counterpart.
+            Some(scenario) => {
+                let of_scenario = |other: &&Subject| other.name == *scenario;
+                let Some(ours) = subjects.iter().find(of_scenario) else {
+                    continue;
+                };
+                rows(ours, subject, "Flask + gunicorn")
+            }
+            None => rows(subject, bare, "bare actix-web"),
+        };
+        if subject.counterpart.is_none() && connections == Connections::KeepAlive {
+            rows[0].goal = goal(&subject.name);
+        }
+        section.rows.extend(rows);
+    }
+    section
+}
+
+fn rows(ours: &Subject, peer: &Subject, peer_name: &str) -> [Row; 2] {
+    let figures = |subject: &Subject, figure: fn(&Turn) -> f64| -> Vec<f64> {
+        subject.turns.iter().map(figure).collect()
+    };
+    let row = |what: &str, unit: &str, figure: fn(&Turn) -> f64| {
+        Row::against(
+            format!("{}, {what}", ours.name),
+            unit,
+            &figures(ours, figure),
+            peer_name,
+            &figures(peer, figure),
+        )
+    };
+    [
+        row("CPU per request", "us", |turn| turn.cpu),
+        row("requests per second", "/s", |turn| turn.rate).higher_is_better(),
+    ]
+}
+
+/// What the CPU time of a scenario by that of bare actix-web is to reach.
+fn goal(scenario: &str) -> Option<Goal> {
+    match scenario {
+        "metrics-push" => Some(Goal::RatioAtMost(1.15)),
+        "metrics-multi-process-pull" => Some(Goal::RatioAtMost(1.05)),
+        _ => None,
+    }
+}

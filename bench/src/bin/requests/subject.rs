@@ -1,0 +1,146 @@
+//! The programs under measurement.
+
+use std::{net::SocketAddr, path::Path};
+
+use anyhow::{Context, Result, bail, ensure};
+use bench::{Temporary, python};
+use e2e::{Load, Program, Running, SOON, poll, process};
+
+/// A program under measurement.
+pub(crate) struct Subject {
+    /// What the figures are called.
+    pub(crate) name: String,
+    /// The scenario that a Flask application is the counterpart of.
+    pub(crate) counterpart: Option<String>,
+    /// What it did in the rounds so far.
+    pub(crate) turns: Vec<Turn>,
+    running: Running,
+    addr: SocketAddr,
+    /// The process that serves.
+    pid: u32,
+    /// It gets this part of the requests.
+    part: u64,
+    /// Where Python's metric files are.
+    _directory: Option<Temporary>,
+}
+
+/// One program's part of a round.
+pub(crate) struct Turn {
+    /// CPU time of a request in microseconds.
+    pub(crate) cpu: f64,
+    /// Requests per second.
+    pub(crate) rate: f64,
+}
+
+impl Subject {
+    /// actix-web on one thread, and nothing else.
+    pub(crate) fn bare() -> Result<Self> {
+        Self::ours("bare", &Program::bin("bench", "bare"))
+    }
+
+    /// What metrics-single-process-pull takes for its HTTP metrics, by itself.
+    pub(crate) fn middleware_alone() -> Result<Self> {
+        let program = Program::bin("bench", "actix_web_prom");
+        Self::ours("actix-web-prom alone", &program)
+    }
+
+    /// A program of the workspace.
+    pub(crate) fn scenario(name: &str) -> Result<Self> {
+        let program = Program::new(name)
+            .env("WEB_CONCURRENCY", "1")
+            .env("WORKER_THREADS", "1")
+            .env("ERROR_RATE", "0")
+            .env("RUST_LOG", "warn");
+        Self::ours(name, &program)
+    }
+
+    fn ours(name: &str, program: &Program) -> Result<Self> {
+        eprintln!("building and starting {name}");
+        let running = program.clone().profile("release").start()?;
+        let serving = running.ready()?.serving();
+        let [pid] = serving[..] else {
+            bail!("{name} serves from {serving:?} and should do so from one process");
+        };
+        let addr = running.addr()?;
+        Ok(Self {
+            name: name.to_owned(),
+            counterpart: None,
+            turns: Vec::new(),
+            running,
+            addr,
+            pid,
+            part: 1,
+            _directory: None,
+        })
+    }
+
+    /// The Flask application that does what `scenario` does, in one process of gunicorn. What it pushes goes to
+    /// `receiver`.
+    pub(crate) fn flask(python: &Path, scenario: &str, receiver: SocketAddr) -> Result<Self> {
+        eprintln!("starting the Flask counterpart of {scenario}");
+        let mut program = Program::found(python)
+            .arg("-m")
+            .arg("gunicorn")
+            .option("--workers", 1)
+            .option("--worker-class", "gthread")
+            .option("--threads", 4)
+            .option("--bind", "127.0.0.1:0")
+            .option("--chdir", python::peers().display())
+            .arg("--no-control-socket")
+            .arg("flask_app:app")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{receiver}"))
+            .env("NO_PROXY", "127.0.0.1")
+            .env("SCENARIO", scenario);
+        let mut directory = None;
+        if scenario == "metrics-multi-process-pull" {
+            let path = directory.insert(Temporary::new()?).path();
+            program = program.env("PROMETHEUS_MULTIPROC_DIR", path);
+        }
+        let running = program.spawn()?;
+        let line = running.wait_for_line(|line| line.contains("Listening at: http://"), SOON)?;
+        let addr = line
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let addr = addr
+            .and_then(|addr| addr.parse().ok())
+            .with_context(|| format!("gunicorn's line names no address: {line}"))?;
+        let pid = poll("gunicorn's worker", SOON, || {
+            running.workers().first().copied()
+        })?;
+        Ok(Self {
+            name: format!("Flask + gunicorn, {scenario}"),
+            counterpart: Some(scenario.to_owned()),
+            turns: Vec::new(),
+            running,
+            addr,
+            pid,
+            part: 40,
+            _directory: directory,
+        })
+    }
+
+    /// Sends it requests and tells what they cost.
+    pub(crate) fn measure(&self, clients: usize, keep_alive: bool, requests: u64) -> Result<Turn> {
+        let requests = (requests / self.part).max(1);
+        let before = process::cpu_time(self.pid)?;
+        let report = Load::on(self.addr)
+            .clients(clients)
+            .keep_alive(keep_alive)
+            .requests(requests)
+            .run()?;
+        let answered = report.statuses.get(&200).copied().unwrap_or_default();
+        ensure!(
+            answered == requests,
+            "{}: {report}{}",
+            self.name,
+            self.running.console()
+        );
+        let cpu = process::cpu_time(self.pid)? - before;
+        Ok(Turn {
+            cpu: cpu.as_secs_f64() * 1e6 / requests as f64,
+            rate: report.rate(),
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! Lines that belong together: what a benchmark prints, and writes for BENCHMARKS.md.
+
+use std::{fmt, fs, path::Path};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Row, Spread, Table,
+    row::{factor, number},
+};
+
+/// Lines that were measured in one way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Section {
+    /// Its heading.
+    pub title: String,
+    /// What a reader has to know of how it was measured, in a sentence or two.
+    pub method: String,
+    /// The command that measures it.
+    pub command: String,
+    /// The lines.
+    pub rows: Vec<Row>,
+}
+
+impl Section {
+    /// A section without lines.
+    pub fn new(title: &str, method: &str, command: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            method: method.to_owned(),
+            command: command.to_owned(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// The headings of [`Section::cells`].
+    pub const HEADINGS: [&str; 7] = ["", "ours", "peer", "its figure", "ratio", "goal", ""];
+
+    /// What stands in the columns of a line: the same on a terminal and in BENCHMARKS.md.
+    pub fn cells(row: &Row) -> [String; 7] {
+        let figure = |spread: &Spread| {
+            let Spread { median, min, max } = *spread;
+            let unit = &row.unit;
+            if min == max {
+                format!("{} {unit}", number(median))
+            } else {
+                format!(
+                    "{} {unit} [{} .. {}]",
+                    number(median),
+                    number(min),
+                    number(max)
+                )
+            }
+        };
+        let peer = row.peer.as_ref();
+        let ratio = peer.and_then(|peer| peer.ratio);
+        [
+            row.what.clone(),
+            figure(&row.ours),
+            peer.map(|peer| peer.name.clone()).unwrap_or_default(),
+            peer.map(|peer| figure(&peer.figure)).unwrap_or_default(),
+            ratio
+                .map(|ratio| {
+                    let Spread { median, min, max } = ratio;
+                    if min == max {
+                        return factor(median);
+                    }
+                    format!("{} [{} .. {}]", factor(median), factor(min), factor(max))
+                })
+                .unwrap_or_default(),
+            row.goal.map(|goal| goal.to_string()).unwrap_or_default(),
+            match row.is_reached() {
+                None => "",
+                Some(true) => "reached",
+                Some(false) => "MISSED",
+            }
+            .to_owned(),
+        ]
+    }
+}
+
+/// The section as a table for a terminal.
+impl fmt::Display for Section {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&Self::HEADINGS);
+        for row in &self.rows {
+            table.row(&Self::cells(row));
+        }
+        let Self { title, method, .. } = self;
+        writeln!(formatter, "{title}\n{method}\n\n{table}")
+    }
+}
+
+/// Writes sections as JSON, for [`read`].
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn write(path: &Path, sections: &[Section]) -> Result<()> {
+    let json = serde_json::to_string_pretty(sections)?;
+    fs::write(path, json + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Reads what [`write()`] wrote.
+///
+/// # Errors
+///
+/// When the file cannot be read, or holds something else.
+pub fn read(path: &Path) -> Result<Vec<Section>> {
+    let json =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&json)
+        .with_context(|| format!("{} holds no figures of a benchmark", path.display()))
+}
