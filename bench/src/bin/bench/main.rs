@@ -1,0 +1,133 @@
+//! Runs all benchmarks, and writes what they found.
+//!
+//!     cargo run --release -p bench [-- --quick] [-- --only store]
+//!
+//! Prints one table after the other, and writes `target/bench/results.json`, the chart and the copy of the figures in
+//! `docs/benchmarks/`, and the part of BENCHMARKS.md between its two marks. Figures that were not measured anew stay
+//! there as they were.
+
+mod chart;
+mod machine;
+mod markdown;
+mod results;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use bench::{python, section};
+use clap::Parser;
+
+use self::results::{Part, Results};
+
+/// Runs all benchmarks and writes BENCHMARKS.md.
+#[derive(Parser)]
+struct Options {
+    /// Few rounds, to see that everything runs; BENCHMARKS.md and the files beside it stay as they are.
+    #[arg(long)]
+    quick: bool,
+    /// Only this part; may be repeated.
+    #[arg(long, value_name = "PART", value_parser = clap::builder::PossibleValuesParser::new(names()))]
+    only: Vec<String>,
+    /// Also builds each scenario from nothing, which takes several minutes.
+    #[arg(long)]
+    first_run: bool,
+}
+
+/// A program that measures one thing.
+struct Program {
+    name: &'static str,
+    /// Arguments with which it shows that it runs.
+    quick: &'static [&'static str],
+    /// Whether it is so slow that it has to be asked for.
+    on_demand: bool,
+}
+
+const PROGRAMS: [Program; 4] = [
+    Program {
+        name: "store",
+        quick: &["--rounds", "1", "--up-to", "8", "1000"],
+        on_demand: false,
+    },
+    Program {
+        name: "requests",
+        quick: &["--rounds", "1", "--requests", "4000"],
+        on_demand: false,
+    },
+    Program {
+        name: "harness",
+        quick: &["--quick"],
+        on_demand: false,
+    },
+    Program {
+        name: "first_run",
+        quick: &["metrics-multi-process-pull"],
+        on_demand: true,
+    },
+];
+
+fn names() -> Vec<&'static str> {
+    PROGRAMS.iter().map(|program| program.name).collect()
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("");
+    let target = workspace.join("target/bench");
+    fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
+    let python = match env::var_os("PYTHON") {
+        Some(python) => PathBuf::from(python),
+        None => python::environment(&target.join("python"))?,
+    };
+    let docs = workspace.join("docs/benchmarks");
+    let mut results = Results::read(&docs.join("results.json"))?;
+    for program in &PROGRAMS {
+        let asked = options.only.iter().any(|name| name == program.name);
+        let usual = options.only.is_empty() && (!program.on_demand || options.first_run);
+        if asked || usual {
+            let part = run(program, options.quick, &python, &target)?;
+            results.parts.insert(program.name.to_owned(), part);
+        }
+    }
+    results.write(&target.join("results.json"))?;
+    if options.quick {
+        return Ok(());
+    }
+    fs::create_dir_all(&docs).with_context(|| format!("cannot create {}", docs.display()))?;
+    results.write(&docs.join("results.json"))?;
+    let chart = docs.join("chart.svg");
+    fs::write(&chart, chart::draw(&results))
+        .with_context(|| format!("cannot write {}", chart.display()))?;
+    markdown::update(&workspace.join("BENCHMARKS.md"), &results)?;
+    println!("BENCHMARKS.md and docs/benchmarks/ have the new figures");
+    Ok(())
+}
+
+/// Runs one program as BENCHMARKS.md tells a reader to run it.
+fn run(program: &Program, quick: bool, python: &Path, target: &Path) -> Result<Part> {
+    let json = target.join(program.name).with_extension("json");
+    let before = machine::load();
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["run", "--quiet", "--locked", "--release", "-p", "bench"])
+        .args(["--bin", program.name, "--"])
+        .args(if quick { program.quick } else { &[] })
+        .arg("--json")
+        .arg(&json)
+        .env("PYTHON", python);
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(Part {
+        measured: machine::today()?,
+        commit: machine::commit()?,
+        machine: machine::describe()?,
+        load: [before, machine::load()],
+        sections: section::read(&json)?,
+    })
+}

@@ -1,0 +1,84 @@
+//! What one scrape takes of memory.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use bench::{Row, Section, Temporary, python};
+use common::multiprocess::MultiProcessCollector;
+
+use crate::{
+    COMMAND,
+    directories::{self, Shape},
+};
+
+pub(crate) fn measure(root: &Temporary, has_python: bool) -> Result<Section> {
+    let mut section = Section::new(
+        "Store: memory of a scrape",
+        "The peak of a new process that scrapes once, above what it had before; files that it maps count.",
+        COMMAND,
+    );
+    for (workers, series) in [(8, 1_000), (8, 10_000), (32, 10_000)] {
+        let shape = Shape { workers, series };
+        let directory = directories::counters(root, shape)?;
+        let name = format!("{shape} counters");
+        section.rows.push(if has_python {
+            let (ours, theirs) = (ours(&directory)?, theirs(&directory)?);
+            Row::against(name, "MiB", &[ours], "Python", &[theirs])
+        } else {
+            row(&name, &directory)?
+        });
+    }
+    Ok(section)
+}
+
+/// A line without a peer.
+pub(crate) fn row(name: &str, directory: &Path) -> Result<Row> {
+    Ok(Row::new(name, "MiB", &[ours(directory)?]))
+}
+
+/// Mebibytes that a scrape takes in a process of its own.
+fn ours(directory: &Path) -> Result<f64> {
+    let program = std::env::current_exe().context("cannot tell which program is running")?;
+    ask(Command::new(program).arg("--memory-of").arg(directory))
+}
+
+fn theirs(directory: &Path) -> Result<f64> {
+    let mut command = Command::new(python::interpreter());
+    command
+        .arg(python::peers().join("client.py"))
+        .arg("--memory-of")
+        .arg(directory);
+    ask(&mut command)
+}
+
+fn ask(command: &mut Command) -> Result<f64> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{command:?}: {}", output.status);
+    let kibibytes: f64 = text
+        .trim()
+        .parse()
+        .with_context(|| format!("{command:?} printed {text:?}"))?;
+    Ok(kibibytes / 1024.0)
+}
+
+/// What the process started with `--memory-of` does: prints kibibytes.
+pub(crate) fn print(directory: &Path) -> Result<()> {
+    let collector = MultiProcessCollector::new(directory)?;
+    let before = peak()?;
+    collector.encode_text(&mut String::new())?;
+    println!("{}", peak()?.saturating_sub(before));
+    Ok(())
+}
+
+/// The peak of this process's resident memory in kibibytes (proc_pid_status(5)).
+fn peak() -> Result<u64> {
+    let status =
+        fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kibibytes = kibibytes.context("/proc/self/status has no VmHWM")?;
+    Ok(kibibytes.parse()?)
+}

@@ -1,0 +1,163 @@
+//! What one update costs.
+
+use std::hint::black_box;
+
+use anyhow::Result;
+use bench::{Goal, Row, Section, Temporary};
+use common::multiprocess::Store;
+use prometheus::{CounterVec, HistogramOpts, Opts};
+
+use crate::{
+    COMMAND,
+    directories::{LABELS, METHODS, path_of},
+    peer::Python,
+    rounds::{Rounds, on_two_threads, per_operation},
+};
+
+const PROMETHEUS: &str = "prometheus, in memory";
+
+pub(crate) fn measure(
+    root: &Temporary,
+    python: Option<&mut Python>,
+    rounds: Rounds,
+) -> Result<Section> {
+    let mut bench = Updates {
+        section: Section::new(
+            "Store: updates",
+            "One update, of a million in a row; two threads update the same metric.",
+            COMMAND,
+        ),
+        store: Store::open(root.directory("updates")?)?.with_series_limit(20_000),
+        python,
+        python_directory: root.directory("updates-of-python")?,
+        rounds,
+    };
+    bench.counter()?;
+    bench.gauge()?;
+    bench.histogram()?;
+    bench.lookup()?;
+    bench.lookup_of_many()?;
+    Ok(bench.section)
+}
+
+struct Updates<'a> {
+    section: Section,
+    store: Store,
+    python: Option<&'a mut Python>,
+    python_directory: std::path::PathBuf,
+    rounds: Rounds,
+}
+
+impl Updates<'_> {
+    fn counter(&mut self) -> Result<()> {
+        let ours = self.store.counter(Opts::new("counter", "A counter"))?;
+        let theirs = prometheus::Counter::new("counter", "A counter")?;
+        self.operation("counter.inc", 1.1, || ours.inc(), || theirs.inc())
+    }
+
+    fn gauge(&mut self) -> Result<()> {
+        let ours = self.store.gauge(Opts::new("gauge", "A gauge"))?;
+        let theirs = prometheus::Gauge::new("gauge", "A gauge")?;
+        let ours = || ours.set(black_box(2.0));
+        self.operation("gauge.set", 2.0, ours, || theirs.set(black_box(2.0)))
+    }
+
+    fn histogram(&mut self) -> Result<()> {
+        let opts = HistogramOpts::new("histogram", "A histogram");
+        let ours = self.store.histogram(opts.clone())?;
+        let theirs = prometheus::Histogram::with_opts(opts)?;
+        let (observe_ours, observe_theirs) = (
+            || ours.observe(black_box(0.2)),
+            || theirs.observe(black_box(0.2)),
+        );
+        self.operation("histogram.observe", 1.1, observe_ours, observe_theirs)
+    }
+
+    fn lookup(&mut self) -> Result<()> {
+        let opts = Opts::new("lookups", "Lookups");
+        let ours = self.store.counter_vec(opts.clone(), &LABELS)?;
+        let theirs = CounterVec::new(opts, &LABELS)?;
+        let values = [black_box("GET"), black_box("/api/v1/resource/000000")];
+        self.operation(
+            "with_label_values(2).inc",
+            1.0,
+            || ours.with_label_values(&values).inc(),
+            || theirs.with_label_values(&values).inc(),
+        )
+    }
+
+    /// The same with so many series that they do not fit into the nearest cache.
+    fn lookup_of_many(&mut self) -> Result<()> {
+        for count in [100, 1_000, 10_000] {
+            let opts = Opts::new(format!("lookups_of_{count}"), "Lookups");
+            let ours = self.store.counter_vec(opts.clone(), &LABELS)?;
+            let theirs = CounterVec::new(opts, &LABELS)?;
+            let paths: Vec<String> = (0..count).map(path_of).collect();
+            let rotate = |look: &dyn Fn(&[&str; 2])| {
+                let passes = 200_000 / count;
+                let start = std::time::Instant::now();
+                for _ in 0..passes {
+                    for (index, path) in paths.iter().enumerate() {
+                        look(&[METHODS[index % 4], path]);
+                    }
+                }
+                Ok(start.elapsed().as_secs_f64() * 1e9 / (passes * count) as f64)
+            };
+            let row = self.rounds.compare(
+                &format!("with_label_values(2).inc, {count} series in rotation"),
+                "ns",
+                || rotate(&|values| ours.with_label_values(values).inc()),
+                PROMETHEUS,
+                || rotate(&|values| theirs.with_label_values(values).inc()),
+            )?;
+            self.section.rows.push(row.goal(Goal::RatioAtMost(1.0)));
+        }
+        Ok(())
+    }
+
+    /// One operation by one thread and by two, beside that of `prometheus` and of Python.
+    fn operation(
+        &mut self,
+        name: &str,
+        goal: f64,
+        ours: impl Fn() + Sync,
+        theirs: impl Fn() + Sync,
+    ) -> Result<()> {
+        let row = self.rounds.compare(
+            name,
+            "ns",
+            || Ok(per_operation(&ours)),
+            PROMETHEUS,
+            || Ok(per_operation(&theirs)),
+        )?;
+        self.push(row.goal(Goal::RatioAtMost(goal)));
+        let row = self.rounds.compare(
+            &format!("{name}, two threads"),
+            "ns",
+            || Ok(on_two_threads(&ours)),
+            PROMETHEUS,
+            || Ok(on_two_threads(&theirs)),
+        )?;
+        let goal = if name.starts_with("with_label_values") {
+            Goal::AtMost(100.0)
+        } else {
+            Goal::RatioAtMost(goal)
+        };
+        self.push(row.goal(goal));
+        if let Some(python) = &mut self.python {
+            let row = self.rounds.compare(
+                name,
+                "ns",
+                || Ok(per_operation(&ours)),
+                "Python, multiprocess",
+                || python.update(&self.python_directory, name),
+            )?;
+            self.push(row);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, row: Row) {
+        self.section.rows.push(row);
+    }
+}
