@@ -5,11 +5,13 @@ pub mod python;
 pub mod row;
 pub mod section;
 
+mod random;
 mod spread;
 mod table;
 mod temporary;
 
 pub use crate::{
+    random::Random,
     row::{Goal, Row},
     section::Section,
     spread::Spread,

@@ -2,6 +2,7 @@
 
 {"do": "write", "directory": D, "workers": [{"identifier": I, "metrics": [METRIC, ...]}, ...]}
 {"do": "scrape", "directory": D}          answers with the text, as JSON
+{"do": "try_scrape", "directory": D}      answers with the text, or null if the scrape fails
 {"do": "load", "directory": D, "identifier": I, "name": N, "times": T}
 {"do": "wipe", "directory": D}            what a Flask application does when it starts
 
@@ -58,6 +59,13 @@ def scrape(request):
     return json.dumps(generate_latest(registry).decode())
 
 
+def try_scrape(request):
+    try:
+        return scrape(request)
+    except Exception:  # Each kind of bad file has an exception of its own.
+        return "null"
+
+
 def load(request):
     use(request["directory"], request["identifier"])
     counter = Counter(request["name"], "A metric", registry=CollectorRegistry())
@@ -76,4 +84,5 @@ def wipe(request):
 
 for line in sys.stdin:
     request = json.loads(line)
-    print({"write": write, "scrape": scrape, "load": load, "wipe": wipe}[request["do"]](request), flush=True)
+    todo = {"write": write, "scrape": scrape, "try_scrape": try_scrape, "load": load, "wipe": wipe}
+    print(todo[request["do"]](request), flush=True)

@@ -59,7 +59,10 @@ const ALL: [&str; 5] = [
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let receiver = Collector::start(Config::silent())?;
+    let receiver = Collector::start(Config {
+        keep_records: 0,
+        ..Config::silent()
+    })?;
     let mut subjects = start(&scenarios(&options.scenarios)?, &receiver)?;
     let connections = match options.connections {
         Some(one) => vec![one],

@@ -1,14 +1,14 @@
 //! A scrape of a directory with one file of any bytes: it serves what it can, and a kept collector
 //! says the same as a new one.
 //!
-//!     cargo +nightly fuzz run read_file
-//!
 //! The first byte chooses the kind of the file, the rest is what is in it.
 #![no_main]
 
-use std::fs;
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use common::multiprocess::MultiProcessCollector;
 use libfuzzer_sys::fuzz_target;
@@ -21,22 +21,15 @@ const NAMES: [&str; 5] = [
     "summary_1.db",
 ];
 
+static KEPT: OnceLock<(PathBuf, MultiProcessCollector)> = OnceLock::new();
+
 fuzz_target!(|bytes: &[u8]| {
-    static KEPT: OnceLock<(PathBuf, MultiProcessCollector)> = OnceLock::new();
-    let (directory, kept) = KEPT.get_or_init(|| {
-        let directory = std::env::temp_dir().join(format!("fuzz-{}", std::process::id()));
-        fs::create_dir_all(&directory).expect("the directory for temporary files can be written");
-        let collector = MultiProcessCollector::new(&directory).expect("it was just created");
-        (directory, collector)
-    });
-    let Some((kind, bytes)) = bytes.split_first() else { return };
+    let (directory, kept) = KEPT.get_or_init(prepare);
+    let Some((kind, bytes)) = bytes.split_first() else {
+        return;
+    };
     let path = directory.join(NAMES[usize::from(*kind) % NAMES.len()]);
     fs::write(&path, bytes).expect("the file can be written");
-    let scrape = |collector: &MultiProcessCollector| {
-        let mut text = String::new();
-        collector.encode_text(&mut text).expect("a bad file is no error");
-        text
-    };
     let text = scrape(kept);
     let new = MultiProcessCollector::new(directory).expect("it is still there");
     assert_eq!(text, scrape(&new));
@@ -46,3 +39,24 @@ fuzz_target!(|bytes: &[u8]| {
     }
     fs::remove_file(path).expect("it was just written");
 });
+
+fn prepare() -> (PathBuf, MultiProcessCollector) {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    };
+    let directory = parent.join(format!("fuzz-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("the directory for temporary files can be written");
+    let collector = MultiProcessCollector::new(&directory).expect("it was just created");
+    (directory, collector)
+}
+
+fn scrape(collector: &MultiProcessCollector) -> String {
+    let mut text = String::new();
+    collector
+        .encode_text(&mut text)
+        .expect("a bad file is no error");
+    text
+}

@@ -1,0 +1,338 @@
+//! A disk that is full, and one that is busy: what the metric store and the log make of it.
+//!
+//!     cargo run --release -p bench --bin disk [-- --seconds N]
+//!
+//! The full disk is a small tmpfs in a mount namespace of this program's own, for which it has to be root; otherwise that
+//! part is skipped with a message. Every request has to be answered, nothing that was counted may be missing, and all
+//! has to go on when there is room again.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File, OpenOptions},
+    io::{Read, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use bench::Temporary;
+use clap::Parser;
+use common::multiprocess::Store;
+use e2e::{Load, Program, Running, SOON, Signal, http, poll, process, ready::Ready, real_part};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+    sys::stat::Mode,
+    unistd::mkfifo,
+};
+
+/// Runs the store and the log on a full and on a busy disk.
+#[derive(Parser)]
+struct Options {
+    /// How long the disk is busy, for each of both places of the store's directory.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Requests of each part of the other runs.
+    #[arg(long, default_value_t = 5_000)]
+    requests: u64,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let root = Temporary::new()?;
+    // Before there is a second thread, so that all threads see the small file system.
+    match small_file_system(&root) {
+        Ok(small) => {
+            store_on_full_disk(&small)?;
+            pull_on_full_disk(&small, options.requests)?;
+            logs_on_full_disk(&small, options.requests)?;
+        }
+        Err(error) => real_part::skip(&format!("no small file system: {error:#}"))?,
+    }
+    logs_to_slow_reader(&root, options.requests)?;
+    busy_disk(Duration::from_secs(options.seconds))
+}
+
+/// A tmpfs of 2 MiB that only this process and those it starts see.
+fn small_file_system(root: &Temporary) -> Result<PathBuf> {
+    let none: Option<&str> = None;
+    let path = root.directory("small")?;
+    unshare(CloneFlags::CLONE_NEWNS).context("a mount namespace is not permitted")?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .context("mounting is not permitted")?;
+    mount(
+        Some("tmpfs"),
+        &path,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some("size=2m"),
+    )
+    .context("mounting a tmpfs is not permitted")?;
+    Ok(path)
+}
+
+/// Takes all the room that is left, until this is dropped.
+struct Filler(PathBuf);
+
+impl Filler {
+    fn fill(directory: &Path) -> Result<Self> {
+        let path = directory.join("filler");
+        let mut file = File::create(&path).context("cannot create the filler")?;
+        let block = [1; 4096];
+        while file.write_all(&block).is_ok() {}
+        // The last bytes of a page that is there already.
+        while file.write_all(&[1]).is_ok() {}
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            eprintln!("cannot remove {}: {error}", self.0.display());
+        }
+    }
+}
+
+/// New series are refused with an error, those that are there count on.
+fn store_on_full_disk(small: &Path) -> Result<()> {
+    let directory = small.join("store");
+    fs::create_dir(&directory)?;
+    let store = Store::open(&directory)?.with_series_limit(1_000_000);
+    let series = store.counter_vec(prometheus::Opts::new("series", "Series"), &["number"])?;
+    let filler = Filler::fill(small)?;
+    let mut created = 0;
+    let refusal = loop {
+        match series.get_metric_with_label_values(&[created.to_string()]) {
+            Ok(counter) => counter.inc(),
+            Err(error) => break error,
+        }
+        created += 1;
+        ensure!(created < 1_000_000, "the disk is not full");
+    };
+    series.with_label_values(&["0"]).inc();
+    // Its updates are lost, and counted as such.
+    series.with_label_values(&["refused"]).inc();
+    let text = scrape_of(&store)?;
+    ensure!(text.contains("series_total{number=\"0\"} 2.0\n"), "{text}");
+    ensure!(text.contains("kind=\"series_refused\"} 1.0\n"), "{text}");
+    drop(filler);
+    series.get_metric_with_label_values(&["later"])?.inc();
+    ensure!(
+        scrape_of(&store)?.contains("series_total{number=\"later\"} 1.0\n"),
+        "nothing is stored"
+    );
+    println!("store on a full disk: {created} series stored, then `{refusal}`; went on with room");
+    drop(store);
+    Ok(fs::remove_dir_all(directory)?)
+}
+
+fn scrape_of(store: &Store) -> Result<String> {
+    let mut text = String::new();
+    store.collector()?.encode_text(&mut text)?;
+    Ok(text)
+}
+
+/// A service that counts goes on, also when a worker is killed and comes back.
+fn pull_on_full_disk(small: &Path, requests: u64) -> Result<()> {
+    let directory = small.join("metrics");
+    fs::create_dir(&directory)?;
+    let running = pull(&directory).start()?;
+    let mut answered = load(running.addr()?, requests)?;
+    let filler = Filler::fill(small)?;
+    answered += load(running.addr()?, requests)?;
+    let victim = running.workers().first().copied().context("no worker")?;
+    process::send(victim, Signal::SIGKILL)?;
+    poll("a new worker", SOON, || {
+        let workers = running.workers();
+        (workers.len() == 2 && !workers.contains(&victim)).then_some(())
+    })
+    .with_context(|| running.console().to_string())?;
+    answered += load(running.addr()?, requests)?;
+    drop(filler);
+    answered += load(running.addr()?, requests)?;
+    let text = http::get(running.addr()?, "/metrics")?.body;
+    let expected = format!("num_requests_total {answered}.0\n");
+    ensure!(text.contains(&expected), "not {answered} in {text}");
+    println!("metrics-multi-process-pull on a full disk: {answered} answered, as many counted");
+    stop(running)
+}
+
+/// A service whose log cannot be written goes on, and so does its log with room.
+fn logs_on_full_disk(small: &Path, requests: u64) -> Result<()> {
+    let log = small.join("log");
+    let (running, addr) = logs_into(&log)?;
+    load(addr, 100)?;
+    let filler = Filler::fill(small)?;
+    load(addr, requests)?;
+    let length = |log: &Path| log.metadata().map_or(0, |metadata| metadata.len());
+    let before = length(&log);
+    drop(filler);
+    load(addr, 100)?;
+    poll("the log to go on", SOON, || {
+        (length(&log) > before).then_some(())
+    })?;
+    println!("logs on a full disk: {requests} answered without a log, which went on with room");
+    stop(running)
+}
+
+/// A log that is read slowly makes the service slow, and loses nothing.
+fn logs_to_slow_reader(root: &Temporary, requests: u64) -> Result<()> {
+    let pipe = root.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).context("cannot create a named pipe")?;
+    // Open for both, so that neither side waits for the other one.
+    let mut reader = OpenOptions::new().read(true).write(true).open(&pipe)?;
+    let log = root.path().join("read");
+    let copy = File::create(&log)?;
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| -> Result<()> {
+        let slow = scope.spawn(|| read_slowly(&mut reader, copy, &done));
+        let (running, addr) = logs_through(&pipe, &log)?;
+        let result = load(addr, requests);
+        let stopped = stop(running);
+        done.store(true, Relaxed);
+        // A last byte wakes the reader up.
+        OpenOptions::new()
+            .write(true)
+            .open(&pipe)?
+            .write_all(b"\n")?;
+        slow.join().expect("its panic was printed")?;
+        result?;
+        stopped
+    })?;
+    let text = fs::read_to_string(&log)?;
+    let lines = text
+        .lines()
+        .filter(|line| line.contains("Request received"))
+        .count();
+    ensure!(
+        lines as u64 == requests,
+        "{lines} lines of {requests} requests"
+    );
+    println!("logs to a slow reader: {requests} answered, {lines} lines");
+    Ok(())
+}
+
+/// About 2 MiB in a second.
+fn read_slowly(pipe: &mut File, mut copy: File, done: &AtomicBool) -> Result<()> {
+    let mut bytes = [0; 4096];
+    while !done.load(Relaxed) {
+        let count = pipe.read(&mut bytes)?;
+        copy.write_all(&bytes[..count])?;
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+fn logs_into(log: &Path) -> Result<(Running, SocketAddr)> {
+    logs_through(log, log)
+}
+
+/// Starts `logs` with its console going to `target`, and finds the ready line in `log`.
+fn logs_through(target: &Path, log: &Path) -> Result<(Running, SocketAddr)> {
+    let redirect = format!("exec \"$0\" \"$@\" 2>>'{}'", target.display());
+    let running = Program::new("logs")
+        .under(&["sh", "-c", &redirect])
+        .env("ERROR_RATE", "0")
+        .env("RUST_LOG", "info")
+        .spawn()?;
+    let addr = poll("the ready line", SOON, || {
+        let text = fs::read_to_string(log).unwrap_or_default();
+        text.lines().find_map(Ready::parse).map(|ready| ready.addr)
+    })
+    .with_context(|| running.console().to_string())?;
+    Ok((running, addr))
+}
+
+/// A store on a disk that others write to, beside one in memory at the same time.
+fn busy_disk(time: Duration) -> Result<()> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("");
+    let on_disk = workspace.join("target/bench/busy-disk");
+    let _ = fs::remove_dir_all(&on_disk);
+    fs::create_dir_all(on_disk.join("metrics"))?;
+    let in_memory = Temporary::new()?;
+    for (name, directory) in [
+        ("on the busy disk", on_disk.join("metrics")),
+        ("in memory", in_memory.directory("metrics")?),
+    ] {
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| -> Result<()> {
+            let writer = scope.spawn(|| keep_busy(&on_disk, &done));
+            let result = under_busy_disk(name, &directory, time);
+            done.store(true, Relaxed);
+            let written = writer.join().expect("its panic was printed")?;
+            println!("  meanwhile {written} MiB were written and synced");
+            result
+        })?;
+    }
+    Ok(fs::remove_dir_all(on_disk)?)
+}
+
+fn under_busy_disk(name: &str, directory: &Path, time: Duration) -> Result<()> {
+    let running = pull(directory).start()?;
+    let report = Load::on(running.addr()?).clients(16).at_most(time).run()?;
+    ensure!(
+        report.lost() == 0 && report.total() == report.answered,
+        "{report}"
+    );
+    let text = http::get(running.addr()?, "/metrics")?.body;
+    let expected = format!("num_requests_total {}.0\n", report.answered);
+    ensure!(
+        text.contains(&expected),
+        "not {} in {text}",
+        report.answered
+    );
+    println!(
+        "metrics-multi-process-pull, store {name}: {} answered and counted; p50 {:?}, p99.9 {:?}, longest {:?}",
+        report.answered,
+        report.quantile(0.5),
+        report.quantile(0.999),
+        report.max()
+    );
+    stop(running)
+}
+
+/// Writes and syncs, at most 64 MiB at a time and over and over the same ones. Returns mebibytes.
+fn keep_busy(directory: &Path, done: &AtomicBool) -> Result<u64> {
+    let path = directory.join("busy");
+    let block = vec![7; 1024 * 1024];
+    let mut written = 0;
+    while !done.load(Relaxed) {
+        let mut file = File::create(&path)?;
+        for _ in 0..64 {
+            file.write_all(&block)?;
+            file.sync_data()?;
+            written += 1;
+            if done.load(Relaxed) {
+                break;
+            }
+        }
+    }
+    Ok(written)
+}
+
+fn pull(directory: impl AsRef<OsStr>) -> Program {
+    Program::new("metrics-multi-process-pull")
+        .env("ERROR_RATE", "0")
+        .env("RUST_LOG", "warn")
+        .env("PROMETHEUS_MULTIPROC_DIR", directory)
+}
+
+/// Sends requests that all have to be answered, and gives their number.
+fn load(addr: SocketAddr, requests: u64) -> Result<u64> {
+    let report = Load::on(addr).clients(8).requests(requests).run()?;
+    if report.statuses.get(&200) != Some(&requests) {
+        bail!("not all of {requests} requests were answered: {report}");
+    }
+    Ok(requests)
+}
+
+fn stop(mut running: Running) -> Result<()> {
+    running.signal(Signal::SIGTERM)?;
+    let status = running.wait_exit(SOON)?;
+    ensure!(status.success(), "{status}: {}", running.console());
+    running.wait_gone(SOON)
+}

@@ -1,0 +1,297 @@
+//! Worker processes are killed, reloaded, scaled and recycled at random under load, with an account of every request.
+//!
+//!     cargo run --release -p bench --bin soak [-- --seconds N --seed N]
+//!
+//! At the end, what the clients were answered and what a scrape has counted must agree: a request that was answered is
+//! counted, and one that was cut by `kill -9` is counted at most once. While it runs, no sum may ever go down. Nothing
+//! but a kill may cost a request, and a kill only those of the process that was killed.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use bench::Random;
+use clap::{Parser, ValueEnum};
+use e2e::{Load, Program, Running, SOON, Signal, http, load::Report, load::Traffic, poll, process};
+
+/// Lets workers come and go at random under load, and accounts for every request.
+#[derive(Parser)]
+struct Options {
+    /// How long.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Repeats what an earlier run did, as far as the system lets it [default: another one each time].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Worker processes at the beginning; there are between 1 and twice as many.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
+    workers: u64,
+    /// Clients; half of them take a connection for each request.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(2..=512))]
+    clients: u64,
+    /// What happens to the workers, separated by commas [default: everything].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    events: Vec<Event>,
+    /// After how many requests a worker is replaced, 0 for never; with a jitter of the same size.
+    #[arg(long, default_value_t = 20_000)]
+    max_requests: u64,
+}
+
+/// What happens to the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Event {
+    /// `kill -9` of any worker.
+    Kill,
+    /// SIGHUP to the master: all are replaced.
+    Hup,
+    /// SIGTTIN: one more.
+    Ttin,
+    /// SIGTTOU: one less.
+    Ttou,
+    /// SIGSTOP of any worker, and SIGCONT soon after.
+    Pause,
+}
+
+const REQUESTS: &str = "num_requests_total";
+const OBSERVED: &str = "http_server_request_duration_seconds_count";
+const ACTIVE: &str = "http_server_active_requests";
+
+fn main() -> Result<()> {
+    let mut options = Options::parse();
+    if options.events.is_empty() {
+        options.events = Event::value_variants().to_vec();
+    }
+    let seed = options.seed.unwrap_or_else(Random::any_seed);
+    println!(
+        "seed {seed}: {} s, {} workers, {} clients, {:?}",
+        options.seconds, options.workers, options.clients, options.events
+    );
+    let running = Program::new("metrics-multi-process-pull")
+        .env("ERROR_RATE", "0")
+        .env("RUST_LOG", "warn")
+        .env("WEB_CONCURRENCY", options.workers.to_string())
+        .env("METRICS_PORT", "0")
+        .env("MAX_REQUESTS", options.max_requests.to_string())
+        .env("MAX_REQUESTS_JITTER", options.max_requests.to_string())
+        .start()?;
+    let account = soak(&options, seed, &running)?;
+    println!("{account}");
+    stop(running)
+}
+
+fn soak(options: &Options, seed: u64, running: &Running) -> Result<String> {
+    let metrics = metrics_addr(running)?;
+    let time = Duration::from_secs(options.seconds);
+    let load = Load::on(running.addr()?)
+        .clients(usize::try_from(options.clients / 2)?)
+        .at_most(time + SOON);
+    let traffics = [
+        load.clone().start()?,
+        load.clone().keep_alive(false).start()?,
+    ];
+    let done = AtomicBool::new(false);
+    let (events, scrapes) = thread::scope(|scope| -> Result<_> {
+        let watch = scope.spawn(|| watch(metrics, &traffics, &done));
+        let events = Events::new(options, seed, running).happen(time);
+        done.store(true, Relaxed);
+        let scrapes = watch.join().expect("its panic was printed")?;
+        Ok((events?, scrapes))
+    })?;
+    let [kept, closed] = traffics;
+    let reports = [kept.stop()?, closed.stop()?];
+    let end = poll("the last requests to end", SOON, || {
+        let text = scrape(metrics).ok()?;
+        (sum(&text, ACTIVE) == 0.0).then_some(text)
+    })?;
+    check(&end, &reports, &events)?;
+    Ok(format!(
+        "{} answered, {} cut by {} kills, {} counted, {scrapes} scrapes; {}",
+        reports.iter().map(|report| report.answered).sum::<u64>(),
+        reports.iter().map(Report::lost).sum::<u64>(),
+        events.killed.len(),
+        sum(&end, REQUESTS),
+        events.log
+    ))
+}
+
+/// The account: what the clients know beside what was counted.
+fn check(end: &str, reports: &[Report], events: &Events<'_>) -> Result<()> {
+    let answered: u64 = reports.iter().map(|report| report.answered).sum();
+    let lost: u64 = reports.iter().map(Report::lost).sum();
+    for name in [REQUESTS, OBSERVED] {
+        let counted = sum(end, name) as u64;
+        ensure!(
+            (answered..=answered + lost).contains(&counted),
+            "{name} is {counted}, {answered} were answered and {lost} cut; {}",
+            events.log
+        );
+    }
+    for report in reports {
+        let statuses: Vec<_> = report.statuses.keys().collect();
+        ensure!(statuses == [&200], "not only 200: {report}");
+        ensure!(
+            report.total() == report.answered + report.lost(),
+            "refused: {report}"
+        );
+        for failure in &report.failures {
+            let by_kill = match failure.pid {
+                Some(pid) => events.killed.contains(&pid),
+                None => !events.killed.is_empty(),
+            };
+            ensure!(by_kill, "lost without a kill: {failure:?}; {}", events.log);
+        }
+    }
+    Ok(())
+}
+
+/// What happens, and what has happened.
+struct Events<'a> {
+    options: &'a Options,
+    running: &'a Running,
+    random: Random,
+    workers: u64,
+    killed: BTreeSet<u32>,
+    log: String,
+    counts: [usize; 5],
+}
+
+impl<'a> Events<'a> {
+    fn new(options: &'a Options, seed: u64, running: &'a Running) -> Self {
+        Self {
+            options,
+            running,
+            random: Random::new(seed),
+            workers: options.workers,
+            killed: BTreeSet::new(),
+            log: String::new(),
+            counts: [0; 5],
+        }
+    }
+
+    fn happen(mut self, time: Duration) -> Result<Self> {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            thread::sleep(Duration::from_millis(20 + self.random.below(380) as u64));
+            let event = *self.random.one_of(&self.options.events);
+            self.one(event).with_context(|| {
+                format!(
+                    "{event:?} after {:?}: {}",
+                    began.elapsed(),
+                    self.running.console()
+                )
+            })?;
+        }
+        poll("as many workers as there should be", SOON, || {
+            (self.running.workers().len() as u64 >= self.workers).then_some(())
+        })
+        .with_context(|| self.running.console().to_string())?;
+        let names = Event::value_variants().iter().zip(self.counts);
+        let log: Vec<String> = names
+            .map(|(event, count)| format!("{event:?} {count}"))
+            .collect();
+        self.log = log.join(", ");
+        Ok(self)
+    }
+
+    fn one(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Kill => {
+                if let Some(pid) = self.any_worker() {
+                    self.killed.insert(pid);
+                    // It may have been replaced in this very moment.
+                    let _ = process::send(pid, Signal::SIGKILL);
+                }
+            }
+            Event::Hup => self.running.signal(Signal::SIGHUP)?,
+            Event::Ttin if self.workers < 2 * self.options.workers => {
+                self.workers += 1;
+                self.running.signal(Signal::SIGTTIN)?;
+            }
+            Event::Ttou if self.workers > 1 => {
+                self.workers -= 1;
+                self.running.signal(Signal::SIGTTOU)?;
+            }
+            Event::Ttin | Event::Ttou => return Ok(()),
+            Event::Pause => {
+                if let Some(pid) = self.any_worker() {
+                    let pause = Duration::from_millis(self.random.below(500) as u64);
+                    let _ = process::send(pid, Signal::SIGSTOP);
+                    thread::sleep(pause);
+                    let _ = process::send(pid, Signal::SIGCONT);
+                }
+            }
+        }
+        self.counts[event as usize] += 1;
+        ensure!(
+            process::is_alive(self.running.pid()),
+            "the master has ended"
+        );
+        Ok(())
+    }
+
+    fn any_worker(&mut self) -> Option<u32> {
+        let mut workers = self.running.workers();
+        workers.sort_unstable();
+        let choice = (!workers.is_empty()).then(|| self.random.below(workers.len()))?;
+        workers.get(choice).copied()
+    }
+}
+
+/// Scrapes over and over; returns how many times.
+fn watch(addr: SocketAddr, traffics: &[Traffic], done: &AtomicBool) -> Result<u64> {
+    let (mut scrapes, mut before) = (0, [0.0; 2]);
+    while !done.load(Relaxed) {
+        let acknowledged: u64 = traffics.iter().map(Traffic::answered).sum();
+        let text = scrape(addr)?;
+        let now = [sum(&text, REQUESTS), sum(&text, OBSERVED)];
+        for (name, (before, now)) in [REQUESTS, OBSERVED].iter().zip(before.iter().zip(now)) {
+            ensure!(now >= *before, "{name} went from {before} to {now}");
+        }
+        ensure!(
+            now[0] >= acknowledged as f64,
+            "{acknowledged} answered, {} counted",
+            now[0]
+        );
+        before = now;
+        scrapes += 1;
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(scrapes)
+}
+
+fn scrape(addr: SocketAddr) -> Result<String> {
+    let response = http::get(addr, "/metrics")?;
+    ensure!(response.status == 200, "{response:?}");
+    Ok(response.body)
+}
+
+/// The sum over all series of a metric; 0 without one.
+fn sum(text: &str, metric: &str) -> f64 {
+    let values = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(metric)?;
+        let is_it = rest.starts_with(['{', ' ']);
+        is_it.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+    });
+    values.sum()
+}
+
+fn metrics_addr(running: &Running) -> Result<SocketAddr> {
+    let url = running.ready()?.parts.get("metrics");
+    let addr = url.and_then(|url| {
+        let addr = url.strip_prefix("http://")?.strip_suffix("/metrics")?;
+        addr.parse().ok()
+    });
+    addr.with_context(|| format!("no address for metrics in the ready line: {url:?}"))
+}
+
+fn stop(mut running: Running) -> Result<()> {
+    running.signal(Signal::SIGTERM)?;
+    let status = running.wait_exit(SOON)?;
+    ensure!(status.success(), "{status}: {}", running.console());
+    running.wait_gone(SOON)
+}
