@@ -5,12 +5,14 @@ pub mod python;
 pub mod row;
 pub mod section;
 
+mod program;
 mod random;
 mod spread;
 mod table;
 mod temporary;
 
 pub use crate::{
+    program::program,
     random::Random,
     row::{Goal, Row},
     section::Section,

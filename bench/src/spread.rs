@@ -2,26 +2,41 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
 
 /// The median of some measurements, and how far they lie apart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The middle one, or the mean of the two in the middle; NaN if nothing was measured.
+    #[serde(deserialize_with = "number_or_never")]
     pub median: f64,
     /// The lowest one.
+    #[serde(deserialize_with = "number_or_never")]
     pub min: f64,
     /// The highest one.
+    #[serde(deserialize_with = "number_or_never")]
     pub max: f64,
 }
 
 impl Spread {
+    /// As an object of three numbers.
+    pub fn to_json(&self) -> Value {
+        json!({ "median": self.median, "min": self.min, "max": self.max })
+    }
+
     /// Whether all three are numbers: nothing was measured, or something was divided by zero, otherwise.
     pub fn is_finite(&self) -> bool {
         [self.median, self.min, self.max]
             .iter()
             .all(|figure| figure.is_finite())
     }
+}
+
+/// JSON has no infinity and writes `null`: for a time, that what was waited for never came.
+fn number_or_never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let number = Option::<f64>::deserialize(deserializer)?;
+    Ok(number.unwrap_or(f64::INFINITY))
 }
 
 impl FromIterator<f64> for Spread {
@@ -60,6 +75,14 @@ mod tests {
         assert_eq!(format!("{odd:.1}"), "2.0 [1.0 .. 3.0]");
         let even: Spread = [4.0, 1.0, 2.0, 3.0].into_iter().collect();
         assert_eq!(even.median, 2.5);
+    }
+
+    #[test]
+    fn what_never_came_is_infinite_also_after_json() {
+        let spread: Spread = [1.0, f64::INFINITY, f64::INFINITY].into_iter().collect();
+        let json = serde_json::to_string(&spread).unwrap();
+        assert_eq!(json, r#"{"median":null,"min":1.0,"max":null}"#);
+        assert_eq!(serde_json::from_str::<Spread>(&json).unwrap(), spread);
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! What the targets that fuzz the collector share: real collectors whose output is checked.
+//! What the targets share: inputs to begin with, and real collectors whose output is checked.
 //!
 //! A target talks to them over loopback as any client does, so that what it finds can happen. All of it runs in the
 //! fuzzer's process: a panic anywhere ends it, and code that is reached for the first time is noticed.
+
+pub mod seeds;
 
 use std::io::{self, Write};
 

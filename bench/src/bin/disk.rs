@@ -18,7 +18,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use bench::Temporary;
+use bench::{Temporary, program};
 use clap::Parser;
 use common::multiprocess::Store;
 use e2e::{Load, Program, Running, SOON, Signal, http, poll, process, ready::Ready, real_part};
@@ -234,7 +234,7 @@ fn logs_into(log: &Path) -> Result<(Running, SocketAddr)> {
 /// Starts `logs` with its console going to `target`, and finds the ready line in `log`.
 fn logs_through(target: &Path, log: &Path) -> Result<(Running, SocketAddr)> {
     let redirect = format!("exec \"$0\" \"$@\" 2>>'{}'", target.display());
-    let running = Program::new("logs")
+    let running = program("logs")
         .under(&["sh", "-c", &redirect])
         .env("ERROR_RATE", "0")
         .env("RUST_LOG", "info")
@@ -315,7 +315,7 @@ fn keep_busy(directory: &Path, done: &AtomicBool) -> Result<u64> {
 }
 
 fn pull(directory: impl AsRef<OsStr>) -> Program {
-    Program::new("metrics-multi-process-pull")
+    program("metrics-multi-process-pull")
         .env("ERROR_RATE", "0")
         .env("RUST_LOG", "warn")
         .env("PROMETHEUS_MULTIPROC_DIR", directory)

@@ -9,13 +9,14 @@
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use bench::Random;
+use bench::{Random, program};
 use clap::{Parser, ValueEnum};
 use e2e::{Load, Program, Running, SOON, Signal, http, load::Report, load::Traffic, poll, process};
 
@@ -40,6 +41,9 @@ struct Options {
     /// After how many requests a worker is replaced, 0 for never; with a jitter of the same size.
     #[arg(long, default_value_t = 20_000)]
     max_requests: u64,
+    /// An executable to test, instead of building metrics-multi-process-pull.
+    #[arg(long)]
+    program: Option<PathBuf>,
 }
 
 /// What happens to the workers.
@@ -71,7 +75,11 @@ fn main() -> Result<()> {
         "seed {seed}: {} s, {} workers, {} clients, {:?}",
         options.seconds, options.workers, options.clients, options.events
     );
-    let running = Program::new("metrics-multi-process-pull")
+    let program = match &options.program {
+        Some(path) => Program::found(path).env("PORT", "0"),
+        None => program("metrics-multi-process-pull"),
+    };
+    let running = program
         .env("ERROR_RATE", "0")
         .env("RUST_LOG", "warn")
         .env("WEB_CONCURRENCY", options.workers.to_string())

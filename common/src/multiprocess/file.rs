@@ -114,7 +114,9 @@ impl OwnFile {
         let keep = path.with_extension("keep");
         if !keep.exists() {
             match fs::hard_link(&path, &keep) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => create(&keep)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    create(&keep, &[0; HEADER])?;
+                }
                 result => result?,
             }
         }
@@ -131,7 +133,10 @@ impl OwnFile {
             places: HashMap::new(),
             entries: HashMap::new(),
         };
-        state.load(&file, &path)?;
+        if let Some(damaged) = state.load(&file)? {
+            replace(&keep, &path, &damaged)?;
+            return OwnFile::open(directory, kind, identifier);
+        }
         let own = OwnFile {
             path,
             keep,
@@ -266,41 +271,61 @@ impl State {
         }
     }
 
-    /// Learns the entries that an earlier holder of the identifier left. What follows the first
-    /// broken one is given up, after a copy was put aside.
-    fn load(&mut self, file: &File, path: &Path) -> io::Result<()> {
+    /// Learns the entries that an earlier holder of the identifier left. If not all of them are what they should be,
+    /// gives what there is.
+    fn load(&mut self, file: &File) -> io::Result<Option<Damaged>> {
         let mut bytes = vec![0; self.size()];
         let mut reader = file;
         reader.read_exact(&mut bytes)?;
         let used = cell::published(self.used_cell()) as usize;
         let limit = used.min(bytes.len());
+        let mut sound = vec![0; HEADER];
         while let Some(place) = format::place(|at| i32_at(&bytes, at), self.used, limit) {
+            let end = place.value + 16;
             let text = std::str::from_utf8(&bytes[place.key.clone()]).ok();
             if let Some(text) = text
                 && let Some(key) = Key::parse(text.as_bytes())
             {
                 self.places.insert(text.to_owned(), place.value);
                 *self.entries.entry(key.family.into_owned()).or_default() += 1;
+                sound.extend_from_slice(&bytes[self.used..end]);
             }
-            self.used = place.value + 16;
+            self.used = end;
         }
-        if used > self.used {
-            let copy = path.with_extension("corrupt");
-            fs::write(&copy, &bytes)?;
-            log::error!(
-                "{}: the file is corrupt behind byte {}; the values before it are kept, the file as it was is {}",
-                path.display(),
-                self.used,
-                copy.display()
-            );
-        }
-        cell::publish(self.used_cell(), self.used as u32);
-        Ok(())
+        let is_sound = sound.len() == used;
+        Ok((!is_sound).then_some(Damaged { bytes, sound }))
     }
 }
 
-/// Makes an empty file under its lasting name. It is complete before it has that name.
-fn create(keep: &Path) -> io::Result<()> {
+/// A file of an earlier holder of the identifier that was damaged.
+struct Damaged {
+    /// All of it.
+    bytes: Vec<u8>,
+    /// Room for the header, and the entries that are as they should be.
+    sound: Vec<u8>,
+}
+
+/// Puts a file in the place of a damaged one, with what is left of it: at one bad entry Python's reader fails as a whole.
+///
+/// The old one is put aside. A reader that has it open notices that its name means another file now.
+fn replace(keep: &Path, path: &Path, damaged: &Damaged) -> io::Result<()> {
+    let copy = path.with_extension("corrupt");
+    fs::write(&copy, &damaged.bytes)?;
+    create(keep, &damaged.sound)?;
+    let second = keep.with_extension("new");
+    fs::hard_link(keep, &second)?;
+    fs::rename(&second, path)?;
+    log::error!(
+        "{}: the file was damaged; {} bytes of values are kept, the file as it was is {}",
+        path.display(),
+        damaged.sound.len() - HEADER,
+        copy.display()
+    );
+    Ok(())
+}
+
+/// Makes a file under its lasting name: room for the header, and entries. It is complete before it has that name.
+fn create(keep: &Path, contents: &[u8]) -> io::Result<()> {
     let unfinished = keep.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)
@@ -308,8 +333,9 @@ fn create(keep: &Path) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&unfinished)?;
-    allocate(&file, INITIAL_SIZE)?;
-    file.write_all(&(HEADER as u32).to_ne_bytes())?;
+    allocate(&file, contents.len().max(INITIAL_SIZE))?;
+    file.write_all(&(contents.len() as u32).to_ne_bytes())?;
+    file.write_all(&contents[4..])?;
     fs::rename(&unfinished, keep)
 }
 

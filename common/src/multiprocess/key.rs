@@ -83,7 +83,9 @@ impl<'a> Reader<'a> {
             return self.escaped_string().map(Cow::Owned);
         }
         self.rest = rest;
-        Some(Cow::Borrowed(plain))
+        // JSON has them escaped. What a crash of the machine leaves of a file may have them raw.
+        let is_damaged = plain.bytes().any(|byte| byte < b' ');
+        (!is_damaged).then_some(Cow::Borrowed(plain))
     }
 
     fn escaped_string(&mut self) -> Option<String> {
@@ -92,6 +94,7 @@ impl<'a> Reader<'a> {
             match self.character()? {
                 '"' => return Some(text),
                 '\\' => text.push(self.escaped()?),
+                '\0'..' ' => return None,
                 plain => text.push(plain),
             }
         }
@@ -227,6 +230,12 @@ mod tests {
             r#"["a", "b", {}, "\u00é"]"#,
         ] {
             assert_eq!(Key::parse(text.as_bytes()), None, "{text}");
+        }
+        for control in ["\0", "\n", "\u{1f}"] {
+            for text in ["", "\\n"] {
+                let key = format!(r#"["a", "b", {{"c": "x{control}{text}"}}, ""]"#);
+                assert_eq!(Key::parse(key.as_bytes()), None, "{key:?}");
+            }
         }
         assert_eq!(Key::parse(b"[\"a\", \"b\", {}, \"\xff\"]"), None);
     }

@@ -215,6 +215,51 @@ fn a_corrupt_file_of_our_own_keeps_the_values_before_the_damage() {
 }
 
 #[test]
+fn an_entry_whose_key_is_damaged_goes_and_those_around_it_count_on() {
+    let directory = Temporary::new();
+    let fill = || {
+        let store = Store::open(directory.path()).unwrap();
+        let counters = store.counter_vec(Opts::new("c", "Help"), &["v"]).unwrap();
+        for value in ["first", "second", "third"] {
+            counters.with_label_values(&[value]).inc();
+        }
+    };
+    fill();
+    let collector = MultiProcessCollector::new(directory.path()).unwrap();
+    let collect = || {
+        let mut text = String::new();
+        collector.encode_text(&mut text).unwrap();
+        text
+    };
+    let path = directory.join("counter_worker-0.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let second = bytes
+        .windows(6)
+        .position(|window| window == b"second")
+        .unwrap();
+    // What a crash of the machine leaves of a block that was not written.
+    bytes[second..second + 6].fill(0);
+    fs::write(&path, &bytes).unwrap();
+    assert!(collect().contains("reason=\"key is not JSON\""));
+
+    fill();
+    for text in [collect(), scrape(directory.path())] {
+        assert_eq!(value(&text, "c_total{v=\"first\"}"), 2.0, "{text}");
+        assert_eq!(value(&text, "c_total{v=\"second\"}"), 1.0, "{text}");
+        assert_eq!(value(&text, "c_total{v=\"third\"}"), 2.0, "{text}");
+        assert!(!text.contains("multiprocess_bad_files"), "{text}");
+    }
+    assert_eq!(
+        fs::read(directory.join("counter_worker-0.corrupt")).unwrap(),
+        bytes
+    );
+    assert_eq!(
+        fs::read(&path).unwrap(),
+        fs::read(directory.join("counter_worker-0.keep")).unwrap()
+    );
+}
+
+#[test]
 fn a_file_that_changes_under_a_collector_is_read_anew() {
     let directory = Temporary::new();
     let path = directory.join("counter_1.db");

@@ -23,7 +23,7 @@ const NAMES: [&str; 5] = [
 
 static KEPT: OnceLock<(PathBuf, MultiProcessCollector)> = OnceLock::new();
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: fuzz::seeds::write("store_reader"), |bytes: &[u8]| {
     let (directory, kept) = KEPT.get_or_init(prepare);
     let Some((kind, bytes)) = bytes.split_first() else {
         return;

@@ -7,18 +7,21 @@
 //! there as they were.
 
 mod chart;
+mod harness;
 mod machine;
 mod markdown;
 mod results;
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
-use bench::{python, section};
+use bench::{Section, python, section};
 use clap::Parser;
 
 use self::results::{Part, Results};
@@ -40,8 +43,12 @@ struct Options {
 /// A program that measures one thing.
 struct Program {
     name: &'static str,
+    /// Arguments with which all programs together take about ten minutes.
+    usual: &'static [&'static str],
     /// Arguments with which it shows that it runs.
     quick: &'static [&'static str],
+    /// Reads what it has written.
+    read: fn(&Path) -> Result<Vec<Section>>,
     /// Whether it is so slow that it has to be asked for.
     on_demand: bool,
 }
@@ -49,22 +56,30 @@ struct Program {
 const PROGRAMS: [Program; 4] = [
     Program {
         name: "store",
+        usual: &[],
         quick: &["--rounds", "1", "--up-to", "8", "1000"],
+        read: section::read,
         on_demand: false,
     },
     Program {
         name: "requests",
+        usual: &[],
         quick: &["--rounds", "1", "--requests", "4000"],
+        read: section::read,
         on_demand: false,
     },
     Program {
         name: "harness",
+        usual: &["--rounds", "2"],
         quick: &["--quick"],
+        read: harness::read,
         on_demand: false,
     },
     Program {
         name: "first_run",
+        usual: &[],
         quick: &["metrics-multi-process-pull"],
+        read: section::read,
         on_demand: true,
     },
 ];
@@ -115,10 +130,11 @@ fn run(program: &Program, quick: bool, python: &Path, target: &Path) -> Result<P
     command
         .args(["run", "--quiet", "--locked", "--release", "-p", "bench"])
         .args(["--bin", program.name, "--"])
-        .args(if quick { program.quick } else { &[] })
+        .args(if quick { program.quick } else { program.usual })
         .arg("--json")
         .arg(&json)
-        .env("PYTHON", python);
+        .env("PYTHON", python)
+        .env("PATH", with_tools_of(python));
     let status = command
         .status()
         .with_context(|| format!("cannot run {command:?}"))?;
@@ -128,6 +144,20 @@ fn run(program: &Program, quick: bool, python: &Path, target: &Path) -> Result<P
         commit: machine::commit()?,
         machine: machine::describe()?,
         load: [before, machine::load()],
-        sections: section::read(&json)?,
+        sections: (program.read)(&json)?,
     })
+}
+
+/// `PATH` with gunicorn, which stands beside the interpreter.
+fn with_tools_of(python: &Path) -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let tools = python
+        .parent()
+        .filter(|tools| !tools.as_os_str().is_empty());
+    let directories = tools
+        .map(Path::to_owned)
+        .into_iter()
+        .chain(env::split_paths(&path));
+    // What came from one such variable fits into another one, but for a path with a colon.
+    env::join_paths(directories).unwrap_or(path)
 }

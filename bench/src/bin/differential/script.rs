@@ -81,7 +81,8 @@ fn metric(random: &mut Random, number: usize) -> Metric {
     Metric {
         kind,
         name: format!("{}{number}{suffix}", random.one_of(&["metric:", "m", "_m"])),
-        help: text(random),
+        // The `prometheus` crate, whose terms our side keeps, wants a help text.
+        help: format!("Help {}", text(random)),
         labels,
         bounds: bounds(random),
     }

@@ -1,4 +1,4 @@
-//! Writes inputs to begin with: `seeds DIRECTORY TARGET`.
+//! Inputs to begin with.
 //!
 //! They are what real clients send and write, so that the fuzzer need not find out by itself what a message looks like.
 
@@ -28,19 +28,18 @@ use common::multiprocess::{GaugeMode, GaugeOpts, Store};
 use prometheus::{HistogramOpts, Opts};
 use prost::Message;
 
-fn main() {
-    let mut args = env::args().skip(1);
-    let (Some(directory), Some(target)) = (args.next(), args.next()) else {
-        eprintln!("usage: seeds DIRECTORY TARGET");
-        std::process::exit(2);
+/// Writes the inputs for `target` into the directory that `FUZZ_SEEDS` names, if there is one.
+pub fn write(target: &str) {
+    let Some(directory) = env::var_os("FUZZ_SEEDS") else {
+        return;
     };
-    let seeds = match target.as_str() {
+    let seeds = match target {
         "store_reader" => store(),
         _ => messages(),
     };
     for (name, bytes) in seeds {
         let path = Path::new(&directory).join(format!("seed-{name}"));
-        fs::write(&path, bytes).expect("the corpus can be written");
+        fs::write(path, bytes).expect("the directory of FUZZ_SEEDS can be written");
     }
 }
 
