@@ -116,7 +116,11 @@ fn start(scenarios: &[String], receiver: &Collector) -> Result<Vec<Subject>> {
         subjects.push(Subject::middleware_alone()?);
     }
     for name in scenarios {
-        subjects.push(Subject::scenario(name)?);
+        if name == "traces" {
+            subjects.extend(Subject::traces()?);
+        } else {
+            subjects.push(Subject::scenario(name)?);
+        }
         if let Some(python) = &python {
             subjects.push(Subject::flask(python, name, receiver.http_addr())?);
         }

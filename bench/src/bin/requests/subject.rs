@@ -6,11 +6,18 @@ use anyhow::{Context, Result, bail, ensure};
 use bench::{Temporary, python};
 use e2e::{Load, Program, Running, SOON, poll, process};
 
+/// The samplers that traces are measured with, and their arguments: the sampler decides what tracing costs.
+const SAMPLERS: [(&str, &str); 3] = [
+    ("always_on", ""),
+    ("parentbased_traceidratio", "0.1"),
+    ("always_off", ""),
+];
+
 /// A program under measurement.
 pub(crate) struct Subject {
     /// What the figures are called.
     pub(crate) name: String,
-    /// The scenario that a Flask application is the counterpart of.
+    /// Whose counterpart a Flask application is, by the name of its figures.
     pub(crate) counterpart: Option<String>,
     /// What it did in the rounds so far.
     pub(crate) turns: Vec<Turn>,
@@ -46,12 +53,18 @@ impl Subject {
 
     /// A program of the workspace.
     pub(crate) fn scenario(name: &str) -> Result<Self> {
-        let program = Program::new(name)
-            .env("WEB_CONCURRENCY", "1")
-            .env("WORKER_THREADS", "1")
-            .env("ERROR_RATE", "0")
-            .env("RUST_LOG", "warn");
-        Self::ours(name, &program)
+        Self::ours(name, &scenario(name))
+    }
+
+    /// The scenario `traces` with each of the samplers.
+    pub(crate) fn traces() -> Result<Vec<Self>> {
+        let with = |(sampler, argument): (&str, &str)| {
+            let program = scenario("traces")
+                .env("OTEL_TRACES_SAMPLER", sampler)
+                .env("OTEL_TRACES_SAMPLER_ARG", argument);
+            Self::ours(format!("traces, {sampler} {argument}").trim_end(), &program)
+        };
+        SAMPLERS.into_iter().map(with).collect()
     }
 
     fn ours(name: &str, program: &Program) -> Result<Self> {
@@ -111,7 +124,11 @@ impl Subject {
         })?;
         Ok(Self {
             name: format!("Flask + gunicorn, {scenario}"),
-            counterpart: Some(scenario.to_owned()),
+            // Python's SDK samples everything unless told otherwise.
+            counterpart: Some(match scenario {
+                "traces" => "traces, always_on".to_owned(),
+                other => other.to_owned(),
+            }),
             turns: Vec::new(),
             running,
             addr,
@@ -143,4 +160,12 @@ impl Subject {
             rate: report.rate(),
         })
     }
+}
+
+fn scenario(name: &str) -> Program {
+    Program::new(name)
+        .env("WEB_CONCURRENCY", "1")
+        .env("WORKER_THREADS", "1")
+        .env("ERROR_RATE", "0")
+        .env("RUST_LOG", "warn")
 }
