@@ -4,11 +4,7 @@
 //! The first byte chooses the kind of the file, the rest is what is in it.
 #![no_main]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::{fs, path::PathBuf, sync::OnceLock};
 
 use common::multiprocess::MultiProcessCollector;
 use libfuzzer_sys::fuzz_target;
@@ -41,13 +37,7 @@ fuzz_target!(init: fuzz::seeds::write("store_reader"), |bytes: &[u8]| {
 });
 
 fn prepare() -> (PathBuf, MultiProcessCollector) {
-    let memory = Path::new("/dev/shm");
-    let parent = if memory.is_dir() {
-        memory.to_owned()
-    } else {
-        std::env::temp_dir()
-    };
-    let directory = parent.join(format!("fuzz-{}", std::process::id()));
+    let directory = std::env::temp_dir().join(format!("fuzz-{}", std::process::id()));
     fs::create_dir_all(&directory).expect("the directory for temporary files can be written");
     let collector = MultiProcessCollector::new(&directory).expect("it was just created");
     (directory, collector)
