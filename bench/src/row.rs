@@ -159,13 +159,13 @@ pub fn factor(ratio: f64) -> String {
     }
 }
 
-/// A figure with three significant digits, or all there are before the point.
+/// A figure with three significant digits, or all there are before the point; a whole one without a point.
 pub fn number(figure: f64) -> String {
     if !figure.is_finite() {
         return "never".to_owned();
     }
     let decimals = match figure.abs() {
-        0.0 => 0,
+        size if size.fract() == 0.0 => 0,
         size if size < 0.0995 => 3,
         size if size < 9.95 => 2,
         size if size < 99.5 => 1,

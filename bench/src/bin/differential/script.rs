@@ -182,7 +182,20 @@ fn number(random: &mut Random, kind: Kind) -> f64 {
                 f64::INFINITY,
                 f64::NEG_INFINITY,
             ];
-            *random.one_of(&odd)
+            let number = *random.one_of(&odd);
+            // 0 and -0 are equal, so which of them is the smaller one depends on the order of the files as well.
+            let compares = !matches!(
+                mode,
+                GaugeMode::All
+                    | GaugeMode::LiveAll
+                    | GaugeMode::MostRecent
+                    | GaugeMode::LiveMostRecent
+            );
+            if compares && number == 0.0 {
+                0.0
+            } else {
+                number
+            }
         }
         _ if random.below(2) == 0 => exact,
         _ => -exact / 1024.0,
