@@ -10,7 +10,6 @@ use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{Read, Write},
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
@@ -21,11 +20,13 @@ use anyhow::{Context, Result, bail, ensure};
 use bench::{Temporary, program};
 use clap::Parser;
 use common::multiprocess::Store;
-use e2e::{Load, Program, Running, SOON, Signal, http, poll, process, ready::Ready, real_part};
+use e2e::{
+    Address, Load, Program, Running, SOON, Signal, http, poll, process, ready::Ready, real_part,
+};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
-    sys::stat::Mode,
+    sys::{stat::Mode, statvfs::statvfs},
     unistd::mkfifo,
 };
 
@@ -56,7 +57,10 @@ fn main() -> Result<()> {
     busy_disk(Duration::from_secs(options.seconds))
 }
 
-/// A tmpfs of 2 MiB that only this process and those it starts see.
+/// How much room the small file system has, in bytes.
+const SMALL: u64 = 2 << 20;
+
+/// A tmpfs of [`SMALL`] bytes that only this process and those it starts see.
 fn small_file_system(root: &Temporary) -> Result<PathBuf> {
     let none: Option<&str> = None;
     let path = root.directory("small")?;
@@ -68,9 +72,13 @@ fn small_file_system(root: &Temporary) -> Result<PathBuf> {
         &path,
         Some("tmpfs"),
         MsFlags::empty(),
-        Some("size=2m"),
+        Some(format!("size={SMALL}").as_str()),
     )
     .context("mounting a tmpfs is not permitted")?;
+    // Whatever else is there must not be filled.
+    let found = statvfs(&path)?;
+    let size = found.blocks() * found.fragment_size();
+    ensure!(size <= SMALL, "{} is not small", path.display());
     Ok(path)
 }
 
@@ -82,10 +90,14 @@ impl Filler {
         let path = directory.join("filler");
         let mut file = File::create(&path).context("cannot create the filler")?;
         let block = [1; 4096];
-        while file.write_all(&block).is_ok() {}
+        let filler = Self(path);
+        // Bounded, so that it fills nothing else whatever happens.
+        let blocks = SMALL / block.len() as u64;
+        let full = (0..=blocks).any(|_| file.write_all(&block).is_err());
+        ensure!(full, "{} is not on a small disk", filler.0.display());
         // The last bytes of a page that is there already.
         while file.write_all(&[1]).is_ok() {}
-        Ok(Self(path))
+        Ok(filler)
     }
 }
 
@@ -165,13 +177,13 @@ fn pull_on_full_disk(small: &Path, requests: u64) -> Result<()> {
 fn logs_on_full_disk(small: &Path, requests: u64) -> Result<()> {
     let log = small.join("log");
     let (running, addr) = logs_into(&log)?;
-    load(addr, 100)?;
+    load(addr.clone(), 100)?;
     let filler = Filler::fill(small)?;
-    load(addr, requests)?;
+    load(addr.clone(), requests)?;
     let length = |log: &Path| log.metadata().map_or(0, |metadata| metadata.len());
     let before = length(&log);
     drop(filler);
-    load(addr, 100)?;
+    load(addr.clone(), 100)?;
     poll("the log to go on", SOON, || {
         (length(&log) > before).then_some(())
     })?;
@@ -191,7 +203,7 @@ fn logs_to_slow_reader(root: &Temporary, requests: u64) -> Result<()> {
     thread::scope(|scope| -> Result<()> {
         let slow = scope.spawn(|| read_slowly(&mut reader, copy, &done));
         let (running, addr) = logs_through(&pipe, &log)?;
-        let result = load(addr, requests);
+        let result = load(addr.clone(), requests);
         let stopped = stop(running);
         done.store(true, Relaxed);
         // A last byte wakes the reader up.
@@ -227,12 +239,12 @@ fn read_slowly(pipe: &mut File, mut copy: File, done: &AtomicBool) -> Result<()>
     Ok(())
 }
 
-fn logs_into(log: &Path) -> Result<(Running, SocketAddr)> {
+fn logs_into(log: &Path) -> Result<(Running, Address)> {
     logs_through(log, log)
 }
 
 /// Starts `logs` with its console going to `target`, and finds the ready line in `log`.
-fn logs_through(target: &Path, log: &Path) -> Result<(Running, SocketAddr)> {
+fn logs_through(target: &Path, log: &Path) -> Result<(Running, Address)> {
     let redirect = format!("exec \"$0\" \"$@\" 2>>'{}'", target.display());
     let running = program("logs")
         .under(&["sh", "-c", &redirect])
@@ -241,7 +253,9 @@ fn logs_through(target: &Path, log: &Path) -> Result<(Running, SocketAddr)> {
         .spawn()?;
     let addr = poll("the ready line", SOON, || {
         let text = fs::read_to_string(log).unwrap_or_default();
-        text.lines().find_map(Ready::parse).map(|ready| ready.addr)
+        text.lines()
+            .find_map(Ready::parse)
+            .map(|ready| ready.address)
     })
     .with_context(|| running.console().to_string())?;
     Ok((running, addr))
@@ -322,7 +336,7 @@ fn pull(directory: impl AsRef<OsStr>) -> Program {
 }
 
 /// Sends requests that all have to be answered, and gives their number.
-fn load(addr: SocketAddr, requests: u64) -> Result<u64> {
+fn load(addr: impl Into<Address>, requests: u64) -> Result<u64> {
     let report = Load::on(addr).clients(8).requests(requests).run()?;
     if report.statuses.get(&200) != Some(&requests) {
         bail!("not all of {requests} requests were answered: {report}");
