@@ -86,7 +86,10 @@ const HEADINGS: [&str; 8] = [
 ];
 
 /// What may stand at the root and in a member. Anything else is a leftover, or deserves a line here.
-const AT_THE_ROOT: [&str; 13] = [
+const AT_THE_ROOT: [&str; 16] = [
+    ".containerignore",
+    "BENCHMARKS.md",
+    "docs",
     ".ci",
     ".envrc",
     ".gitignore",

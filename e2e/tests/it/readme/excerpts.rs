@@ -29,7 +29,9 @@ fn code_in_a_document_is_an_excerpt_of_a_file_that_is_compiled() -> Result<()> {
     for (path, text) in workspace::documents()? {
         for part in markdown::read(&text)? {
             let Kind::Block {
-                language, lines, ..
+                language,
+                lines,
+                not_run: None,
             } = part.kind
             else {
                 continue;

@@ -16,7 +16,7 @@ use self::session::Session;
 use crate::{copy, workspace};
 
 /// How many blocks may be marked as not run, over all documents.
-const NOT_RUN_AT_MOST: usize = 12;
+const NOT_RUN_AT_MOST: usize = 16;
 
 /// Programs that the documents use and that are not built here.
 const PARTS: [(&str, &str); 3] = [
