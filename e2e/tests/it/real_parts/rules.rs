@@ -95,13 +95,12 @@ fn assert_labels(scenarios: &Scenarios) -> Result<()> {
 
 /// Rates are made of what was scraped in the window, of which an export and a scrape more or less may be part.
 fn assert_rates(scenarios: &Scenarios) -> Result<()> {
-    // By how much Prometheus may extrapolate what lies in the window to its ends: at most a scrape at each. The load was
-    // a few seconds of it, and scrapes are 250 ms apart.
-    let near = |value: f64, expected: f64| (value - expected).abs() <= expected * 0.2;
-    let requests = scenarios.wait_until("job:num_requests:rate5m", |rates| {
-        rates.iter().all(|rate| near(rate * WINDOW, SENT))
+    // Prometheus extrapolates what lies in the window to its ends, by a scrape at most. The longer it has scraped, every
+    // 250 ms, the less that is: 10 % after five seconds.
+    let near = |value: f64, expected: f64| (value - expected).abs() <= expected * 0.1;
+    scenarios.wait_until("job:num_requests:rate5m", |rates| {
+        rates.iter().all(|rate| near(*rate * WINDOW, SENT))
     })?;
-    assert!(requests.iter().all(|rate| near(*rate, requests[0])));
 
     // What a rule says of errors is what the counters say.
     let counted =
