@@ -145,8 +145,10 @@ impl Supervisor<'_> {
     /// One that nobody has taken over from stays where its end would help nobody:
     /// if no worker serves at all, one is ended and its slot tried at a time.
     fn lost(&self) -> Vec<(u16, Process)> {
-        let is_lost =
-            |process: &&Process| process.pulse == Pulse::Lost && process.force == Force::None;
+        let is_lost = |process: &&Process| {
+            let due = process.pulse == Pulse::Lost && process.force == Force::None;
+            due && !process.is_debugged()
+        };
         let somebody_serves = self.fleet.processes().any(Process::serves);
         let hangs =
             |process: &Process| process.pulse >= Pulse::Hung && process.force == Force::None;

@@ -1,6 +1,9 @@
 //! A worker process, as the master knows it.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -99,6 +102,17 @@ impl Process {
     pub(super) fn send(&self, signal: Signal) {
         // One that has just ended is reaped next.
         let _ = kill(self.pid, signal);
+    }
+
+    /// Whether a debugger holds it, as somebody does who looks for the reason why
+    /// it hangs. [proc_pid_status(5)] has the tracer.
+    ///
+    /// [proc_pid_status(5)]: https://man7.org/linux/man-pages/man5/proc_pid_status.5.html
+    pub(super) fn is_debugged(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let mut lines = status.lines();
+        let tracer = lines.find_map(|line| line.strip_prefix("TracerPid:"));
+        tracer.is_some_and(|tracer| tracer.trim() != "0")
     }
 
     /// `SIGABRT`, which leaves a core dump where the system is set up for it. It

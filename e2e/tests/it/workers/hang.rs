@@ -1,9 +1,10 @@
 //! A worker that hangs: another takes over from it, and it is ended if it stays away.
 
-use std::{thread, time::Duration};
+use std::{fs, sync::mpsc, thread, time::Duration};
 
 use anyhow::Result;
-use e2e::{Load, Program, Running, SOON, Signal, http, poll, process};
+use e2e::{Load, Program, Running, SOON, Signal, http, poll, process, real_part};
+use nix::{sys::ptrace, unistd::Pid};
 
 use super::{CLIENTS, FOREVER, freeze, hello, wait_for_answers_from, wait_for_workers};
 
@@ -107,6 +108,69 @@ fn past_the_hard_limit_a_hung_worker_is_ended_whether_it_is_stopped_or_blocked()
     );
     let workers = wait_for_workers(&hello, 4, &[old[0]])?;
     wait_for_answers_from(&hello, &workers)
+}
+
+#[test]
+fn a_worker_that_a_debugger_holds_is_replaced_and_not_ended() -> Result<()> {
+    let hello = hello_with_limits(1.0, 3).start()?;
+    let old = hello.ready()?.serving();
+    let Ok(debugger) = Debugger::hold(old[0]) else {
+        return real_part::skip("ptrace(2) is not permitted here");
+    };
+    wait_for_replacement(&hello, old[0])?;
+    // By the time that this one is aborted, the other one was due for long.
+    freeze(old[1])?;
+    let aborted = |pid: u32| {
+        let pid = format!("(pid {pid})");
+        move |line: &str| line.contains(&pid) && line.contains("aborting it")
+    };
+    hello.wait_for_line(aborted(old[1]), SOON)?;
+    assert_eq!(hello.console().count(aborted(old[0])), 0);
+    assert!(hello.workers().contains(&old[0]));
+    drop(debugger);
+    wait_for_workers(&hello, 4, &[old[0], old[1]])?;
+    assert_eq!(hello.console().count(aborted(old[0])), 0);
+    Ok(())
+}
+
+/// Holds all threads of a process, as a debugger does at a breakpoint, until it is dropped.
+struct Debugger {
+    release: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Debugger {
+    fn hold(pid: u32) -> Result<Self> {
+        let (release, released) = mpsc::channel::<()>();
+        let (held, is_held) = mpsc::channel();
+        // The system releases what a thread traces when the thread ends.
+        let thread = thread::spawn(move || {
+            let _ = held.send(hold_threads(pid));
+            let _ = released.recv();
+        });
+        is_held.recv()??;
+        Ok(Self {
+            release: Some(release),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Debugger {
+    fn drop(&mut self) {
+        drop(self.release.take());
+        let _ = self.thread.take().map(thread::JoinHandle::join);
+    }
+}
+
+fn hold_threads(pid: u32) -> Result<()> {
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = task?.file_name().to_string_lossy().parse()?;
+        let thread = Pid::from_raw(thread);
+        ptrace::seize(thread, ptrace::Options::empty())?;
+        ptrace::interrupt(thread)?;
+    }
+    Ok(())
 }
 
 #[test]
