@@ -17,6 +17,7 @@ mod activity;
 mod address;
 mod application;
 mod bound;
+mod deaf;
 mod error;
 mod heart;
 mod listener;
@@ -46,6 +47,8 @@ mod inherit;
 mod lifeline;
 #[cfg(feature = "master")]
 mod master;
+#[cfg(feature = "master")]
+mod notify;
 #[cfg(feature = "master")]
 mod process;
 #[cfg(feature = "master")]

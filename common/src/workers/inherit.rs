@@ -30,8 +30,8 @@ use super::{
     Environment, MAX_WORKERS,
     binary::Binary,
     listener::Listener,
+    notify,
     scoreboard::{OTHER_BUILD, ROWS},
-    systemd,
     worker::program_name,
 };
 
@@ -113,7 +113,7 @@ pub(super) fn start(
         .env(SLOT, place.slot.to_string())
         .env(ROW, place.row.to_string())
         .env(MASTER, getpid().to_string());
-    for variable in systemd::VARIABLES {
+    for variable in notify::VARIABLES {
         command.env_remove(variable);
     }
     let sources = [

@@ -15,7 +15,7 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use super::{Address, Error};
+use super::{Address, Error, deaf};
 
 /// Connections that may wait in one queue; the kernel lowers it to `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 2048;
@@ -58,7 +58,7 @@ impl Listener {
     /// port closed. For a Unix domain socket the removal of its file does this.
     pub(super) fn ignore_new_connections(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(listener) => ignore_new_connections(listener),
+            Self::Tcp(listener) => deaf::ignore_new_connections(listener),
             Self::Unix(_) => Ok(()),
         }
     }
@@ -188,29 +188,6 @@ pub(super) fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener>
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
-}
-
-fn ignore_new_connections(listener: &TcpListener) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use socket2::SockFilter;
-
-        // The filter sees the segment from its TCP header on, where the flags are
-        // in byte 13 and SYN is bit 1 (RFC 9293, section 3.1). Returning 0 drops
-        // it, returning the largest length keeps all of it. Accepted connections
-        // inherit the filter, which does nothing to them: they get no SYN.
-        const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
-        const JUMP_IF_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-        const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-        SockRef::from(listener).attach_filter(&[
-            SockFilter::new(LOAD_BYTE, 0, 0, 13),
-            SockFilter::new(JUMP_IF_SET, 0, 1, 0b10),
-            SockFilter::new(RETURN, 0, 0, 0),
-            SockFilter::new(RETURN, 0, 0, u32::MAX),
-        ])?;
-    }
-    let _ = listener;
-    Ok(())
 }
 
 fn queue_length(listener: &TcpListener) -> io::Result<u32> {

@@ -28,6 +28,7 @@ use super::{
     Error, Worker,
     activity::Activity,
     application::{Connections, Create, Stream},
+    deaf,
     error::Context as _,
     heart::Heart,
     listener::Listener,
@@ -279,7 +280,11 @@ enum Accept {
 impl Accept {
     async fn accept(&self) -> io::Result<Stream> {
         match self {
-            Self::Tcp(listener) => Ok(Stream::Left(listener.accept().await?.0)),
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                deaf::hear(&stream, peer);
+                Ok(Stream::Left(stream))
+            }
             Self::Unix(listener) => Ok(Stream::Right(listener.accept().await?.0)),
         }
     }

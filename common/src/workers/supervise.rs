@@ -17,12 +17,12 @@ use super::{
     error::Context as _,
     fleet::{Ended, Fleet, Ready},
     hang::Watch,
+    notify::{Notifier, Phase},
     process::Process,
     rollover::Rollover,
     scoreboard::{Role, State},
     slot::Slot,
     stopping::{FLUSH_TIMEOUT, Stopping, Urgency},
-    systemd::{Notifier, Phase},
     worker::program_name,
 };
 use crate::cli::say;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use e2e::{Load, SOON, Signal, load::Kind};
+use e2e::{Load, Running, SOON, Signal, load::Kind};
+use nix::unistd::geteuid;
 
 use super::{CLIENTS, hello};
 
@@ -38,8 +39,32 @@ fn term_under_load_loses_nothing_whatever_the_number_of_processes_and_threads() 
     Ok(())
 }
 
+#[test]
+fn term_under_load_loses_nothing_without_privileges() -> Result<()> {
+    // Some kernels let only an administrator of the network filter what a socket gets.
+    const UNPRIVILEGED: [&str; 3] = [
+        "setpriv",
+        "--bounding-set=-net_admin",
+        "--inh-caps=-net_admin",
+    ];
+    let as_others: &[&str] = match geteuid().is_root() {
+        true => &UNPRIVILEGED,
+        false => &[],
+    };
+    for keep_alive in [true, false] {
+        let hello = hello(4).under(as_others).start()?;
+        stop_of_loses_nothing(hello, keep_alive)
+            .with_context(|| format!("with keep-alive {keep_alive}"))?;
+    }
+    Ok(())
+}
+
 fn stop_loses_nothing(workers: usize, threads: usize, keep_alive: bool) -> Result<()> {
-    let mut hello = hello(workers).option("--threads", threads).start()?;
+    let hello = hello(workers).option("--threads", threads).start()?;
+    stop_of_loses_nothing(hello, keep_alive)
+}
+
+fn stop_of_loses_nothing(mut hello: Running, keep_alive: bool) -> Result<()> {
     let traffic = Load::on(hello.addr()?)
         .clients(CLIENTS)
         .keep_alive(keep_alive)
@@ -54,6 +79,7 @@ fn stop_loses_nothing(workers: usize, threads: usize, keep_alive: bool) -> Resul
     assert_eq!(report.unclean_closes, 0, "{report}");
     assert_eq!(report.statuses.get(&200), Some(&report.answered));
     assert_eq!(status.code(), Some(0), "{}", hello.console());
+    assert_eq!(hello.console().count(|line| line.contains("WARN")), 0);
     hello.wait_gone(SOON)
 }
 
