@@ -46,7 +46,8 @@ impl Limits {
 impl Watch {
     pub(super) fn new(options: &Options, now: Instant) -> Self {
         let hard = options.timeout;
-        let soft = hard.min(options.hang_timeout).max(2 * BEAT);
+        // Begun before the limit, so that the other one serves when it is reached.
+        let soft = (hard.min(options.hang_timeout) * 3 / 4).max(2 * BEAT);
         let limits = Limits {
             late: LATE.min(soft),
             soft,

@@ -41,7 +41,7 @@ pub struct Options {
     )]
     pub timeout: Duration,
 
-    /// Seconds without a sign of life after which another worker takes over.
+    /// Seconds without a sign of life until another worker has taken over.
     #[arg(
         long,
         env = "WORKER_HANG_TIMEOUT",
