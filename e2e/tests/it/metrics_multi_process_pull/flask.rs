@@ -75,12 +75,17 @@ fn answer(addr: SocketAddr, requests: u64) -> Result<()> {
     Ok(())
 }
 
-/// Asserts that both show the same samples, but for what the kernel tells ours about processes, and returns ours.
+/// Asserts that both show the same samples, but for what the kernel and the master tell ours about processes, and
+/// returns ours.
 #[track_caller]
 fn assert_same(ours: SocketAddr, flask: SocketAddr) -> Scrape {
     let read = || -> Result<_> {
         let (mut ours, theirs) = (Scrape::of(ours)?, Scrape::of(flask)?);
-        let of_processes = |sample: &String| sample.starts_with("process_");
+        let of_processes = |sample: &String| {
+            ["process_", "worker_"]
+                .iter()
+                .any(|prefix| sample.starts_with(prefix))
+        };
         ours.samples.retain(|sample, _| !of_processes(sample));
         Ok((ours, theirs))
     };
