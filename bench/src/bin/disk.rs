@@ -24,7 +24,7 @@ use e2e::{
     Address, Load, Program, Running, SOON, Signal, http, poll, process, ready::Ready, real_part,
 };
 use nix::{
-    mount::{MsFlags, mount},
+    mount::{MsFlags, mount, umount},
     sched::{CloneFlags, unshare},
     sys::{stat::Mode, statvfs::statvfs},
     unistd::mkfifo,
@@ -50,6 +50,7 @@ fn main() -> Result<()> {
             store_on_full_disk(&small)?;
             pull_on_full_disk(&small, options.requests)?;
             logs_on_full_disk(&small, options.requests)?;
+            umount(&small).context("cannot unmount the small file system")?;
         }
         Err(error) => real_part::skip(&format!("no small file system: {error:#}"))?,
     }
