@@ -7,7 +7,7 @@
 //! but a kill may cost a request, and a kill only those of the process that was killed.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -39,7 +39,7 @@ struct Options {
     #[arg(long, value_enum, value_delimiter = ',')]
     events: Vec<Event>,
     /// After how many requests a worker is replaced, 0 for never; with a jitter of the same size.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 5_000)]
     max_requests: u64,
     /// An executable to test, instead of building metrics-multi-process-pull.
     #[arg(long)]
@@ -64,6 +64,7 @@ enum Event {
 const REQUESTS: &str = "num_requests_total";
 const OBSERVED: &str = "http_server_request_duration_seconds_count";
 const ACTIVE: &str = "http_server_active_requests";
+const SPAWNS: &str = "worker_spawns_total{";
 
 fn main() -> Result<()> {
     let mut options = Options::parse();
@@ -118,12 +119,13 @@ fn soak(options: &Options, seed: u64, running: &Running) -> Result<String> {
     })?;
     check(&end, &reports, &events)?;
     Ok(format!(
-        "{} answered, {} cut by {} kills, {} counted, {scrapes} scrapes; {}",
+        "{} answered, {} cut by {} kills, {} counted, {scrapes} scrapes; {}; workers started: {}",
         reports.iter().map(|report| report.answered).sum::<u64>(),
         reports.iter().map(Report::lost).sum::<u64>(),
         events.killed.len(),
         sum(&end, REQUESTS),
-        events.log
+        events.log,
+        spawns(&end)
     ))
 }
 
@@ -286,6 +288,23 @@ fn sum(text: &str, metric: &str) -> f64 {
         is_it.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
     });
     values.sum()
+}
+
+/// Why workers were started, and how many, as the master has counted them.
+fn spawns(text: &str) -> String {
+    let mut by_reason = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with(SPAWNS)) {
+        let reason = line
+            .split_once("reason=\"")
+            .and_then(|(_, rest)| rest.split('"').next());
+        let count = line.rsplit(' ').next().and_then(|count| count.parse().ok());
+        *by_reason.entry(reason.unwrap_or_default()).or_insert(0.0) += count.unwrap_or(0.0);
+    }
+    let each = by_reason.iter().filter(|(_, count)| **count > 0.0);
+    let each: Vec<_> = each
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    each.join(", ")
 }
 
 fn metrics_addr(running: &Running) -> Result<SocketAddr> {

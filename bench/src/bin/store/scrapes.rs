@@ -25,7 +25,7 @@ pub(crate) fn measure(
         section: Section::new(
             "Store: scrapes",
             "Workers x series of each, two labels. A warm scrape is one of a collector that has scraped before, as in a \
-             service; the first one is that of a new process. Python has no such difference. `prometheus` gathers and \
+             service; the first one is that of a new collector, as in a new process. Python has no such difference. `prometheus` gathers and \
              encodes what a single process has.",
             COMMAND,
         ),
