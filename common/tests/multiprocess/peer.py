@@ -23,6 +23,8 @@ from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
 
 
 def use(directory, identifier):
+    # A worker's files stay open until its process ends. This process goes on as the next worker.
+    values.close_all_multiprocess_files()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
     values.ValueClass = values.MultiProcessValue(lambda: identifier)
 
