@@ -35,9 +35,6 @@ struct Options {
     /// Only this part; may be repeated.
     #[arg(long, value_name = "PART", value_parser = clap::builder::PossibleValuesParser::new(names()))]
     only: Vec<String>,
-    /// Also builds each scenario from nothing, which takes several minutes.
-    #[arg(long)]
-    first_run: bool,
 }
 
 /// A program that measures one thing.
@@ -49,8 +46,6 @@ struct Program {
     quick: &'static [&'static str],
     /// Reads what it has written.
     read: fn(&Path) -> Result<Vec<Section>>,
-    /// Whether it is so slow that it has to be asked for.
-    on_demand: bool,
 }
 
 const PROGRAMS: [Program; 4] = [
@@ -59,28 +54,24 @@ const PROGRAMS: [Program; 4] = [
         usual: &[],
         quick: &["--rounds", "1", "--up-to", "8", "1000"],
         read: section::read,
-        on_demand: false,
     },
     Program {
         name: "requests",
         usual: &[],
         quick: &["--rounds", "1", "--requests", "4000"],
         read: section::read,
-        on_demand: false,
     },
     Program {
         name: "harness",
         usual: &["--rounds", "2"],
         quick: &["--quick"],
         read: harness::read,
-        on_demand: false,
     },
     Program {
         name: "first_run",
         usual: &[],
         quick: &["metrics-multi-process-pull"],
         read: section::read,
-        on_demand: true,
     },
 ];
 
@@ -100,9 +91,7 @@ fn main() -> Result<()> {
     let docs = workspace.join("docs/benchmarks");
     let mut results = Results::read(&docs.join("results.json"))?;
     for program in &PROGRAMS {
-        let asked = options.only.iter().any(|name| name == program.name);
-        let usual = options.only.is_empty() && (!program.on_demand || options.first_run);
-        if asked || usual {
+        if options.only.is_empty() || options.only.iter().any(|name| name == program.name) {
             let part = run(program, options.quick, &python, &target)?;
             results.parts.insert(program.name.to_owned(), part);
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use bench::{Row, Section, row::factor};
+use bench::{Row, Section};
 
 use crate::results::{Part, Results};
 
@@ -103,9 +103,13 @@ fn behind(out: &mut impl Write, results: &Results) -> fmt::Result {
         "\nLines without a goal, or with one that is reached, in which the other side is ahead:\n"
     )?;
     for row in behind {
-        let peer = row.peer.as_ref().map_or("", |peer| &peer.name);
-        let ratio = row.ratio().map_or_else(String::new, factor);
-        writeln!(out, "- {}: {ratio} of {peer}", row.what)?;
+        let [what, ours, peer, theirs, ratio, ..] = Section::cells(row);
+        let ratio = if ratio.is_empty() {
+            String::new()
+        } else {
+            format!(", ratio {ratio}")
+        };
+        writeln!(out, "- {what}: {ours}; {peer}: {theirs}{ratio}")?;
     }
     writeln!(out)
 }
