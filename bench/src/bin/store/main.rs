@@ -37,12 +37,18 @@ struct Options {
     /// Scrapes this directory once and prints what that took of memory; a benchmark starts itself so.
     #[arg(long, hide = true, value_name = "DIRECTORY")]
     memory_of: Option<PathBuf>,
+    /// The same of `prometheus` with so many series in memory.
+    #[arg(long, hide = true, value_name = "SERIES")]
+    memory_of_prometheus: Option<usize>,
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
     if let Some(directory) = &options.memory_of {
         return memory::print(directory);
+    }
+    if let Some(series) = options.memory_of_prometheus {
+        return memory::print_of_prometheus(series);
     }
     let rounds = Rounds(options.rounds);
     let root = Temporary::new()?;

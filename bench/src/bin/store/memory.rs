@@ -9,24 +9,28 @@ use common::multiprocess::MultiProcessCollector;
 use crate::{
     COMMAND,
     directories::{self, Shape},
+    scrapes,
 };
 
 pub(crate) fn measure(root: &Temporary, has_python: bool) -> Result<Section> {
     let mut section = Section::new(
         "Store: memory of a scrape",
-        "The peak of a new process that scrapes once, above what it had before; files that it maps count.",
+        "The peak of a new process that scrapes once, above what it had before; files that it maps count. `prometheus` \
+         gathers and encodes what a single process has, whose metrics themselves do not count.",
         COMMAND,
     );
     for (workers, series) in [(8, 1_000), (8, 10_000), (32, 10_000)] {
         let shape = Shape { workers, series };
         let directory = directories::counters(root, shape)?;
         let name = format!("{shape} counters");
-        section.rows.push(if has_python {
-            let (ours, theirs) = (ours(&directory)?, theirs(&directory)?);
-            Row::against(name, "MiB", &[ours], "Python", &[theirs])
-        } else {
-            row(&name, &directory)?
-        });
+        let ours = ours(&directory)?;
+        let row = |peer, theirs| Row::against(&name, "MiB", &[ours], peer, &[theirs]);
+        section
+            .rows
+            .push(row("prometheus, 1 process", of_prometheus(series)?));
+        if has_python {
+            section.rows.push(row("Python", of_python(&directory)?));
+        }
     }
     Ok(section)
 }
@@ -42,7 +46,15 @@ fn ours(directory: &Path) -> Result<f64> {
     ask(Command::new(program).arg("--memory-of").arg(directory))
 }
 
-fn theirs(directory: &Path) -> Result<f64> {
+/// The same of gathering and encoding so many series of one process.
+fn of_prometheus(series: usize) -> Result<f64> {
+    let program = std::env::current_exe().context("cannot tell which program is running")?;
+    ask(Command::new(program)
+        .arg("--memory-of-prometheus")
+        .arg(series.to_string()))
+}
+
+fn of_python(directory: &Path) -> Result<f64> {
     let mut command = Command::new(python::interpreter());
     command
         .arg(python::peers().join("client.py"))
@@ -69,6 +81,15 @@ pub(crate) fn print(directory: &Path) -> Result<()> {
     let collector = MultiProcessCollector::new(directory)?;
     let before = peak()?;
     collector.encode_text(&mut String::new())?;
+    println!("{}", peak()?.saturating_sub(before));
+    Ok(())
+}
+
+/// What the process started with `--memory-of-prometheus` does: prints kibibytes.
+pub(crate) fn print_of_prometheus(series: usize) -> Result<()> {
+    let registry = directories::counters_in_memory(series)?;
+    let before = peak()?;
+    scrapes::in_memory(&registry)?;
     println!("{}", peak()?.saturating_sub(before));
     Ok(())
 }

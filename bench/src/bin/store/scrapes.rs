@@ -116,14 +116,7 @@ impl Scrapes<'_> {
         registry: &Registry,
         has_goals: bool,
     ) -> Result<()> {
-        let in_memory = || {
-            timed(|| {
-                let mut out = Vec::new();
-                TextEncoder::new()
-                    .encode(&registry.gather(), &mut out)
-                    .map(|()| out)
-            })
-        };
+        let in_memory = || timed(|| in_memory(registry));
         let collector = MultiProcessCollector::new(directory)?;
         let peer = "prometheus, 1 process";
         let row = self.rounds.compare(
@@ -226,6 +219,13 @@ fn with_goal(row: Row, ratio: Option<f64>) -> Row {
         Some(ratio) => row.goal(Goal::RatioAtMost(ratio)),
         None => row,
     }
+}
+
+/// What `prometheus` has to offer: it gathers everything, and then encodes it.
+pub(crate) fn in_memory(registry: &Registry) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut out)?;
+    Ok(out)
 }
 
 /// Milliseconds of a scrape; the mean of several, so that what ran before does not count.
