@@ -14,7 +14,7 @@ use std::{
     path::Path,
 };
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 use nix::libc;
 
 use super::{
@@ -279,16 +279,15 @@ impl Source {
             Data::Mapped(map) => map.len(),
             _ => 0,
         };
-        if mapped != size {
+        let is_new = mapped != size;
+        if is_new {
             let file = OpenOptions::new()
                 .read(true)
                 .write(true)
                 .open(path)
                 .map_err(unreadable)?;
-            // All of it will be read, so one fault for each page is too many.
             let map = MmapOptions::new()
                 .len(size)
-                .populate()
                 .map_raw(&file)
                 .map_err(unreadable)?;
             self.data = Data::Mapped(map);
@@ -299,6 +298,11 @@ impl Source {
         // SAFETY: the mapping begins at a page boundary and has at least `HEADER` bytes; `used`
         // is accessed by atomic operations alone.
         let used = cell::published(unsafe { &*map.as_ptr().cast::<AtomicU32>() });
+        if is_new {
+            // All of it will be read, so one fault for each page is too many; Linux before 5.14
+            // does not know this advice. Up to half of the file is room for more, which nobody reads.
+            let _ = map.advise_range(Advice::PopulateRead, 0, size.min(used as usize));
+        }
         self.use_up_to(used as i32, size);
         Ok(true)
     }
