@@ -8,7 +8,8 @@ use std::{
 use anyhow::Result;
 use e2e::{Load, Program, Running, SOON, Signal, real_part, real_part::real_part};
 
-use super::{REQUESTS, Scrape, Temporary, assert_refused, directory, names, pull, stop};
+use super::{REQUESTS, Scrape, Temporary, assert_refused, directory, names, pull};
+use crate::support::stop;
 
 const VARIABLE: &str = "PROMETHEUS_MULTIPROC_DIR";
 

@@ -29,7 +29,11 @@ use tokio_rustls::{
     },
 };
 
-use super::{PROTOCOLS, Protocol, REQUESTS, collector, metrics_push, stop};
+use super::{REQUESTS, metrics_push};
+use crate::{
+    otlp::{PROTOCOLS, Protocol, collector},
+    support::stop,
+};
 
 /// A self-signed certificate authority, and a server's certificate of it for `localhost`.
 struct Authority {
@@ -105,10 +109,7 @@ fn pushing_over_tls(
     authority: &Authority,
     protocol: Protocol,
 ) -> Result<Program> {
-    let plain = match protocol {
-        Protocol::Http => collector.http_addr(),
-        Protocol::Grpc => collector.grpc_addr(),
-    };
+    let plain = protocol.choose(collector.http_addr(), collector.grpc_addr());
     let port = authority.serve(plain)?.port();
     Ok(metrics_push()
         .build_arg("--features=tls")

@@ -10,13 +10,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
-    Load, Program, Running, SOON, Signal, http,
+    Load, Program, Running, SOON, Signal, Temporary, http,
     otelcol::deploy,
     poll, process,
     real_part::{self, real_part},
 };
 
-use super::{Temporary, metrics_addr};
+use super::metrics_addr;
 
 /// Puts the program `$1` to the path `$0`, where any user may execute it, makes everything read-only but a volume, and
 /// executes it with the rest as the user of the image. As PID 1: neither `setpriv` nor this shell stays.
@@ -92,7 +92,7 @@ fn inside(master: u32, command: &str) -> Result<Output> {
 
 #[test]
 fn as_pid_1_without_privileges_on_a_read_only_root_it_serves_counts_and_stops() -> Result<()> {
-    let (image, volume) = (Temporary::new()?, Temporary::new()?);
+    let (image, volume) = (Temporary::new("image")?, Temporary::new("volume")?);
     let service = image.path().join("service");
     fs::write(&service, "")?;
     let Some((mut running, master)) = contained(&service, volume.path())? else {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use e2e::{Load, Running, SOON, Signal, poll, process};
 
 use super::{Switch, hello, wait_for_new_worker};
+use crate::support::assert_all_answered;
 
 #[test]
 fn a_slot_that_crashes_at_every_boot_waits_longer_each_time_and_harms_no_other() -> Result<()> {
@@ -28,12 +29,7 @@ fn a_slot_that_crashes_at_every_boot_waits_longer_each_time_and_harms_no_other()
     let new = wait_for_new_worker(&hello, &old)?;
     traffic.wait_for_answers(1000, SOON)?;
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        hello.console()
-    );
+    assert_all_answered(&report, &hello);
     assert!(report.pids.contains_key(&old[1]), "{report}");
     assert!(report.pids.contains_key(&new), "{report}");
     Ok(())

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use e2e::{Load, Program, Running, SOON, Signal, http, load::Traffic, poll, process};
 
 use super::{CLIENTS, FOREVER, Switch, hello, wait_for_answers_from, wait_for_workers};
+use crate::support::assert_all_answered;
 
 #[test]
 fn a_reload_under_load_from_keep_alive_clients_loses_nothing() -> Result<()> {
@@ -33,12 +34,7 @@ fn a_reload_loses_nothing(keep_alive: bool) -> Result<()> {
     }
     wait_for_answers_from(&hello, &workers)?;
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        hello.console()
-    );
+    assert_all_answered(&report, &hello);
     assert_eq!(report.unclean_closes, 0, "{report}");
     let clean = "reloaded: 4 workers replaced, 4 drained clean, 0 connections cut";
     assert_eq!(
@@ -210,12 +206,7 @@ fn a_broken_program_on_disk_harms_no_worker_and_is_told() -> Result<()> {
     before.sort_unstable();
     assert_eq!(now, before, "{}", service.console());
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        service.console()
-    );
+    assert_all_answered(&report, &service);
 
     // Mended, it is taken.
     deployed.deploy(|file| Ok(fs::copy(hello(1).executable()?, file).map(|_| ())?))?;
@@ -251,12 +242,7 @@ fn a_new_worker_that_crashes_or_hangs_at_boot_ends_the_reload_and_the_old_ones_s
         assert_eq!(now, workers, "{}", hello.console());
     }
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        hello.console()
-    );
+    assert_all_answered(&report, &hello);
     Ok(())
 }
 
