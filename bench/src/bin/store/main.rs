@@ -17,8 +17,9 @@ mod updates;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bench::{Section, Temporary, section};
+use bench::{Section, section};
 use clap::Parser;
+use e2e::Temporary;
 
 use self::{peer::Python, rounds::Rounds};
 
@@ -45,7 +46,7 @@ fn main() -> Result<()> {
         return memory::print(directory);
     }
     let rounds = Rounds(options.rounds);
-    let root = Temporary::new()?;
+    let root = Temporary::in_memory("store")?;
     let mut python = Python::start()?;
     let mut sections = Vec::new();
     let mut finish = |section: Section| {

@@ -133,6 +133,8 @@ fn a_file_in_its_place_is_refused() -> Result<()> {
 #[test]
 fn one_that_cannot_be_written_is_refused() -> Result<()> {
     let parent = Temporary::new("read-only")?;
+    // Another user, too, can reach what cannot be written.
+    fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755))?;
     let path = parent.path().join("read-only");
     fs::create_dir(&path)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o555))?;

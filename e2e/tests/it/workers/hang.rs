@@ -196,7 +196,7 @@ fn only_what_the_stopped_worker_had_accepted_is_lost_under_load() -> Result<()> 
 
 #[test]
 fn a_slow_start_is_no_hang() -> Result<()> {
-    let slow = super::Switch::new("slow-start");
+    let slow = super::Switch::new("slow-start")?;
     slow.set()?;
     let mut hello = hello_with_limits(0.2, 1)
         .env("HANG_AT_BOOT", slow.path())
