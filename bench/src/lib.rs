@@ -9,7 +9,6 @@ mod program;
 mod random;
 mod spread;
 mod table;
-mod temporary;
 
 pub use crate::{
     program::program,
@@ -18,5 +17,4 @@ pub use crate::{
     section::Section,
     spread::Spread,
     table::Table,
-    temporary::Temporary,
 };

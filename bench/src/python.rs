@@ -2,8 +2,9 @@
 
 use std::{
     env,
+    io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -38,6 +39,65 @@ pub fn with_modules(modules: &[&str]) -> Option<PathBuf> {
         modules.join(", ")
     );
     None
+}
+
+/// A program that answers line by line what it is asked line by line. It is gone when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    program: PathBuf,
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Process {
+    /// Starts it; gives `None`, with a message, if there is no Python with these modules.
+    ///
+    /// # Errors
+    ///
+    /// When the interpreter cannot be started.
+    pub fn start(program: &Path, modules: &[&str]) -> Result<Option<Self>> {
+        let Some(python) = with_modules(modules) else {
+            return Ok(None);
+        };
+        let mut child = Command::new(&python)
+            .arg(program)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", python.display()))?;
+        let answers = child.stdout.take().context("the pipe was just asked for")?;
+        Ok(Some(Self {
+            program: program.to_owned(),
+            child,
+            answers: BufReader::new(answers),
+        }))
+    }
+
+    /// Its answer to a line.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub fn ask(&mut self, request: &str) -> Result<String> {
+        let has_ended = || format!("{} has ended", self.program.display());
+        let requests = self.child.stdin.as_mut().with_context(has_ended)?;
+        writeln!(requests, "{request}").with_context(has_ended)?;
+        let mut answer = String::new();
+        self.answers
+            .read_line(&mut answer)
+            .with_context(has_ended)?;
+        ensure!(!answer.is_empty(), has_ended());
+        Ok(answer.trim_end().to_owned())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Waiting closes its input, at whose end it ends.
+        if let Err(error) = self.child.wait() {
+            eprintln!("{}: {error}", self.program.display());
+        }
+    }
 }
 
 /// Makes a virtual environment in `directory` with all that the peers need, unless it is there, and gives its

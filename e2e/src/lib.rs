@@ -16,7 +16,7 @@
 //! | [`mod@poll`] | wait for a condition, with a deadline |
 //! | [`otelcol`] | the real OpenTelemetry Collector |
 //! | [`prometheus`] | the real Prometheus and `promtool` |
-//! | [`Temporary`] | a directory that goes with the test |
+//! | [`Temporary`] | a directory that goes with the test, on disk or in memory |
 //! | [`real_part`] | find a program that is not built here, or skip the test |
 //! | [`markdown`] | the commands and the code that a document shows |
 //! | [`cargo`] | a stand-in for `cargo run`, for commands as a reader types them |

@@ -2,12 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     io::Write as _,
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
-    process::{self, Child, Command, Stdio},
-    sync::atomic::{AtomicU64, Ordering},
+    path::Path,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -18,6 +17,7 @@ use crate::{
     http,
     poll::{SOON, poll},
     real_part::real_part,
+    temporary::Temporary,
 };
 
 const HOW_TO_GET: &str = "Debian: apt-get install prometheus";
@@ -28,12 +28,13 @@ const ATTEMPTS: usize = 5;
 /// The labels of a series, its name among them as `__name__`.
 pub type Labels = BTreeMap<String, String>;
 
-/// A running Prometheus that scrapes several times a second. It keeps its data in a directory of its own, which goes with it.
+/// A running Prometheus that scrapes several times a second.
 #[derive(Debug)]
 pub struct Prometheus {
     child: Child,
     addr: SocketAddr,
-    directory: PathBuf,
+    /// Its configuration and its data.
+    _directory: Temporary,
 }
 
 impl Prometheus {
@@ -65,19 +66,15 @@ impl Prometheus {
     }
 
     fn spawn(executable: &Path, configuration: &str) -> Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let directory = env::temp_dir().join(format!("e2e-prometheus-{}-{number}", process::id()));
-        fs::create_dir(&directory)
-            .with_context(|| format!("cannot create {}", directory.display()))?;
-        let config = directory.join("prometheus.yml");
+        let directory = Temporary::new("prometheus")?;
+        let config = directory.path().join("prometheus.yml");
         fs::write(&config, configuration)?;
         // It can listen on port 0, but does not say which port it got.
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let option = |name: &str, value: &Path| format!("--{name}={}", value.display());
         let child = Command::new(executable)
             .arg(option("config.file", &config))
-            .arg(option("storage.tsdb.path", &directory.join("data")))
+            .arg(option("storage.tsdb.path", &directory.path().join("data")))
             .arg(format!("--web.listen-address={addr}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -87,7 +84,7 @@ impl Prometheus {
         Ok(Self {
             child,
             addr,
-            directory,
+            _directory: directory,
         })
     }
 
@@ -177,10 +174,9 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // Errors mean that it has ended, or that the directory is gone already.
+        // Errors mean that it has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 

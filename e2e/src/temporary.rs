@@ -1,7 +1,9 @@
-//! A directory that goes with the test.
+//! A directory that goes with the test or the benchmark.
 
 use std::{
     env, fs,
+    io::ErrorKind,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
@@ -9,23 +11,37 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// A new directory, which is removed when this is dropped.
+/// A new directory, which is removed with all that is in it when this is dropped. No other user may look into it.
 ///
 /// Its path is short enough for a Unix domain socket.
 #[derive(Debug)]
 pub struct Temporary(PathBuf);
 
 impl Temporary {
-    /// Creates it, with `name` in its own.
+    /// Creates it where the system has its temporary files, with `name` in its own.
     ///
     /// # Errors
     ///
-    /// When the system's directory for temporary files cannot be written.
+    /// When it cannot be created.
     pub fn new(name: &str) -> Result<Self> {
+        Self::below(&env::temp_dir(), name)
+    }
+
+    /// Creates it in `/dev/shm`, which is where the metric store's directory is in production too.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be created.
+    pub fn in_memory(name: &str) -> Result<Self> {
+        Self::below(Path::new("/dev/shm"), name)
+    }
+
+    fn below(parent: &Path, name: &str) -> Result<Self> {
         static CREATED: AtomicU32 = AtomicU32::new(0);
         let number = CREATED.fetch_add(1, Relaxed);
-        let path = env::temp_dir().join(format!("e2e-{}-{number}-{name}", process::id()));
-        fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let path = parent.join(format!("e2e-{}-{number}-{name}", process::id()));
+        let created = fs::DirBuilder::new().mode(0o700).create(&path);
+        created.with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self(path))
     }
 
@@ -33,11 +49,48 @@ impl Temporary {
     pub fn path(&self) -> &Path {
         &self.0
     }
+
+    /// A directory in it, created unless it is there.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be created.
+    pub fn directory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.0.join(name);
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(path)
+    }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // What is left of it is in a directory that the system clears.
-        let _ = fs::remove_dir_all(&self.0);
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                eprintln!("cannot remove {}: {error}", self.0.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn it_is_private_and_goes_with_what_is_in_it() {
+        for temporary in [Temporary::new("private"), Temporary::in_memory("private")] {
+            let temporary = temporary.unwrap();
+            let path = temporary.path().to_owned();
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+            let inner = temporary.directory("inner").unwrap();
+            assert_eq!(temporary.directory("inner").unwrap(), inner);
+            fs::write(inner.join("file"), "").unwrap();
+            drop(temporary);
+            assert!(!path.exists());
+        }
     }
 }

@@ -17,11 +17,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use bench::{Temporary, program};
+use bench::program;
 use clap::Parser;
 use common::multiprocess::Store;
 use e2e::{
-    Address, Load, Program, Running, SOON, Signal, http, poll, process, ready::Ready, real_part,
+    Address, Load, Program, Running, SOON, Signal, Temporary, http, poll, process, ready::Ready,
+    real_part,
 };
 use nix::{
     mount::{MsFlags, mount, umount},
@@ -43,7 +44,7 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let root = Temporary::new()?;
+    let root = Temporary::in_memory("disk")?;
     // Before there is a second thread, so that all threads see the small file system.
     match small_file_system(&root) {
         Ok(small) => {
@@ -268,7 +269,7 @@ fn busy_disk(time: Duration) -> Result<()> {
     let on_disk = workspace.join("target/bench/busy-disk");
     let _ = fs::remove_dir_all(&on_disk);
     fs::create_dir_all(on_disk.join("metrics"))?;
-    let in_memory = Temporary::new()?;
+    let in_memory = Temporary::in_memory("busy-disk")?;
     for (name, directory) in [
         ("on the busy disk", on_disk.join("metrics")),
         ("in memory", in_memory.directory("metrics")?),

@@ -7,8 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use bench::{Random, Temporary};
+use bench::Random;
 use common::multiprocess::{MultiProcessCollector, Store};
+use e2e::Temporary;
 
 use crate::{
     damage::{self, Damage},

@@ -24,9 +24,9 @@ use std::{
 };
 
 use anyhow::Result;
-use bench::{Random, Temporary};
+use bench::Random;
 use clap::Parser;
-use e2e::real_part;
+use e2e::{Temporary, real_part};
 
 use self::{peer::Python, script::Script};
 
@@ -56,7 +56,7 @@ fn main() -> Result<ExitCode> {
     let mut rounds = 0;
     while rounds < options.rounds && began.elapsed() < Duration::from_secs(options.seconds) {
         let seed = first.wrapping_add(rounds);
-        let root = Temporary::new()?;
+        let root = Temporary::in_memory("differential")?;
         if let Err(error) = round(seed, &root, &mut python) {
             println!(
                 "seed {seed}: {error:#}\nthe directories are in {}; this repeats it: --rounds 1 --seed {seed}",

@@ -1,10 +1,6 @@
 //! Python's client, in a process that does what it is told.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use bench::python;
@@ -13,39 +9,22 @@ use serde_json::{Value, json};
 use crate::script::{Kind, Metric, Script, Step};
 
 /// Python's client.
-pub(crate) struct Python {
-    child: Child,
-    requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
+pub(crate) struct Python(python::Process);
 
 impl Python {
     /// `None`, with a message, if there is no Python with `prometheus_client`.
     pub(crate) fn start() -> Result<Option<Self>> {
-        let Some(python) = python::with_modules(&["prometheus_client"]) else {
-            return Ok(None);
-        };
         // The same program that the store's tests talk to.
         let program =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../common/tests/multiprocess/peer.py");
-        let mut child = Command::new(&python)
-            .arg(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}", python.display()))?;
-        let requests = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().context("the pipe was just asked for")?);
-        Ok(Some(Self {
-            child,
-            requests,
-            answers,
-        }))
+        let process = python::Process::start(&program, &["prometheus_client"])?;
+        Ok(process.map(Self))
     }
 
     /// What Python's reader says of a directory; `None` if it fails.
     pub(crate) fn scrape(&mut self, directory: &Path) -> Result<Option<String>> {
-        let answer = self.ask(&json!({"do": "try_scrape", "directory": directory}))?;
+        let request = json!({"do": "try_scrape", "directory": directory});
+        let answer = self.0.ask(&request.to_string())?;
         Ok(serde_json::from_str(&answer)?)
     }
 
@@ -61,21 +40,13 @@ impl Python {
             .iter()
             .map(|step| as_json(&script.metrics[step.metric], step))
             .collect();
-        let answer = self.ask(&json!({
+        let request = json!({
             "do": "write", "directory": directory,
             "workers": [{"identifier": identifier, "metrics": metrics}],
-        }))?;
+        });
+        let answer = self.0.ask(&request.to_string())?;
         ensure!(answer == "ok", "Python cannot write: {answer:?}");
         Ok(())
-    }
-
-    fn ask(&mut self, request: &Value) -> Result<String> {
-        let requests = self.requests.as_mut().context("Python has been stopped")?;
-        writeln!(requests, "{request}")?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        ensure!(!answer.is_empty(), "Python has ended");
-        Ok(answer.trim_end().to_owned())
     }
 }
 
@@ -121,14 +92,4 @@ pub(crate) fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     }
     paths.sort();
     Ok(paths)
-}
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        // It ends at the end of its input.
-        self.requests = None;
-        if let Err(error) = self.child.wait() {
-            eprintln!("peer.py: {error}");
-        }
-    }
 }

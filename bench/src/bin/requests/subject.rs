@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
-use bench::{Temporary, python};
-use e2e::{Load, Program, Running, SOON, poll, process};
+use bench::python;
+use e2e::{Load, Program, Running, SOON, Temporary, poll, process};
 
 /// The samplers that traces are measured with, and their arguments: the sampler decides what tracing costs.
 const SAMPLERS: [(&str, &str); 3] = [
@@ -107,7 +107,9 @@ impl Subject {
             .env("SCENARIO", scenario);
         let mut directory = None;
         if scenario == "metrics-multi-process-pull" {
-            let path = directory.insert(Temporary::new()?).path();
+            let path = directory
+                .insert(Temporary::in_memory("python-client")?)
+                .path();
             program = program.env("PROMETHEUS_MULTIPROC_DIR", path);
         }
         let running = program.spawn()?;

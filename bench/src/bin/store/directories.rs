@@ -7,8 +7,9 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use bench::{Temporary, python, row::number};
+use bench::{python, row::number};
 use common::multiprocess::Store;
+use e2e::Temporary;
 use prometheus::{CounterVec, HistogramOpts, HistogramVec, Opts, Registry};
 
 pub(crate) const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];

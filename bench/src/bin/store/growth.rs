@@ -3,8 +3,9 @@
 use std::fs;
 
 use anyhow::Result;
-use bench::{Section, Temporary};
+use bench::Section;
 use common::multiprocess::MultiProcessCollector;
+use e2e::Temporary;
 
 use crate::{
     COMMAND,

@@ -17,8 +17,9 @@ mod updates;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bench::{Section, Temporary, section};
+use bench::{Section, section};
 use clap::Parser;
+use e2e::Temporary;
 
 use self::{peer::Python, rounds::Rounds};
 
@@ -51,7 +52,7 @@ fn main() -> Result<()> {
         return memory::print_of_prometheus(series);
     }
     let rounds = Rounds(options.rounds);
-    let root = Temporary::new()?;
+    let root = Temporary::in_memory("store")?;
     let mut python = Python::start()?;
     let mut sections = Vec::new();
     let mut finish = |section: Section| {

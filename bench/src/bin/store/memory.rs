@@ -3,8 +3,9 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use bench::{Row, Section, Temporary, python};
+use bench::{Row, Section, python};
 use common::multiprocess::MultiProcessCollector;
+use e2e::Temporary;
 
 use crate::{
     COMMAND,

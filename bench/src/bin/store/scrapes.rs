@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use bench::{Goal, Row, Section, Temporary};
+use bench::{Goal, Row, Section};
 use common::multiprocess::MultiProcessCollector;
+use e2e::Temporary;
 use prometheus::{Encoder, Registry, TextEncoder};
 
 use crate::{

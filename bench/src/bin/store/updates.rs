@@ -3,8 +3,9 @@
 use std::hint::black_box;
 
 use anyhow::Result;
-use bench::{Goal, Row, Section, Temporary};
+use bench::{Goal, Row, Section};
 use common::multiprocess::Store;
+use e2e::Temporary;
 use prometheus::{CounterVec, HistogramOpts, Opts};
 
 use crate::{

@@ -3,7 +3,11 @@
 use anyhow::Result;
 use e2e::{Running, SOON, console::Stream};
 
-use super::{collector, get, logs, pushing_to, send};
+use super::{get, logs, pushing_to, send};
+use crate::{
+    otlp::{Protocol, collector},
+    support::stop,
+};
 
 fn silent() -> e2e::Program {
     logs().env("OTEL_LOGS_EXPORTER", "none")
@@ -55,7 +59,7 @@ fn key_values_are_on_the_console_and_cannot_pass_for_others() -> Result<()> {
 #[test]
 fn each_side_has_its_own_filter_in_the_same_language() -> Result<()> {
     let collector = collector()?;
-    let running = pushing_to(&collector, super::Protocol::Http)
+    let running = pushing_to(&collector, Protocol::Http)
         .env("RUST_LOG", "off,access=info")
         .env("OTEL_RUST_LOG", "off,logs::demo=info")
         .start()?;
@@ -77,7 +81,7 @@ fn the_console_exporter_prints_one_json_line_for_each_record() -> Result<()> {
         .start()?;
     send(&running, "GET /", super::TRACEPARENT, "")?;
     send(&running, "POST /demo/echo", "", "two\nlines")?;
-    super::stop(&mut running)?;
+    stop(&mut running)?;
     let text = running.console().text(Stream::Out);
     let parse = |line: &str| serde_json::from_str::<serde_json::Value>(line);
     let records = text.lines().map(parse).collect::<Result<Vec<_>, _>>()?;
@@ -120,7 +124,7 @@ fn no_exporter_means_the_console_alone() -> Result<()> {
         let mut running = logs().env(variable, value).start()?;
         get(&running, "/")?;
         text_after(&running, "GET / 200")?;
-        super::stop(&mut running)?;
+        stop(&mut running)?;
         assert_eq!(running.console().text(Stream::Out), "");
         assert_eq!(
             running

@@ -2,9 +2,8 @@
 
 use anyhow::Result;
 
-use super::{
-    PROTOCOLS, SPAN, TRACE, TRACEPARENT, collector, pushing_to, send, text, wait_for_access,
-};
+use super::{SPAN, TRACE, TRACEPARENT, pushing_to, send, text, wait_for_access};
+use crate::otlp::{PROTOCOLS, collector};
 
 #[test]
 fn a_traceparent_is_on_every_record_also_from_other_threads_and_on_the_access_line() -> Result<()> {

@@ -1,11 +1,10 @@
 //! Nothing configured: the program brings a collector of its own and shows what its workers push.
 
-use std::net::TcpListener;
-
 use anyhow::Result;
-use e2e::{Program, console::Stream};
+use e2e::console::Stream;
 
-use super::{get, logs, stop};
+use super::{get, logs};
+use crate::{otlp::with_dead_proxy, support::stop};
 
 #[test]
 fn what_the_workers_push_is_printed_to_the_last_record_also_behind_a_dead_proxy() -> Result<()> {
@@ -24,14 +23,4 @@ fn what_the_workers_push_is_printed_to_the_last_record_also_behind_a_dead_proxy(
         assert!(printed.contains("INFO  access GET / 200"), "{printed}");
     }
     Ok(())
-}
-
-/// Proxies at a port where nobody listens, in all spellings.
-fn with_dead_proxy(mut program: Program) -> Result<Program> {
-    let unused = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-        let proxy = format!("http://{unused}");
-        program = program.env(name, &proxy).env(&name.to_lowercase(), &proxy);
-    }
-    Ok(program)
 }

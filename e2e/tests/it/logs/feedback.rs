@@ -6,7 +6,8 @@ use anyhow::Result;
 use collector::{Collector, Signal};
 use e2e::{SOON, poll};
 
-use super::{PROTOCOLS, collector, get, pushing_to, wait_for_access};
+use super::{get, pushing_to, wait_for_access};
+use crate::otlp::{PROTOCOLS, collector};
 
 /// Twenty times the export interval.
 const A_WHILE: Duration = Duration::from_secs(1);

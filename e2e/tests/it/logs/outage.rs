@@ -6,7 +6,11 @@ use anyhow::{Context, Result};
 use collector::{Collector, Fault};
 use e2e::{Running, SOON, poll};
 
-use super::{PROTOCOLS, Protocol, collector, get, logs, pushing_to, stop, wait_for};
+use super::{get, logs, pushing_to, wait_for};
+use crate::{
+    otlp::{PROTOCOLS, Protocol, collector},
+    support::stop,
+};
 
 /// How many of a burst's records have arrived.
 fn arrived(collector: &Collector) -> u64 {

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use e2e::{SOON, poll};
 
-use super::{PROTOCOLS, TRACE, TRACEPARENT, collector, get, int, pushing_to, send, text, wait_for};
+use super::{TRACE, TRACEPARENT, get, int, pushing_to, send, text, wait_for};
+use crate::otlp::{PROTOCOLS, collector};
 
 #[test]
 fn a_panic_in_a_handler_is_a_record_with_location_and_trace_and_the_worker_goes_on() -> Result<()> {

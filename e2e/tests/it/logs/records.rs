@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use collector::proto::common::v1::any_value::Value;
 
-use super::{PROTOCOLS, collector, get, int, pushing_to, send, text, wait_for, wait_for_access};
+use super::{get, int, pushing_to, send, text, wait_for, wait_for_access};
+use crate::otlp::{PROTOCOLS, collector};
 
 #[test]
 fn a_record_has_time_severity_scope_body_and_the_resource_of_its_worker() -> Result<()> {

@@ -4,7 +4,11 @@ use anyhow::Result;
 use collector::proto::common::v1::any_value::Value;
 use e2e::{Load, SOON, Signal, http::Connection};
 
-use super::{PROTOCOLS, collector, get, pushing_to, stop, wait_for};
+use super::{get, pushing_to, wait_for};
+use crate::{
+    otlp::{PROTOCOLS, collector},
+    support::stop,
+};
 
 #[test]
 fn the_last_records_arrive_even_if_no_interval_has_passed() -> Result<()> {

@@ -8,7 +8,8 @@ use std::{
 use anyhow::Result;
 use e2e::{Load, Program, Running, SOON, Signal, real_part, real_part::real_part};
 
-use super::{REQUESTS, Scrape, Temporary, assert_refused, directory, names, pull, stop};
+use super::{REQUESTS, Scrape, Temporary, assert_refused, directory, names, pull};
+use crate::support::stop;
 
 const VARIABLE: &str = "PROMETHEUS_MULTIPROC_DIR";
 
@@ -132,6 +133,8 @@ fn a_file_in_its_place_is_refused() -> Result<()> {
 #[test]
 fn one_that_cannot_be_written_is_refused() -> Result<()> {
     let parent = Temporary::new("read-only")?;
+    // Another user, too, can reach what cannot be written.
+    fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755))?;
     let path = parent.path().join("read-only");
     fs::create_dir(&path)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o555))?;

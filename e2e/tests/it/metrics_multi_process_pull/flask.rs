@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context, Result};
 use e2e::{Load, Program, Running, SOON, Signal, poll, process, real_part};
 
-use super::{ACTIVE, REQUESTS, Scrape, Temporary, metrics_addr, pull, stop};
-use crate::workers::freeze;
+use super::{ACTIVE, REQUESTS, Scrape, Temporary, metrics_addr, pull};
+use crate::{support::stop, workers::freeze};
 
 /// A Python that has what the Flask application needs, or `None` with a message.
 fn python() -> Result<Option<PathBuf>> {

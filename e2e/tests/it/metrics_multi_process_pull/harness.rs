@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use e2e::{Load, Running, SOON, Signal, poll, process};
 
-use super::{metrics_addr, pull, scrape::Scrape, stop};
+use super::{metrics_addr, pull, scrape::Scrape};
+use crate::support::stop;
 
 /// Scrapes on a port of their own, so that they are in no count, and checks that no counter of the harness falls.
 struct Watch<'a> {

@@ -15,7 +15,8 @@ use e2e::{
     poll, process,
 };
 
-use super::{ACTIVE, REQUESTS, Scrape, directory, metrics_addr, names, pull, stop};
+use super::{ACTIVE, REQUESTS, Scrape, directory, metrics_addr, names, pull};
+use crate::support::stop;
 
 const ROUNDS: u64 = 200;
 const WORKERS: usize = 8;

@@ -5,8 +5,8 @@ use std::{fs, net::TcpListener};
 use anyhow::Result;
 use e2e::{Load, Running, SOON, Signal, http, poll, process};
 
-use super::{REQUESTS, Scrape, assert_refused, directory, metrics_addr, pull, stop};
-use crate::workers::freeze;
+use super::{REQUESTS, Scrape, assert_refused, directory, metrics_addr, pull};
+use crate::{support::stop, workers::freeze};
 
 /// The program with a port for metrics, and 100 requests that it has answered.
 fn used() -> Result<Running> {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use e2e::{Program, Running, SOON, Signal, Temporary, program::Ended};
+use e2e::{Program, Running, Temporary, program::Ended};
 
 use self::scrape::Scrape;
 
@@ -37,14 +37,6 @@ fn metrics_addr(running: &Running) -> Result<SocketAddr> {
     let address = url.strip_prefix("http://").unwrap_or(url);
     let address = address.strip_suffix("/metrics").unwrap_or(address);
     address.parse().with_context(|| format!("this is {url}"))
-}
-
-/// Stops the program gracefully.
-fn stop(mut running: Running) -> Result<()> {
-    running.signal(Signal::SIGTERM)?;
-    let status = running.wait_exit(SOON)?;
-    assert_eq!(status.code(), Some(0), "{}", running.console());
-    running.wait_gone(SOON)
 }
 
 /// Asserts that the program refused to start, with one line that has all these words.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use e2e::{Load, SOON, Signal, http::Connection, poll, process};
 
-use super::{ACTIVE, REQUESTS, Scrape, pull, stop};
+use super::{ACTIVE, REQUESTS, Scrape, pull};
+use crate::support::{assert_all_answered, stop};
 
 #[test]
 fn every_request_is_in_the_sum_of_two_and_four_workers() -> Result<()> {
@@ -102,12 +103,7 @@ fn a_reload_under_load_loses_no_count_although_two_workers_share_a_slot_for_a_wh
         })?;
     }
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        running.console()
-    );
+    assert_all_answered(&report, &running);
     let scrape = Scrape::of(addr)?;
     assert_eq!(
         scrape.sum(REQUESTS),

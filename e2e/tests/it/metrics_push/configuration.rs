@@ -3,7 +3,11 @@
 use anyhow::Result;
 use e2e::{Load, SOON, console::Stream, program::Ended};
 
-use super::{Protocol, collector, metrics_push, pushing_to, stop};
+use super::{metrics_push, pushing_to};
+use crate::{
+    otlp::{Protocol, collector},
+    support::stop,
+};
 
 /// Asserts that the program refused to start with one line that has all these words.
 #[track_caller]

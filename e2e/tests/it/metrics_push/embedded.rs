@@ -1,9 +1,13 @@
 //! Nothing configured: the program brings a collector of its own and shows what its workers push.
 
 use anyhow::{Context, Result};
-use e2e::{Load, Program, Running, SOON, Signal, console::Stream, poll};
+use e2e::{Load, Running, SOON, Signal, console::Stream, poll};
 
 use super::metrics_push;
+use crate::{
+    otlp::{PROTOCOLS, collector, with_dead_proxy},
+    support::stop,
+};
 
 /// The last sum over all workers that was printed for this counter.
 fn printed_sum(running: &Running, metric: &str) -> Option<u64> {
@@ -88,25 +92,15 @@ fn proxy_variables_do_not_come_between_the_workers_and_the_embedded_collector() 
 
 #[test]
 fn proxy_variables_do_not_come_between_the_workers_and_a_collector_on_this_machine() -> Result<()> {
-    for protocol in super::PROTOCOLS {
-        let collector = super::collector()?;
+    for protocol in PROTOCOLS {
+        let collector = collector()?;
         let running = with_dead_proxy(super::pushing_to(&collector, protocol))?.start()?;
         send(&running, 50)?;
         super::wait_for_requests(&collector, 50)?;
-        super::stop(running)?;
+        stop(running)?;
         super::assert_requests(&collector.received(), 50);
     }
     Ok(())
-}
-
-/// Proxies at a port where nobody listens, in all spellings.
-fn with_dead_proxy(mut program: Program) -> Result<Program> {
-    let unused = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-        let proxy = format!("http://{unused}");
-        program = program.env(name, &proxy).env(&name.to_lowercase(), &proxy);
-    }
-    Ok(program)
 }
 
 #[test]

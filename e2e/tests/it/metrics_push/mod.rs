@@ -8,39 +8,10 @@ mod tls;
 mod totals;
 
 use anyhow::{Context, Result};
-use collector::{Collector, Config, Received};
-use e2e::{Program, Running, SOON, Signal, poll};
+use collector::{Collector, Received};
+use e2e::{Program, SOON, poll};
 
-/// How the program and the collector speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
-    Http,
-    Grpc,
-}
-
-const PROTOCOLS: [Protocol; 2] = [Protocol::Http, Protocol::Grpc];
-
-impl Protocol {
-    /// The value of `OTEL_EXPORTER_OTLP_PROTOCOL`.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http/protobuf",
-            Self::Grpc => "grpc",
-        }
-    }
-
-    fn endpoint(self, collector: &Collector) -> String {
-        match self {
-            Self::Http => format!("http://{}", collector.http_addr()),
-            Self::Grpc => format!("http://{}", collector.grpc_addr()),
-        }
-    }
-}
-
-/// A collector that prints nothing and remembers what arrives.
-fn collector() -> Result<Collector> {
-    Collector::start(Config::silent()).context("cannot start a collector")
-}
+use crate::otlp::{self, Protocol};
 
 /// The program without simulated errors, exporting several times a second.
 fn metrics_push() -> Program {
@@ -51,17 +22,7 @@ fn metrics_push() -> Program {
 
 /// The program pushing to this collector.
 fn pushing_to(collector: &Collector, protocol: Protocol) -> Program {
-    metrics_push()
-        .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.name())
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", protocol.endpoint(collector))
-}
-
-/// Stops the program gracefully, which pushes what was not pushed yet.
-fn stop(mut running: Running) -> Result<()> {
-    running.signal(Signal::SIGTERM)?;
-    let status = running.wait_exit(SOON)?;
-    assert_eq!(status.code(), Some(0), "{}", running.console());
-    running.wait_gone(SOON)
+    otlp::pushing_to(metrics_push(), collector, protocol)
 }
 
 /// Waits until the collector has received so many requests in sum.

@@ -7,7 +7,11 @@ use anyhow::{Context, Result};
 use collector::{Collector, Config, Fault};
 use e2e::{Load, Running, SOON, Signal, http::Connection, poll, process};
 
-use super::{PROTOCOLS, Protocol, assert_requests, collector, pushing_to, stop, wait_for_requests};
+use super::{assert_requests, pushing_to, wait_for_requests};
+use crate::{
+    otlp::{PROTOCOLS, Protocol, collector},
+    support::stop,
+};
 
 /// Two workers and the master.
 const SENDERS: usize = 3;

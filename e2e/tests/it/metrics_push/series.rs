@@ -15,9 +15,10 @@ use e2e::{
 };
 use serde_json::Value;
 
-use super::{
-    ACTIVE, DURATION, Protocol, REQUESTS, assert_requests, collector, pushing_to, stop,
-    wait_for_requests,
+use super::{ACTIVE, DURATION, REQUESTS, assert_requests, pushing_to, wait_for_requests};
+use crate::{
+    otlp::{Protocol, collector},
+    support::stop,
 };
 
 /// The names of a series' attributes, for each series of a metric.

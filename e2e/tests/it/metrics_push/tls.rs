@@ -1,20 +1,10 @@
 //! The feature `tls`: a collector behind TLS, with a certificate authority of the test's own.
 
-use std::{
-    env, fs,
-    net::SocketAddr,
-    path::PathBuf,
-    process,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, thread};
 
 use anyhow::{Context, Result};
 use collector::Collector;
-use e2e::{Load, Program, SOON};
+use e2e::{Load, Program, SOON, Temporary};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::{
     io::copy_bidirectional,
@@ -29,24 +19,28 @@ use tokio_rustls::{
     },
 };
 
-use super::{PROTOCOLS, Protocol, REQUESTS, collector, metrics_push, stop};
+use super::{REQUESTS, metrics_push};
+use crate::{
+    otlp::{PROTOCOLS, Protocol, collector},
+    support::stop,
+};
 
 /// A self-signed certificate authority, and a server's certificate of it for `localhost`.
 struct Authority {
+    /// What a client has to trust.
     file: PathBuf,
+    _directory: Temporary,
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
 }
 
 impl Authority {
     fn new() -> Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let file = env::temp_dir().join(format!("e2e-ca-{}-{number}.pem", process::id()));
-
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_key = KeyPair::generate()?;
+        let directory = Temporary::new("authority")?;
+        let file = directory.path().join("authority.pem");
         fs::write(&file, params.self_signed(&authority_key)?.pem())?;
         let issuer = Issuer::new(params, authority_key);
 
@@ -54,6 +48,7 @@ impl Authority {
         let params = CertificateParams::new(["localhost".to_owned()])?;
         Ok(Self {
             file,
+            _directory: directory,
             certificate: params.signed_by(&key, &issuer)?.der().clone(),
             key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
         })
@@ -84,13 +79,6 @@ impl Authority {
     }
 }
 
-impl Drop for Authority {
-    fn drop(&mut self) {
-        // It stays behind in the temporary directory if it cannot be removed.
-        let _ = fs::remove_file(&self.file);
-    }
-}
-
 /// Passes on what comes over TLS. A client that does not trust the certificate ends here.
 async fn forward(acceptor: TlsAcceptor, stream: TcpStream, plain: SocketAddr) -> Result<()> {
     let mut outside = acceptor.accept(stream).await?;
@@ -105,10 +93,7 @@ fn pushing_over_tls(
     authority: &Authority,
     protocol: Protocol,
 ) -> Result<Program> {
-    let plain = match protocol {
-        Protocol::Http => collector.http_addr(),
-        Protocol::Grpc => collector.grpc_addr(),
-    };
+    let plain = protocol.choose(collector.http_addr(), collector.grpc_addr());
     let port = authority.serve(plain)?.port();
     Ok(metrics_push()
         .build_arg("--features=tls")

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use e2e::{Load, SOON, Signal, http, poll, process};
 
-use super::{
-    ERRORS, PROTOCOLS, Protocol, REQUESTS, assert_requests, collector, pushing_to, stop,
-    wait_for_requests,
+use super::{ERRORS, REQUESTS, assert_requests, pushing_to, wait_for_requests};
+use crate::{
+    otlp::{PROTOCOLS, Protocol, collector},
+    support::stop,
 };
 
 #[test]

@@ -2,21 +2,21 @@
 //! own, a user that is not root and has no capability, a root file system that nobody can write to, and one volume.
 
 use std::{
-    fs,
-    os::unix::fs::MetadataExt as _,
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
     process::{Command, Output},
 };
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
-    Load, Program, Running, SOON, Signal, http,
+    Load, Program, Running, SOON, Signal, Temporary, http,
     otelcol::deploy,
     poll, process,
     real_part::{self, real_part},
 };
 
-use super::{Temporary, metrics_addr};
+use super::metrics_addr;
 
 /// Puts the program `$1` to the path `$0`, where any user may execute it, makes everything read-only but a volume, and
 /// executes it with the rest as the user of the image. As PID 1: neither `setpriv` nor this shell stays.
@@ -92,7 +92,9 @@ fn inside(master: u32, command: &str) -> Result<Output> {
 
 #[test]
 fn as_pid_1_without_privileges_on_a_read_only_root_it_serves_counts_and_stops() -> Result<()> {
-    let (image, volume) = (Temporary::new()?, Temporary::new()?);
+    let (image, volume) = (Temporary::new("image")?, Temporary::new("volume")?);
+    // The program's user, who is another one, has to reach it.
+    fs::set_permissions(image.path(), Permissions::from_mode(0o755))?;
     let service = image.path().join("service");
     fs::write(&service, "")?;
     let Some((mut running, master)) = contained(&service, volume.path())? else {

@@ -11,39 +11,21 @@ mod scenarios;
 mod signals;
 mod tiers;
 
-use std::{
-    env, fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use e2e::{Load, Program, Running, SOON, Signal, http, otelcol::Ports, poll};
+use e2e::{Load, Program, Running, SOON, http, otelcol::Ports, poll};
 
-/// How a program and the Collector speak.
-#[derive(Clone, Copy, Debug)]
-enum Protocol {
-    Http,
-    Grpc,
-}
-
-const PROTOCOLS: [Protocol; 2] = [Protocol::Http, Protocol::Grpc];
+use crate::otlp::{self, Protocol};
 
 /// A program of the workspace that pushes to a Collector, without simulated errors, several times a second.
 fn pushing_to(name: &str, ports: Ports, protocol: Protocol) -> Program {
-    let (protocol, endpoint) = match protocol {
-        Protocol::Http => ("http/protobuf", ports.http),
-        Protocol::Grpc => ("grpc", ports.grpc),
-    };
-    Program::new(name)
+    let program = Program::new(name)
         .env("ERROR_RATE", "0")
         .env("OTEL_METRIC_EXPORT_INTERVAL", "200")
         .env("OTEL_BLRP_SCHEDULE_DELAY", "50")
-        .env("OTEL_BSP_SCHEDULE_DELAY", "50")
-        .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{endpoint}"))
+        .env("OTEL_BSP_SCHEDULE_DELAY", "50");
+    otlp::pushing_to_address(program, protocol.choose(ports.http, ports.grpc), protocol)
 }
 
 /// Sends requests on new connections, so that each worker gets some, all of which have to be answered.
@@ -52,14 +34,6 @@ fn send(running: &Running, requests: u64) -> Result<()> {
     let report = load.requests(requests).run()?;
     assert_eq!(report.statuses.get(&200), Some(&requests), "{report}");
     Ok(())
-}
-
-/// Stops a program gracefully, which pushes what was not pushed yet.
-fn stop(mut running: Running) -> Result<()> {
-    running.signal(Signal::SIGTERM)?;
-    let status = running.wait_exit(SOON)?;
-    assert_eq!(status.code(), Some(0), "{}", running.console());
-    running.wait_gone(SOON)
 }
 
 /// The values of all series of a metric on a Collector's `/metrics`.
@@ -90,30 +64,6 @@ fn metrics_addr(running: &Running) -> Result<SocketAddr> {
         .trim_start_matches("http://")
         .trim_end_matches("/metrics");
     address.parse().with_context(|| url.clone())
-}
-
-/// A directory that goes with the test.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new() -> Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("e2e-parts-{}-{number}", process::id()));
-        fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Self(path))
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // What is left of it is in a directory that the system clears.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 const REQUESTS: &str = "num_requests_total";

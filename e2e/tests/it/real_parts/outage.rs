@@ -7,7 +7,8 @@ use e2e::{
     poll,
 };
 
-use super::{DURATIONS, PROTOCOLS, REQUESTS, pushing_to, send, series, stop, wait_for_sum};
+use super::{DURATIONS, REQUESTS, pushing_to, send, series, wait_for_sum};
+use crate::{otlp::PROTOCOLS, support::stop};
 
 const WORKERS: usize = 2;
 /// The master pushes too: what the harness counts.

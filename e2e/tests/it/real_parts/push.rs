@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use e2e::{
-    SOON, Signal, http,
+    SOON, Signal, Temporary, http,
     otelcol::{self, Otelcol, Written, attribute},
     poll, process,
 };
 
-use super::{
-    DURATIONS, PROTOCOLS, Protocol, REQUESTS, Temporary, pushing_to, send, series, stop,
-    wait_for_sum,
+use super::{DURATIONS, REQUESTS, pushing_to, send, series, wait_for_sum};
+use crate::{
+    otlp::{PROTOCOLS, Protocol},
+    support::stop,
 };
 
 #[test]
@@ -20,7 +21,7 @@ fn the_collector_has_the_exact_totals_of_four_workers_in_both_protocols() -> Res
         return Ok(());
     };
     for protocol in PROTOCOLS {
-        let directory = Temporary::new()?;
+        let directory = Temporary::new("totals")?;
         let mut otelcol =
             Otelcol::new(&executable, "otel-collector.yaml")?.with_file(directory.path())?;
         let collector = otelcol.start()?;

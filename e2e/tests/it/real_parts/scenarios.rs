@@ -10,7 +10,8 @@ use e2e::{
     prometheus::Prometheus,
 };
 
-use super::{DURATIONS, Protocol, REQUESTS, pushing_to};
+use super::{DURATIONS, REQUESTS, pushing_to};
+use crate::otlp::Protocol;
 
 /// The jobs, which are the names of the programs.
 pub(super) const JOBS: [&str; 3] = [

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use e2e::{
-    Load,
+    Load, Temporary,
     otelcol::{self, Otelcol, Written, attribute},
 };
 
-use super::{PROTOCOLS, Temporary, pushing_to, send, stop};
+use super::{pushing_to, send};
+use crate::{otlp::PROTOCOLS, support::stop};
 
 const LOG_RECORDS: [&str; 3] = ["resourceLogs", "scopeLogs", "logRecords"];
 
@@ -18,7 +19,7 @@ fn every_log_record_is_in_the_collectors_file_once_in_both_protocols() -> Result
         return Ok(());
     };
     for protocol in PROTOCOLS {
-        let directory = Temporary::new()?;
+        let directory = Temporary::new("collected")?;
         let mut otelcol =
             Otelcol::new(&executable, "otel-collector.yaml")?.with_file(directory.path())?;
         let collector = otelcol.start()?;
@@ -62,7 +63,7 @@ fn every_span_is_in_the_collectors_file_once_in_both_protocols() -> Result<()> {
         return Ok(());
     };
     for protocol in PROTOCOLS {
-        let directory = Temporary::new()?;
+        let directory = Temporary::new("collected")?;
         let mut otelcol =
             Otelcol::new(&executable, "otel-collector.yaml")?.with_file(directory.path())?;
         let collector = otelcol.start()?;

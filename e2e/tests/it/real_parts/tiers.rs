@@ -4,12 +4,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use e2e::{
-    SOON, Signal, http,
+    SOON, Signal, Temporary, http,
     otelcol::{self, Otelcol, Written},
     poll, process,
 };
 
-use super::{DURATIONS, Protocol, REQUESTS, Temporary, pushing_to, send, stop, wait_for_sum};
+use super::{DURATIONS, REQUESTS, pushing_to, send, wait_for_sum};
+use crate::{otlp::Protocol, support::stop};
 
 fn agent(executable: &Path, gateway: &Otelcol, queue: &Path) -> Result<Otelcol> {
     let agent = Otelcol::new(executable, "otel-collector-agent.yaml")?;
@@ -26,7 +27,7 @@ fn totals_and_logs_are_exact_after_an_agent_was_killed_with_its_queue_on_disk() 
     let Some(executable) = otelcol::executable()? else {
         return Ok(());
     };
-    let directory = Temporary::new()?;
+    let directory = Temporary::new("tiers")?;
     let queues = ["one", "two"].map(|name| directory.path().join(name));
     let mut gateway =
         Otelcol::new(&executable, "otel-collector.yaml")?.with_file(directory.path())?;

@@ -9,7 +9,11 @@ use anyhow::{Context, Result};
 use collector::{ReceivedSpan, proto::trace::v1::span::SpanKind};
 use e2e::{Load, SOON};
 
-use super::{PROTOCOLS, collector, get, int, pushing_to, status, stop, text, wait_for_name};
+use super::{get, int, pushing_to, status, text, wait_for_name};
+use crate::{
+    otlp::{PROTOCOLS, collector},
+    support::stop,
+};
 
 #[test]
 fn a_thousand_chains_over_four_workers_are_a_thousand_complete_traces() -> Result<()> {

@@ -5,7 +5,11 @@ use collector::Signal;
 use e2e::{Program, SOON, console::Stream};
 use serde_json::Value;
 
-use super::{PROTOCOLS, SPAN, TRACE, TRACEPARENT, collector, get, pushing_to, send, stop, traces};
+use super::{SPAN, TRACE, TRACEPARENT, get, pushing_to, send, traces};
+use crate::{
+    otlp::{PROTOCOLS, collector},
+    support::stop,
+};
 
 #[test]
 fn a_bad_value_is_one_line_that_names_the_variable_and_the_value() -> Result<()> {

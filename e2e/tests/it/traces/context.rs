@@ -4,9 +4,10 @@ use anyhow::{Context, Result};
 use collector::ReceivedSpan;
 use e2e::{SOON, poll};
 
-use super::{
-    PROTOCOLS, SPAN, TRACE, TRACEPARENT, collector, get, pushing_to, send, stop, text, wait_for,
-    wait_for_name,
+use super::{SPAN, TRACE, TRACEPARENT, get, pushing_to, send, text, wait_for, wait_for_name};
+use crate::{
+    otlp::{PROTOCOLS, collector},
+    support::stop,
 };
 
 #[test]

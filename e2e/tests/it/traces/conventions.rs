@@ -4,8 +4,10 @@ use anyhow::{Context, Result};
 use collector::{Collector, proto::trace::v1::span::SpanKind};
 use e2e::Running;
 
-use super::{
-    PROTOCOLS, collector, get, int, pushing_to, send, status, text, wait_for, wait_for_name,
+use super::{get, int, pushing_to, send, status, text, wait_for, wait_for_name};
+use crate::{
+    otlp::{PROTOCOLS, collector},
+    support::stop,
 };
 
 fn started(collector: &Collector) -> Result<Running> {
@@ -132,7 +134,7 @@ fn a_health_check_is_in_no_trace() -> Result<()> {
         assert_eq!(get(&running, "/healthz")?.body, "ok");
     }
     get(&running, "/")?;
-    super::stop(&mut running)?;
+    stop(&mut running)?;
     let received = collector.received();
     let mut names: Vec<_> = received
         .spans()

@@ -1,11 +1,10 @@
 //! Nothing configured: the program brings a collector of its own and shows its traces as trees.
 
-use std::net::TcpListener;
-
 use anyhow::Result;
-use e2e::{Program, console::Stream};
+use e2e::console::Stream;
 
-use super::{get, send, stop, traces};
+use super::{get, send, traces};
+use crate::{otlp::with_dead_proxy, support::stop};
 
 #[test]
 fn a_trace_is_printed_as_a_tree_also_behind_a_dead_proxy() -> Result<()> {
@@ -54,14 +53,4 @@ fn what_a_client_sends_forges_no_line_of_a_tree() -> Result<()> {
         "{printed}"
     );
     Ok(())
-}
-
-/// Proxies at a port where nobody listens, in all spellings.
-fn with_dead_proxy(mut program: Program) -> Result<Program> {
-    let unused = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-        let proxy = format!("http://{unused}");
-        program = program.env(name, &proxy).env(&name.to_lowercase(), &proxy);
-    }
-    Ok(program)
 }

@@ -8,7 +8,8 @@ use std::{
 use anyhow::Result;
 use e2e::{SOON, Signal, http::Connection};
 
-use super::{PROTOCOLS, collector, get, int, pushing_to, status, text, wait_for_name};
+use super::{get, int, pushing_to, status, text, wait_for_name};
+use crate::otlp::{PROTOCOLS, collector};
 
 #[test]
 fn a_panic_is_an_error_with_its_exception_and_the_worker_goes_on() -> Result<()> {

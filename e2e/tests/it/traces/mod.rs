@@ -9,33 +9,21 @@ mod endings;
 mod outage;
 mod stop;
 
-use anyhow::{Context, Result};
-use collector::{Collector, Config, ReceivedSpan, proto::common::v1::any_value::Value};
+use anyhow::Result;
+use collector::{Collector, ReceivedSpan, proto::common::v1::any_value::Value};
 use e2e::{
-    Program, Running, SOON, Signal,
+    Program, Running, SOON,
     http::{Connection, Response},
     poll,
 };
 
-/// How the program and the collector speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
-    Http,
-    Grpc,
-}
-
-const PROTOCOLS: [Protocol; 2] = [Protocol::Http, Protocol::Grpc];
+use crate::otlp::{self, Protocol};
 
 /// A trace and a span of a caller, and the header that names them.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
 const TRACEPARENT: &str =
     "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
-
-/// A collector that prints nothing and remembers what arrives.
-fn collector() -> Result<Collector> {
-    Collector::start(Config::silent()).context("cannot start a collector")
-}
 
 /// The program with one worker, without simulated errors, exporting several times a second.
 fn traces() -> Program {
@@ -48,13 +36,7 @@ fn traces() -> Program {
 
 /// The program pushing to this collector.
 fn pushing_to(collector: &Collector, protocol: Protocol) -> Program {
-    let (name, address) = match protocol {
-        Protocol::Http => ("http/protobuf", collector.http_addr()),
-        Protocol::Grpc => ("grpc", collector.grpc_addr()),
-    };
-    traces()
-        .env("OTEL_EXPORTER_OTLP_PROTOCOL", name)
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
+    otlp::pushing_to(traces(), collector, protocol)
 }
 
 /// One request with header lines of the test's own.
@@ -109,12 +91,4 @@ fn int(span: &ReceivedSpan, key: &str) -> Option<i64> {
 fn status(span: &ReceivedSpan) -> (i32, &str) {
     let status = span.span.status.as_ref();
     status.map_or((0, ""), |status| (status.code, status.message.as_str()))
-}
-
-/// Stops the program gracefully, which exports what was not exported yet.
-fn stop(running: &mut Running) -> Result<()> {
-    running.signal(Signal::SIGTERM)?;
-    let status = running.wait_exit(SOON)?;
-    assert_eq!(status.code(), Some(0), "{}", running.console());
-    running.wait_gone(SOON)
 }

@@ -6,7 +6,11 @@ use anyhow::{Context, Result};
 use collector::{Collector, Config, Fault};
 use e2e::{Program, Running, SOON, poll};
 
-use super::{PROTOCOLS, Protocol, collector, get, pushing_to, stop, traces};
+use super::{get, pushing_to, traces};
+use crate::{
+    otlp::{PROTOCOLS, Protocol, collector},
+    support::stop,
+};
 
 fn arrived(collector: &Collector) -> u64 {
     collector.received().spans().len() as u64

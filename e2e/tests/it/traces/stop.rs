@@ -3,7 +3,11 @@
 use anyhow::Result;
 use e2e::{Load, SOON};
 
-use super::{PROTOCOLS, collector, get, int, pushing_to, stop};
+use super::{get, int, pushing_to};
+use crate::{
+    otlp::{PROTOCOLS, collector},
+    support::stop,
+};
 
 #[test]
 fn the_last_spans_arrive_even_if_no_interval_has_passed() -> Result<()> {

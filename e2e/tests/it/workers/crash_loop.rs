@@ -6,10 +6,11 @@ use anyhow::{Context, Result};
 use e2e::{Load, Running, SOON, Signal, poll, process};
 
 use super::{Switch, hello, wait_for_new_worker};
+use crate::support::assert_all_answered;
 
 #[test]
 fn a_slot_that_crashes_at_every_boot_waits_longer_each_time_and_harms_no_other() -> Result<()> {
-    let switch = Switch::new("loop");
+    let switch = Switch::new("loop")?;
     let hello = hello(2).env("CRASH_AT_BOOT", switch.path()).start()?;
     let old = hello.ready()?.serving();
     switch.set()?;
@@ -28,12 +29,7 @@ fn a_slot_that_crashes_at_every_boot_waits_longer_each_time_and_harms_no_other()
     let new = wait_for_new_worker(&hello, &old)?;
     traffic.wait_for_answers(1000, SOON)?;
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        hello.console()
-    );
+    assert_all_answered(&report, &hello);
     assert!(report.pids.contains_key(&old[1]), "{report}");
     assert!(report.pids.contains_key(&new), "{report}");
     Ok(())
@@ -84,11 +80,12 @@ fn pause(line: &str) -> Option<Duration> {
 
 #[test]
 fn a_worker_that_dies_at_the_first_boot_ends_the_program_with_its_own_error() -> Result<()> {
-    let switch = Switch::new("first");
+    let switch = Switch::new("first")?;
     switch.set()?;
     let ended = hello(2).env("CRASH_AT_BOOT", switch.path()).run(SOON)?;
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
-    let path = switch.path().to_string_lossy();
+    let path = switch.path();
+    let path = path.to_string_lossy();
     let own = ended.stderr.lines().filter(|line| line.contains(&*path));
     assert_eq!(own.count(), 1, "{}", ended.stderr);
     Ok(())

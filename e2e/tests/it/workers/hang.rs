@@ -7,6 +7,7 @@ use e2e::{Load, Program, Running, SOON, Signal, http, poll, process, real_part};
 use nix::{sys::ptrace, unistd::Pid};
 
 use super::{CLIENTS, FOREVER, freeze, hello, wait_for_answers_from, wait_for_workers};
+use crate::support::assert_all_answered;
 
 /// Four workers; the hard limit is one that no test lives to see unless it says so.
 fn hello_with_limits(hang_timeout: f32, timeout: u32) -> Program {
@@ -64,12 +65,7 @@ fn users_who_come_one_by_one_are_all_answered_although_a_handler_blocks() -> Res
     assert_eq!(blocking.receive()?.pid(), Some(hung));
     wait_for_workers(&hello, 4, &[hung])?;
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        hello.console()
-    );
+    assert_all_answered(&report, &hello);
     Ok(())
 }
 
@@ -200,7 +196,7 @@ fn only_what_the_stopped_worker_had_accepted_is_lost_under_load() -> Result<()> 
 
 #[test]
 fn a_slow_start_is_no_hang() -> Result<()> {
-    let slow = super::Switch::new("slow-start");
+    let slow = super::Switch::new("slow-start")?;
     slow.set()?;
     let mut hello = hello_with_limits(0.2, 1)
         .env("HANG_AT_BOOT", slow.path())

@@ -15,15 +15,10 @@ mod systemd;
 mod uds;
 mod worker_death;
 
-use std::{
-    collections::BTreeSet,
-    env, fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
-use e2e::{Program, Running, SOON, Signal, http, poll, process};
+use e2e::{Program, Running, SOON, Signal, Temporary, http, poll, process};
 
 /// The example program with so many workers.
 fn hello(workers: usize) -> Program {
@@ -80,25 +75,18 @@ fn wait_for_answers_from(hello: &Running, workers: &[u32]) -> Result<()> {
 }
 
 /// A file whose presence makes the example program misbehave; gone when the test is over.
-struct Switch(PathBuf);
+struct Switch(Temporary);
 
 impl Switch {
-    fn new(name: &str) -> Self {
-        Self(env::temp_dir().join(format!("e2e-switch-{}-{name}", std::process::id())))
+    fn new(name: &str) -> Result<Self> {
+        Ok(Self(Temporary::new(name)?))
     }
 
-    fn path(&self) -> &Path {
-        &self.0
+    fn path(&self) -> PathBuf {
+        self.0.path().join("switch")
     }
 
     fn set(&self) -> Result<()> {
-        Ok(fs::write(&self.0, "")?)
-    }
-}
-
-impl Drop for Switch {
-    fn drop(&mut self) {
-        // It may never have been set.
-        let _ = fs::remove_file(&self.0);
+        Ok(fs::write(self.path(), "")?)
     }
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use e2e::{Load, SOON, Signal, poll};
 
 use super::{CLIENTS, hello, wait_for_workers};
+use crate::support::assert_all_answered;
 
 #[test]
 fn recycling_under_load_from_keep_alive_clients_loses_nothing() -> Result<()> {
@@ -27,12 +28,7 @@ fn recycling_loses_nothing(keep_alive: bool) -> Result<()> {
         (hello.console().count(recycled) >= 12).then_some(())
     })?;
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        hello.console()
-    );
+    assert_all_answered(&report, &hello);
     assert_eq!(report.unclean_closes, 0, "{report}");
     // Four at first, and at least eleven that took over in time to answer something.
     assert!(report.pids.len() >= 12, "{report}");

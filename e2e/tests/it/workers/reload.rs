@@ -1,15 +1,16 @@
 //! HUP: the workers are replaced one by one, by the program that is on disk now, and nothing is lost.
 
 use std::{
-    env, fs,
+    fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
-use e2e::{Load, Program, Running, SOON, Signal, http, load::Traffic, poll, process};
+use e2e::{Load, Program, Running, SOON, Signal, Temporary, http, load::Traffic, poll, process};
 
 use super::{CLIENTS, FOREVER, Switch, hello, wait_for_answers_from, wait_for_workers};
+use crate::support::assert_all_answered;
 
 #[test]
 fn a_reload_under_load_from_keep_alive_clients_loses_nothing() -> Result<()> {
@@ -33,12 +34,7 @@ fn a_reload_loses_nothing(keep_alive: bool) -> Result<()> {
     }
     wait_for_answers_from(&hello, &workers)?;
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        hello.console()
-    );
+    assert_all_answered(&report, &hello);
     assert_eq!(report.unclean_closes, 0, "{report}");
     let clean = "reloaded: 4 workers replaced, 4 drained clean, 0 connections cut";
     assert_eq!(
@@ -92,19 +88,17 @@ fn a_request_that_is_under_way_outlasts_the_reload_and_the_rest_is_served_meanwh
 }
 
 /// The example program, as it was deployed to a directory of its own.
-struct Deployed(PathBuf);
+struct Deployed(Temporary);
 
 impl Deployed {
     fn new(name: &str) -> Result<Self> {
-        let directory = env::temp_dir().join(format!("e2e-deploy-{}-{name}", std::process::id()));
-        fs::create_dir_all(&directory)?;
-        let deployed = Self(directory);
+        let deployed = Self(Temporary::new(name)?);
         deployed.deploy(|file| Ok(fs::copy(hello(1).executable()?, file).map(|_| ())?))?;
         Ok(deployed)
     }
 
     fn path(&self) -> PathBuf {
-        self.0.join("service")
+        self.0.path().join("service")
     }
 
     fn program(&self, workers: usize) -> Program {
@@ -114,7 +108,7 @@ impl Deployed {
 
     /// Puts another file in the program's place at once, as a deploy does.
     fn deploy(&self, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let new = self.0.join("new");
+        let new = self.0.path().join("new");
         write(&new)?;
         Ok(fs::rename(new, self.path())?)
     }
@@ -129,13 +123,6 @@ impl Deployed {
     /// Which file is there now.
     fn inode(&self) -> Result<u64> {
         Ok(fs::metadata(self.path())?.ino())
-    }
-}
-
-impl Drop for Deployed {
-    fn drop(&mut self) {
-        // What is left is in a directory for temporary files.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -210,12 +197,7 @@ fn a_broken_program_on_disk_harms_no_worker_and_is_told() -> Result<()> {
     before.sort_unstable();
     assert_eq!(now, before, "{}", service.console());
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        service.console()
-    );
+    assert_all_answered(&report, &service);
 
     // Mended, it is taken.
     deployed.deploy(|file| Ok(fs::copy(hello(1).executable()?, file).map(|_| ())?))?;
@@ -228,7 +210,7 @@ fn a_broken_program_on_disk_harms_no_worker_and_is_told() -> Result<()> {
 #[test]
 fn a_new_worker_that_crashes_or_hangs_at_boot_ends_the_reload_and_the_old_ones_stay() -> Result<()>
 {
-    let (crash, hang) = (Switch::new("reload-crash"), Switch::new("reload-hang"));
+    let (crash, hang) = (Switch::new("crash")?, Switch::new("hang")?);
     let hello = hello(2)
         .env("CRASH_AT_BOOT", crash.path())
         .env("HANG_AT_BOOT", hang.path())
@@ -251,18 +233,13 @@ fn a_new_worker_that_crashes_or_hangs_at_boot_ends_the_reload_and_the_old_ones_s
         assert_eq!(now, workers, "{}", hello.console());
     }
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        hello.console()
-    );
+    assert_all_answered(&report, &hello);
     Ok(())
 }
 
 #[test]
 fn term_during_a_reload_stops_although_a_replacement_boots() -> Result<()> {
-    let hang = Switch::new("reload-term");
+    let hang = Switch::new("hang")?;
     let mut hello = hello(2).env("HANG_AT_BOOT", hang.path()).start()?;
     let traffic = load(&hello, false)?;
     hang.set()?;

@@ -4,6 +4,7 @@ use anyhow::Result;
 use e2e::{Load, Running, SOON, Signal, poll};
 
 use super::{CLIENTS, hello, wait_for_answers_from, wait_for_workers};
+use crate::support::assert_all_answered;
 
 #[test]
 fn more_and_fewer_workers_under_load_from_keep_alive_clients_lose_nothing() -> Result<()> {
@@ -34,12 +35,7 @@ fn more_and_fewer_workers_lose_nothing(keep_alive: bool) -> Result<()> {
         scale(&hello, Signal::SIGTTIN, 2)?;
     }
     let report = traffic.stop()?;
-    assert_eq!(
-        report.answered,
-        report.total(),
-        "{report}\n{}",
-        hello.console()
-    );
+    assert_all_answered(&report, &hello);
     assert_eq!(report.unclean_closes, 0, "{report}");
     Ok(())
 }
@@ -79,15 +75,14 @@ fn a_worker_that_is_wanted_again_while_it_leaves_loses_nothing() -> Result<()> {
         traffic.wait_for_answers(1000, SOON)?;
         for _ in 0..5 {
             let last = hello.workers();
-            let told = hello
-                .console()
-                .count(|line| line.contains("SIGTTOU: 1 workers"));
+            let told = || {
+                let taken_up = |line: &str| line.contains("SIGTTOU: 1 workers");
+                hello.console().count(taken_up)
+            };
+            let before = told();
             hello.signal(Signal::SIGTTOU)?;
             poll("the master to take it up", SOON, || {
-                let count = hello
-                    .console()
-                    .count(|line| line.contains("SIGTTOU: 1 workers"));
-                (count > told).then_some(())
+                (told() > before).then_some(())
             })?;
             hello.signal(Signal::SIGTTIN)?;
             poll("another second worker", 2 * SOON, || {
@@ -97,12 +92,7 @@ fn a_worker_that_is_wanted_again_while_it_leaves_loses_nothing() -> Result<()> {
             })?;
         }
         let report = traffic.stop()?;
-        assert_eq!(
-            report.answered,
-            report.total(),
-            "{report}\n{}",
-            hello.console()
-        );
+        assert_all_answered(&report, &hello);
     }
     Ok(())
 }
