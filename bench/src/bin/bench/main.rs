@@ -86,7 +86,10 @@ fn main() -> Result<()> {
     fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
     let python = match env::var_os("PYTHON") {
         Some(python) => PathBuf::from(python),
-        None => python::environment(&target.join("python"))?,
+        None => python::environment(&target.join("python")).context(
+            "cannot install the peers; without a package index, name in PYTHON an interpreter that has what is in \
+             bench/peers/requirements.txt",
+        )?,
     };
     let docs = workspace.join("docs/benchmarks");
     let mut results = Results::read(&docs.join("results.json"))?;
