@@ -97,9 +97,10 @@ fn main() -> Result<()> {
         if options.only.is_empty() || options.only.iter().any(|name| name == program.name) {
             let part = run(program, options.quick, &python, &target)?;
             results.parts.insert(program.name.to_owned(), part);
+            // Now, so that nothing is lost if the next one fails.
+            results.write(&target.join("results.json"))?;
         }
     }
-    results.write(&target.join("results.json"))?;
     if options.quick {
         return Ok(());
     }
