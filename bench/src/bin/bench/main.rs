@@ -7,7 +7,6 @@
 //! there as they were.
 
 mod chart;
-mod harness;
 mod machine;
 mod markdown;
 mod results;
@@ -21,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use bench::{Section, python, section};
+use bench::{python, section};
 use clap::Parser;
 
 use self::results::{Part, Results};
@@ -47,8 +46,6 @@ struct Program {
     usual: &'static [&'static str],
     /// Arguments with which it shows that it runs.
     quick: &'static [&'static str],
-    /// Reads what it has written.
-    read: fn(&Path) -> Result<Vec<Section>>,
     /// Whether it is so slow that it has to be asked for.
     on_demand: bool,
 }
@@ -58,28 +55,24 @@ const PROGRAMS: [Program; 4] = [
         name: "store",
         usual: &[],
         quick: &["--rounds", "1", "--up-to", "8", "1000"],
-        read: section::read,
         on_demand: false,
     },
     Program {
         name: "requests",
         usual: &[],
         quick: &["--rounds", "1", "--requests", "4000"],
-        read: section::read,
         on_demand: false,
     },
     Program {
         name: "harness",
         usual: &["--rounds", "2"],
         quick: &["--quick"],
-        read: harness::read,
         on_demand: false,
     },
     Program {
         name: "first_run",
         usual: &[],
         quick: &["metrics-multi-process-pull"],
-        read: section::read,
         on_demand: true,
     },
 ];
@@ -144,7 +137,7 @@ fn run(program: &Program, quick: bool, python: &Path, target: &Path) -> Result<P
         commit: machine::commit()?,
         machine: machine::describe()?,
         load: [before, machine::load()],
-        sections: (program.read)(&json)?,
+        sections: section::read(&json)?,
     })
 }
 
