@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json};
 
 /// The median of some measurements, and how far they lie apart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,11 +19,6 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// As an object of three numbers.
-    pub fn to_json(&self) -> Value {
-        json!({ "median": self.median, "min": self.min, "max": self.max })
-    }
-
     /// Whether all three are numbers: nothing was measured, or something was divided by zero, otherwise.
     pub fn is_finite(&self) -> bool {
         [self.median, self.min, self.max]

@@ -7,7 +7,6 @@
 //! there as they were.
 
 mod chart;
-mod harness;
 mod machine;
 mod markdown;
 mod results;
@@ -21,7 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use bench::{Section, python, section};
+use bench::{python, section};
 use clap::Parser;
 
 use self::results::{Part, Results};
@@ -40,12 +39,10 @@ struct Options {
 /// A program that measures one thing.
 struct Program {
     name: &'static str,
-    /// Arguments with which all programs together take about ten minutes.
+    /// Arguments with which all programs together take about a quarter of an hour.
     usual: &'static [&'static str],
     /// Arguments with which it shows that it runs.
     quick: &'static [&'static str],
-    /// Reads what it has written.
-    read: fn(&Path) -> Result<Vec<Section>>,
 }
 
 const PROGRAMS: [Program; 4] = [
@@ -53,25 +50,21 @@ const PROGRAMS: [Program; 4] = [
         name: "store",
         usual: &[],
         quick: &["--rounds", "1", "--up-to", "8", "1000"],
-        read: section::read,
     },
     Program {
         name: "requests",
         usual: &[],
         quick: &["--rounds", "1", "--requests", "4000"],
-        read: section::read,
     },
     Program {
         name: "harness",
         usual: &["--rounds", "2"],
         quick: &["--quick"],
-        read: harness::read,
     },
     Program {
         name: "first_run",
         usual: &[],
         quick: &["metrics-multi-process-pull"],
-        read: section::read,
     },
 ];
 
@@ -137,7 +130,7 @@ fn run(program: &Program, quick: bool, python: &Path, target: &Path) -> Result<P
         commit: machine::commit()?,
         machine: machine::describe()?,
         load: [before, machine::load()],
-        sections: (program.read)(&json)?,
+        sections: section::read(&json)?,
     })
 }
 

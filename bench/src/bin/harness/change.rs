@@ -6,10 +6,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use bench::Goal;
 use e2e::{SOON, Signal, load::Kind as Failure, load::Report, poll};
 
 use crate::{
-    outcome::Figures,
+    outcome::{Figure, Figures, REUSED},
     server::{Kind, Server, Setup, WARM_UP, WORKERS},
 };
 
@@ -112,23 +113,13 @@ fn make(server: &mut Server, change: Change) -> Result<()> {
 
 fn figures(report: &Report, took: Duration) -> Figures {
     vec![
-        ("lost", report.lost() as f64),
-        (
-            "  of them on reused connections",
-            report.count(Failure::Reused) as f64,
-        ),
-        ("p50, ms", milliseconds(report.quantile(0.5))),
-        ("p99, ms", milliseconds(report.quantile(0.99))),
-        ("p99.9, ms", milliseconds(report.quantile(0.999))),
-        ("longest answer, ms", milliseconds(report.max())),
-        (
-            "stall: no answer to anybody, ms",
-            milliseconds(report.longest_gap),
-        ),
-        ("complete after, ms", milliseconds(took)),
+        Figure::count("lost", report.lost()).goal(Goal::AtMost(0.0)),
+        Figure::count(REUSED, report.count(Failure::Reused)),
+        Figure::time("p50", report.quantile(0.5)),
+        Figure::time("p99", report.quantile(0.99)),
+        Figure::time("p99.9", report.quantile(0.999)).goal(Goal::AtMost(100.0)),
+        Figure::time("longest answer", report.max()),
+        Figure::time("stall: no answer to anybody", report.longest_gap),
+        Figure::time("complete after", took),
     ]
-}
-
-pub(crate) fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }

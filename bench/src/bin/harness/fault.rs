@@ -6,14 +6,14 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use bench::Goal;
 use e2e::{
     Load, SOON, Signal, Temporary, http::Connection, load::Kind as Failure, load::Traffic, poll,
     process,
 };
 
 use crate::{
-    change::milliseconds,
-    outcome::Figures,
+    outcome::{Figure, Figures, REUSED},
     server::{Kind, PATIENCE, Setup, WARM_UP},
 };
 
@@ -39,13 +39,11 @@ pub(crate) fn kill_worker(kind: Kind, keep_alive: bool) -> Result<Figures> {
     thread::sleep(WARM_UP);
     let report = traffic.stop()?;
     Ok(vec![
-        ("new process after, ms", milliseconds(spawned)),
-        ("its first answer after, ms", milliseconds(answered)),
-        ("lost", report.lost() as f64),
-        (
-            "  of them on reused connections",
-            report.count(Failure::Reused) as f64,
-        ),
+        Figure::time("new process after", spawned),
+        Figure::time("its first answer after", answered).goal(Goal::AtMost(20.0)),
+        // What a killed process had accepted is lost, whoever supervises it.
+        Figure::count("lost", report.lost()),
+        Figure::count(REUSED, report.count(Failure::Reused)),
     ])
 }
 
@@ -78,8 +76,8 @@ pub(crate) fn kill_master(kind: Kind) -> Result<Figures> {
     })?;
     drop(traffic);
     Ok(vec![
-        ("orphans after 500 ms", orphans as f64),
-        ("none is left after, ms", milliseconds(gone)),
+        Figure::count("orphans after 500 ms", orphans as u64).goal(Goal::AtMost(0.0)),
+        Figure::time("none is left after", gone),
     ])
 }
 
@@ -143,18 +141,12 @@ pub(crate) fn hang(kind: Kind, hang: Hang) -> Result<Figures> {
     }
     let (users, report) = (users.stop()?, traffic.stop()?);
     Ok(vec![
-        (
-            "throughput back to 70 % after, ms",
-            back.map_or(f64::INFINITY, milliseconds),
-        ),
-        ("lowest throughput, ratio to before", lowest),
-        ("users' p99, ms", milliseconds(users.quantile(0.99))),
-        ("users' longest answer, ms", milliseconds(users.max())),
-        ("users who got none within 8 s", users.lost() as f64),
-        (
-            "requests of busy clients that got none",
-            report.lost() as f64,
-        ),
+        Figure::time("throughput back to 70 % after", back).goal(Goal::AtMost(2000.0)),
+        Figure::new("lowest throughput", "ratio to before", lowest).higher_is_better(),
+        Figure::time("users' p99", users.quantile(0.99)),
+        Figure::time("users' longest answer", users.max()),
+        Figure::count("users who got none within 8 s", users.lost()).goal(Goal::AtMost(0.0)),
+        Figure::count("requests of busy clients that got none", report.lost()),
     ])
 }
 
@@ -175,24 +167,18 @@ pub(crate) fn crash_loop(kind: Kind, quick: bool) -> Result<Figures> {
     let victim = *server.workers().first().context("there is no worker")?;
     fs::write(&switch, "")?;
     process::send(victim, Signal::SIGKILL)?;
-    let seconds = if quick { 2 } else { 10 };
+    let (seconds, boots) = match quick {
+        true => (2, "boots in 2 s"),
+        false => (10, "boots in 10 s"),
+    };
     thread::sleep(Duration::from_secs(seconds));
-    let boots = server
+    let crashes = server
         .running
         .console()
         .count(|line| line.contains("worker crashes"));
+    let others = server.workers().len().min(3);
     Ok(vec![
-        (
-            if quick {
-                "boots in 2 s"
-            } else {
-                "boots in 10 s"
-            },
-            boots as f64,
-        ),
-        (
-            "other workers that are there",
-            server.workers().len().min(3) as f64,
-        ),
+        Figure::count(boots, crashes as u64),
+        Figure::count("other workers that are there", others as u64).goal(Goal::AtLeast(3.0)),
     ])
 }

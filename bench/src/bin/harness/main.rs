@@ -12,12 +12,12 @@ mod outcome;
 mod server;
 mod steady;
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use bench::{Section, section};
 use clap::Parser;
 use e2e::real_part::real_part;
-use serde_json::json;
 
 use crate::{change::Change, fault::Hang, outcome::Comparison, server::Kind};
 
@@ -38,14 +38,21 @@ struct Options {
 fn main() -> Result<()> {
     let options = Options::parse();
     let rounds = if options.quick { 1 } else { options.rounds };
-    let kinds = kinds()?;
-    let mut parts = Vec::new();
+    let gunicorn = real_part("gunicorn", "pip install -r e2e/requirements.txt")?;
+    let peer = gunicorn.map(|_| Kind::Gunicorn);
+    let mut section = Section::new(
+        "Harness",
+        &format!(
+            "{rounds} rounds of four workers each; ours is `common`'s example `hello`, the peer Flask under gunicorn."
+        ),
+        &format!("cargo run --release -p bench --bin harness -- --rounds {rounds}"),
+    );
     let mut measure = |title: &str, part: &dyn Fn(Kind) -> Result<outcome::Figures>| {
         eprint!("{title}: ");
-        let comparison = Comparison::run(title, &kinds, rounds, part)?;
+        let comparison = Comparison::run(title, peer, rounds, part)?;
         eprintln!();
         println!("{comparison}");
-        parts.push(comparison);
+        section.rows.extend(comparison.into_rows());
         anyhow::Ok(())
     };
     for change in Change::ALL {
@@ -77,20 +84,10 @@ fn main() -> Result<()> {
         measure(&title, &|kind| steady::balance(kind, keep_alive))?;
     }
     measure("memory", &steady::memory)?;
-    if let Some(path) = &options.json {
-        let parts: Vec<_> = parts.iter().map(Comparison::to_json).collect();
-        let text = serde_json::to_string_pretty(&json!({ "rounds": rounds, "parts": parts }))?;
-        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    match &options.json {
+        Some(path) => section::write(path, &[section]),
+        None => Ok(()),
     }
-    Ok(())
-}
-
-fn kinds() -> Result<Vec<Kind>> {
-    let gunicorn = real_part("gunicorn", "pip install -r e2e/requirements.txt")?;
-    Ok([Kind::Ours]
-        .into_iter()
-        .chain(gunicorn.map(|_| Kind::Gunicorn))
-        .collect())
 }
 
 fn connections(keep_alive: bool) -> &'static str {

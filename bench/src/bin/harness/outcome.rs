@@ -1,95 +1,142 @@
 //! Figures of both, round by round, and how they are shown.
 
-use std::{collections::BTreeMap, fmt};
+use std::{fmt, time::Duration};
 
 use anyhow::{Context, Result};
-use bench::{Spread, Table};
-use serde_json::{Value, json};
+use bench::{Goal, Row, Spread, Table, row::Better};
 
 use crate::server::Kind;
 
-/// What was measured in one turn: names with their unit, and values.
-pub(crate) type Figures = Vec<(&'static str, f64)>;
+/// What was measured in one turn: the same figures in every turn of a part.
+pub(crate) type Figures = Vec<Figure>;
+
+/// One of them.
+pub(crate) struct Figure {
+    what: &'static str,
+    unit: &'static str,
+    value: f64,
+    better: Better,
+    goal: Option<Goal>,
+}
+
+impl Figure {
+    /// A figure that is better the lower it is; `unit` is empty for what is counted.
+    pub(crate) fn new(what: &'static str, unit: &'static str, value: f64) -> Self {
+        Self {
+            what,
+            unit,
+            value,
+            better: Better::Lower,
+            goal: None,
+        }
+    }
+
+    /// How many.
+    pub(crate) fn count(what: &'static str, count: u64) -> Self {
+        Self::new(what, "", count as f64)
+    }
+
+    /// A time in milliseconds; none is one that never comes.
+    pub(crate) fn time(what: &'static str, time: impl Into<Option<Duration>>) -> Self {
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+        let time = time.into().map_or(f64::INFINITY, milliseconds);
+        Self::new(what, "ms", time)
+    }
+
+    pub(crate) fn higher_is_better(self) -> Self {
+        Self {
+            better: Better::Higher,
+            ..self
+        }
+    }
+
+    /// What ours is to reach.
+    pub(crate) fn goal(self, goal: Goal) -> Self {
+        Self {
+            goal: Some(goal),
+            ..self
+        }
+    }
+}
+
+/// Of the requests that were lost, those that a client may send again (RFC 9112, section 9.3.1).
+pub(crate) const REUSED: &str = "  of them on reused connections";
 
 /// The figures of one part of the benchmark.
 pub(crate) struct Comparison {
     title: String,
-    kinds: Vec<Kind>,
-    /// The names, in the order in which they are shown.
-    names: Vec<&'static str>,
-    figures: BTreeMap<(&'static str, Kind), Vec<f64>>,
+    peer: Option<Kind>,
+    rows: Vec<Row>,
 }
 
 impl Comparison {
-    /// Lets all take turns.
+    /// Lets all take turns; ours is the first one.
     pub(crate) fn run(
         title: &str,
-        kinds: &[Kind],
+        peer: Option<Kind>,
         rounds: u32,
         measure: &dyn Fn(Kind) -> Result<Figures>,
     ) -> Result<Self> {
-        let mut comparison = Self {
-            title: title.to_owned(),
-            kinds: kinds.to_vec(),
-            names: Vec::new(),
-            figures: BTreeMap::new(),
+        let turn = |kind: Kind| {
+            eprint!(".");
+            measure(kind).with_context(|| format!("{title}, {}", kind.name()))
         };
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            for &kind in kinds {
-                eprint!(".");
-                let turn = measure(kind).with_context(|| format!("{title}, {kind}"))?;
-                for (name, value) in turn {
-                    if !comparison.names.contains(&name) {
-                        comparison.names.push(name);
-                    }
-                    comparison
-                        .figures
-                        .entry((name, kind))
-                        .or_default()
-                        .push(value);
-                }
+            ours.push(turn(Kind::Ours)?);
+            if let Some(peer) = peer {
+                theirs.push(turn(peer)?);
             }
         }
-        Ok(comparison)
+        let figures = ours.first().into_iter().flatten().enumerate();
+        let rows = figures.map(|(index, figure)| {
+            let rounds = |turns: &[Figures]| -> Vec<f64> {
+                turns.iter().map(|turn| turn[index].value).collect()
+            };
+            let Figure { what, unit, .. } = figure;
+            let row = match peer {
+                Some(peer) => {
+                    Row::against(*what, unit, &rounds(&ours), peer.name(), &rounds(&theirs))
+                }
+                None => Row::new(*what, unit, &rounds(&ours)),
+            };
+            Row {
+                better: figure.better,
+                goal: figure.goal,
+                ..row
+            }
+        });
+        Ok(Self {
+            title: title.to_owned(),
+            peer,
+            rows: rows.collect(),
+        })
     }
 
-    fn spread(&self, name: &'static str, kind: Kind) -> Option<Spread> {
-        let figures = self.figures.get(&(name, kind))?;
-        Some(figures.iter().copied().collect())
-    }
-
-    pub(crate) fn to_json(&self) -> Value {
-        let figures = |kind: Kind| {
-            let of_kind = self
-                .names
-                .iter()
-                .filter_map(|name| Some(((*name).to_owned(), self.spread(name, kind)?.to_json())));
-            Value::Object(of_kind.collect())
-        };
-        let programs: serde_json::Map<_, _> = self
-            .kinds
-            .iter()
-            .map(|kind| (kind.to_string(), figures(*kind)))
-            .collect();
-        json!({ "title": self.title, "programs": programs })
+    /// The lines as they stand among those of other parts.
+    pub(crate) fn into_rows(self) -> impl Iterator<Item = Row> {
+        let Self { title, rows, .. } = self;
+        rows.into_iter().map(move |row| Row {
+            what: format!("{title}: {}", row.what.trim_start()),
+            ..row
+        })
     }
 }
 
 impl fmt::Display for Comparison {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds: Vec<_> = self.kinds.iter().map(ToString::to_string).collect();
-        let mut headings = vec![self.title.as_str()];
-        headings.extend(kinds.iter().map(String::as_str));
+        let mut headings = vec![self.title.as_str(), Kind::Ours.name()];
+        headings.extend(self.peer.map(Kind::name));
         let mut table = Table::new(&headings);
-        for name in &self.names {
-            let mut row = vec![format!("  {name}")];
-            row.extend(self.kinds.iter().map(|kind| {
-                let spread = self.spread(name, *kind);
-                // Counts are whole.
-                let decimals = usize::from(name.contains("ms") || name.contains("ratio"));
-                spread.map_or_else(String::new, |spread| format!("{spread:.decimals$}"))
-            }));
-            table.row(&row);
+        for row in &self.rows {
+            let Row { what, unit, .. } = row;
+            // Counts are whole.
+            let decimals = usize::from(!unit.is_empty() && unit != "KiB");
+            let separator = if unit.is_empty() { "" } else { ", " };
+            let figure = |spread: &Spread| format!("{spread:.decimals$}");
+            let mut cells = vec![format!("  {what}{separator}{unit}"), figure(&row.ours)];
+            cells.extend(row.peer.iter().map(|peer| figure(&peer.figure)));
+            table.row(&cells);
         }
         table.fmt(formatter)
     }

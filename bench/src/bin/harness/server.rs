@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fmt,
     net::{SocketAddr, TcpListener},
     path::Path,
     time::Duration,
@@ -23,18 +22,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 /// Load before something happens, so that it happens under load.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ours,
     Gunicorn,
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::Ours => "ours",
             Self::Gunicorn => "gunicorn",
-        })
+        }
     }
 }
 

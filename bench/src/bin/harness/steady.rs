@@ -3,9 +3,10 @@
 use std::{fs, thread, time::Duration};
 
 use anyhow::{Context, Result};
+use bench::Goal;
 
 use crate::{
-    outcome::Figures,
+    outcome::{Figure, Figures},
     server::{Kind, Setup, WORKERS},
 };
 
@@ -23,12 +24,11 @@ pub(crate) fn balance(kind: Kind, keep_alive: bool) -> Result<Figures> {
         WORKERS => report.pids.values().min().copied().unwrap_or_default(),
         _ => 0,
     };
+    let ratio = *most as f64 / least as f64;
+    let bound = if keep_alive { 2.5 } else { 1.1 };
     Ok(vec![
-        (
-            "most to least busy worker, ratio",
-            *most as f64 / least as f64,
-        ),
-        ("requests/s", report.rate()),
+        Figure::new("most to least busy worker", "ratio", ratio).goal(Goal::AtMost(bound)),
+        Figure::new("requests/s", "", report.rate()).higher_is_better(),
     ])
 }
 
@@ -42,8 +42,8 @@ pub(crate) fn memory(kind: Kind) -> Result<Figures> {
     }
     let master = proportional(server.running.pid())?;
     Ok(vec![
-        ("worker (PSS), KiB", kibibytes as f64 / WORKERS as f64),
-        ("master (PSS), KiB", master as f64),
+        Figure::new("worker (PSS)", "KiB", kibibytes as f64 / WORKERS as f64),
+        Figure::new("master (PSS)", "KiB", master as f64),
     ])
 }
 
