@@ -82,7 +82,7 @@ fn main() -> Result<()> {
     };
     let running = program
         .env("ERROR_RATE", "0")
-        .env("RUST_LOG", "warn")
+        .env("RUST_LOG", "warn,common=info")
         .env("WEB_CONCURRENCY", options.workers.to_string())
         .env("METRICS_PORT", "0")
         .env("MAX_REQUESTS", options.max_requests.to_string())
@@ -153,7 +153,12 @@ fn check(end: &str, reports: &[Report], events: &Events<'_>) -> Result<()> {
                 Some(pid) => events.killed.contains(&pid),
                 None => !events.killed.is_empty(),
             };
-            ensure!(by_kill, "lost without a kill: {failure:?}; {}", events.log);
+            ensure!(
+                by_kill,
+                "lost without a kill: {failure:?}\n{}\n{}",
+                events.log,
+                events.story_of(failure.pid)
+            );
         }
     }
     Ok(())
@@ -167,6 +172,8 @@ struct Events<'a> {
     workers: u64,
     killed: BTreeSet<u32>,
     log: String,
+    /// Which worker was paused, and for how long.
+    pauses: Vec<(u32, Duration)>,
     counts: [usize; 5],
 }
 
@@ -179,6 +186,7 @@ impl<'a> Events<'a> {
             workers: options.workers,
             killed: BTreeSet::new(),
             log: String::new(),
+            pauses: Vec::new(),
             counts: [0; 5],
         }
     }
@@ -230,6 +238,7 @@ impl<'a> Events<'a> {
             Event::Pause => {
                 if let Some(pid) = self.any_worker() {
                     let pause = Duration::from_millis(self.random.below(500) as u64);
+                    self.pauses.push((pid, pause));
                     let _ = process::send(pid, Signal::SIGSTOP);
                     thread::sleep(pause);
                     let _ = process::send(pid, Signal::SIGCONT);
@@ -242,6 +251,20 @@ impl<'a> Events<'a> {
             "the master has ended"
         );
         Ok(())
+    }
+
+    /// All that is known of a worker.
+    fn story_of(&self, pid: Option<u32>) -> String {
+        let Some(pid) = pid else {
+            return "of which worker is not known".to_owned();
+        };
+        let pauses = self.pauses.iter().filter(|(paused, _)| *paused == pid);
+        let pauses = pauses.map(|(_, pause)| format!("paused for {pause:?}"));
+        let console = self.running.console().to_string();
+        let pid = format!("pid {pid}");
+        let lines = console.lines().filter(|line| line.contains(&pid));
+        let lines = lines.map(str::to_owned);
+        pauses.chain(lines).collect::<Vec<_>>().join("\n")
     }
 
     fn any_worker(&mut self) -> Option<u32> {
