@@ -17,12 +17,16 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 POINTS = 120
-WIDTH, HEIGHT = 560, 230
+# A unit of gridPos, of which 24 lie side by side.
+COLUMN, ROW = 48, 30
 MARGIN = {"left": 58, "right": 12, "top": 46, "bottom": 26}
 GAP = 12
+# Panels are 8 high.
+HEIGHT = 8 * ROW - GAP
 # Told apart by people who see few colours, too (Okabe and Ito, 2008), and readable on
 # a light and on a dark ground.
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"]
@@ -39,6 +43,14 @@ STYLE = """
 """
 
 
+class Axis(NamedTuple):
+    """From when to when a panel goes, and over what width."""
+
+    start: float
+    end: float
+    width: float
+
+
 def main():
     parser = argparse.ArgumentParser(description="Draw the panels of dashboard.json as SVG.")
     parser.add_argument("--prometheus", default="http://127.0.0.1:9090", help="where it answers")
@@ -50,15 +62,17 @@ def main():
     end = time.time()
     span = (end - options.minutes * 60, end)
     drawn, empty = [], []
-    for index, panel in enumerate(dashboard["panels"]):
+    for panel in dashboard["panels"]:
         lines = series_of(panel, options, span)
         if not lines:
             empty.append(panel["title"])
-        x, y = index % 2 * (WIDTH + GAP) + GAP, index // 2 * (HEIGHT + GAP) + GAP
+        place = panel["gridPos"]
+        x, y = place["x"] * COLUMN + GAP, place["y"] * ROW + GAP
+        axis = Axis(*span, place["w"] * COLUMN - GAP)
         draw = draw_heatmap if panel["type"] == "heatmap" else draw_lines
-        drawn.append(f'<g transform="translate({x},{y})">{frame(panel)}{draw(panel, lines, span)}</g>')
-    rows = (len(drawn) + 1) // 2
-    width, height = 2 * (WIDTH + GAP) + GAP, rows * (HEIGHT + GAP) + GAP
+        drawn.append(f'<g transform="translate({x},{y})">{frame(panel, axis)}{draw(panel, lines, axis)}</g>')
+    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
+    width, height = 24 * COLUMN + GAP, rows * ROW + GAP
     print(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
         f' aria-label="{escape(dashboard["title"])}">\n<style>{STYLE}</style>\n'
@@ -91,38 +105,38 @@ def legend(form, labels):
     return re.sub(r"{{\s*(\w+)\s*}}", lambda label: labels.get(label[1], ""), form).strip()
 
 
-def frame(panel):
+def frame(panel, axis):
     return (
-        f'<rect class="panel" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
+        f'<rect class="panel" width="{axis.width}" height="{HEIGHT}" rx="6"/>'
         f'<text class="title" x="12" y="20">{escape(panel["title"])}</text>'
     )
 
 
-def draw_lines(panel, lines, span):
+def draw_lines(panel, lines, axis):
     top = max((value for _, points in lines for _, value in points), default=0)
     top = nice(max(top, 1e-9)) if top > 0 else 1
     unit = panel["fieldConfig"]["defaults"].get("unit", "short")
-    parts = [axes(span, [(part / 4, label(top * part / 4, unit)) for part in range(5)])]
-    step = (span[1] - span[0]) / POINTS
+    parts = [axes(axis, [(part / 4, label(top * part / 4, unit)) for part in range(5)])]
+    step = (axis.end - axis.start) / POINTS
     for index, (name, points) in enumerate(lines):
         path, last = [], None
         for at, value in points:
             # A gap in the data is one in the line.
             start = last is None or at - last > 1.5 * step
-            path.append(f"{'M' if start else 'L'}{x_of(at, span):.1f} {y_of(value / top):.1f}")
+            path.append(f"{'M' if start else 'L'}{x_of(at, axis):.1f} {y_of(value / top):.1f}")
             last = at
         colour = COLOURS[index % len(COLOURS)]
         dash = "" if index < len(COLOURS) else ' stroke-dasharray="4 3"'
         parts.append(f'<path class="line" stroke="{colour}"{dash} d="{" ".join(path)}"><title>{escape(name)}</title></path>')
-    return "".join(parts) + names([name for name, _ in lines])
+    return "".join(parts) + names([name for name, _ in lines], axis)
 
 
-def names(all_names):
+def names(all_names, axis):
     """As many names as fit above the lines; the others are on the lines themselves."""
     parts, x = [], 12
     for index, name in enumerate(all_names):
         width = 20 + 6 * len(name)
-        if x + width > WIDTH - 70:
+        if x + width > axis.width - 70:
             parts.append(f'<text x="{x}" y="37">and {len(all_names) - index} more</text>')
             break
         colour = COLOURS[index % len(COLOURS)]
@@ -131,7 +145,7 @@ def names(all_names):
     return "".join(parts)
 
 
-def draw_heatmap(panel, lines, span):
+def draw_heatmap(panel, lines, axis):
     """One row for each bucket, darker where more requests are in it."""
     buckets = sorted(((float(name), dict(points)) for name, points in lines), key=lambda bucket: bucket[0])
     times = sorted({at for _, points in buckets for at in points})
@@ -144,9 +158,9 @@ def draw_heatmap(panel, lines, span):
     while len(rows) > 1 and not any(rows[-1][1].values()):
         rows.pop()
     most = max((count for _, row in rows for count in row.values()), default=0) or 1
-    height, width = 1 / max(len(rows), 1), (WIDTH - MARGIN["left"] - MARGIN["right"]) / POINTS
+    height, width = 1 / max(len(rows), 1), (axis.width - MARGIN["left"] - MARGIN["right"]) / POINTS
     marks = [((index + 0.5) * height, label(bound, "s")) for index, (bound, _) in enumerate(rows)]
-    parts = [axes(span, marks)]
+    parts = [axes(axis, marks)]
     for index, (bound, row) in enumerate(rows):
         y = y_of((index + 1) * height)
         for at, count in row.items():
@@ -154,21 +168,21 @@ def draw_heatmap(panel, lines, span):
                 # A few requests are to be seen beside thousands.
                 opacity = 0.08 + 0.92 * math.log1p(count) / math.log1p(most)
                 parts.append(
-                    f'<rect x="{x_of(at, span):.1f}" y="{y:.1f}" width="{width + 0.3:.1f}"'
+                    f'<rect x="{x_of(at, axis):.1f}" y="{y:.1f}" width="{width + 0.3:.1f}"'
                     f' height="{y_of(0) - y_of(height):.1f}" fill="{COLOURS[0]}" fill-opacity="{opacity:.2f}"/>'
                 )
     return "".join(parts)
 
 
-def axes(span, marks):
+def axes(axis, marks):
     parts = []
     for part, text in marks:
         y = y_of(part)
-        parts.append(f'<line class="grid" x1="{MARGIN["left"]}" x2="{WIDTH - MARGIN["right"]}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<line class="grid" x1="{MARGIN["left"]}" x2="{axis.width - MARGIN["right"]}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{MARGIN["left"] - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
-    minutes = (span[1] - span[0]) / 60
+    minutes = (axis.end - axis.start) / 60
     for part in range(4):
-        x = x_of(span[0] + (span[1] - span[0]) * part / 3, span)
+        x = x_of(axis.start + (axis.end - axis.start) * part / 3, axis)
         ago = minutes * (3 - part) / 3
         text = "now" if part == 3 else f"−{ago:.0f} min" if minutes >= 3 else f"−{60 * ago:.0f} s"
         anchor = "end" if part == 3 else "start" if part == 0 else "middle"
@@ -176,9 +190,9 @@ def axes(span, marks):
     return "".join(parts)
 
 
-def x_of(at, span):
-    width = WIDTH - MARGIN["left"] - MARGIN["right"]
-    return MARGIN["left"] + (at - span[0]) / (span[1] - span[0]) * width
+def x_of(at, axis):
+    width = axis.width - MARGIN["left"] - MARGIN["right"]
+    return MARGIN["left"] + (at - axis.start) / (axis.end - axis.start) * width
 
 
 def y_of(part):

@@ -1,21 +1,41 @@
 //! No panel of the dashboard is empty, and the picture of it is made of what Prometheus answers.
 
-use std::{fs, process::Command};
+use std::{collections::BTreeMap, fs, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use e2e::{SOON, otelcol::deploy, poll, real_part::real_part};
 use serde_json::Value;
 
-use super::scenarios::{JOBS, Scenarios};
+use super::scenarios::{JOBS, SUPERVISED, Scenarios};
+
+/// How many columns Grafana's grid has.
+const COLUMNS: u64 = 24;
+
+#[test]
+fn no_panel_of_the_dashboard_lies_on_another_or_beside_the_grid() -> Result<()> {
+    let dashboard = dashboard()?;
+    let mut taken = BTreeMap::new();
+    for panel in panels(&dashboard)? {
+        let title = panel["title"].as_str().context("a panel without a title")?;
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|part| panel["gridPos"][part].as_u64());
+        let (x, y) = x.zip(y).with_context(|| format!("where is {title}?"))?;
+        let (w, h) = w.zip(h).with_context(|| format!("how large is {title}?"))?;
+        ensure!(w > 0 && h > 0 && x + w <= COLUMNS, "{title} does not fit");
+        for place in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
+            let other = taken.insert(place, title);
+            ensure!(other.is_none(), "{title} lies on {other:?} at {place:?}");
+        }
+    }
+    Ok(())
+}
 
 #[test]
 fn every_query_of_the_dashboard_has_an_answer() -> Result<()> {
     let Some(scenarios) = Scenarios::under_load()? else {
         return Ok(());
     };
-    let dashboard: Value =
-        serde_json::from_str(&fs::read_to_string(deploy("grafana/dashboard.json"))?)?;
-    let panels = dashboard["panels"].as_array().context("no panels")?;
+    let dashboard = dashboard()?;
+    let panels = panels(&dashboard)?;
     ensure!(panels.len() >= 10, "{} panels", panels.len());
     for panel in panels {
         let title = panel["title"].as_str().context("a panel without a title")?;
@@ -28,17 +48,28 @@ fn every_query_of_the_dashboard_has_an_answer() -> Result<()> {
                 let answer = scenarios.prometheus.query(&expression).ok()?;
                 (!answer.is_empty()).then_some(answer)
             })?;
-            // A panel that tells services apart has all of them.
+            // A panel that tells services apart has all of them; whose connections wait, a master knows.
             if expression.contains(JOBS[0])
                 && answer.keys().all(|labels| labels.contains_key("job"))
             {
-                scenarios.wait_for_jobs(&expression)?;
+                let waiting = expression.contains("worker_accept_queue");
+                let jobs: &[&str] = if waiting { &SUPERVISED } else { &JOBS };
+                scenarios.wait_for_jobs(&expression, jobs)?;
             }
         }
     }
     let variable = &dashboard["templating"]["list"][1]["query"]["query"];
     assert_eq!(variable, "label_values(num_requests_total, job)");
     draw(&scenarios)
+}
+
+fn dashboard() -> Result<Value> {
+    let text = fs::read_to_string(deploy("grafana/dashboard.json"))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn panels(dashboard: &Value) -> Result<&Vec<Value>> {
+    dashboard["panels"].as_array().context("no panels")
 }
 
 /// The picture has a frame for each panel, and something in each.

@@ -20,6 +20,9 @@ pub(super) const JOBS: [&str; 3] = [
     "metrics-single-process-pull",
 ];
 
+/// Those of them whose workers a master supervises.
+pub(super) const SUPERVISED: [&str; 2] = [JOBS[0], JOBS[1]];
+
 /// Requests to each program before Prometheus is asked for rates: a series that is born with its first request has no
 /// rate of it.
 const FIRST: u64 = 50;
@@ -118,12 +121,12 @@ impl Scenarios {
         .with_context(|| format!("{:?}", self.prometheus.query(expression)))
     }
 
-    /// Waits until an expression has a series of each job.
-    pub(super) fn wait_for_jobs(&self, expression: &str) -> Result<()> {
-        poll(&format!("`{expression}` of each job"), SOON, || {
+    /// Waits until an expression has a series of each of these jobs.
+    pub(super) fn wait_for_jobs(&self, expression: &str, jobs: &[&str]) -> Result<()> {
+        poll(&format!("`{expression}` of each of {jobs:?}"), SOON, || {
             let found = self.prometheus.query(expression).ok()?;
-            let has = |job| found.keys().any(|labels| labels["job"] == job);
-            JOBS.into_iter().all(has).then_some(())
+            let has = |job: &&str| found.keys().any(|labels| labels["job"] == *job);
+            jobs.iter().all(has).then_some(())
         })
     }
 
