@@ -12,7 +12,10 @@ use actix_service::{
 use actix_web::{
     body::{BoxBody, MessageBody},
     dev::AppConfig,
-    rt::net::{TcpStream, UnixStream},
+    rt::{
+        net::{TcpStream, UnixStream},
+        time,
+    },
 };
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::watch;
@@ -66,7 +69,7 @@ where
             .keep_alive(KeepAlive::default())
             .client_request_timeout(Duration::from_secs(5))
             .client_disconnect_timeout(Duration::from_secs(1))
-            .graceful_shutdown_signal(move || reached(step.clone(), Step::CloseIdle))
+            .graceful_shutdown_signal(move || close_idle(step.clone()))
             .finish(app);
         let connections = fn_service(|stream: Stream| async move {
             let peer = match &stream {
@@ -81,6 +84,16 @@ where
             Ok(Rc::new(boxed::service(service)))
         })
     })
+}
+
+/// Waits until a connection that is idle is to be closed.
+///
+/// The runtime may know nothing yet of a request that has come: it looks for events after some
+/// tasks, and a process that was stopped for a while wakes up with the word to close before it. It
+/// looks for them before a timer fires, so after a short sleep a connection that seems idle is.
+async fn close_idle(step: watch::Receiver<Step>) {
+    reached(step, Step::CloseIdle).await;
+    time::sleep(Duration::from_millis(1)).await;
 }
 
 /// What is done with the head of every answer before it is written.

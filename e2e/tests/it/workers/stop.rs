@@ -1,11 +1,11 @@
 //! Stopping: gracefully, quickly, twice, from a terminal.
 
-use std::net::TcpStream;
+use std::{net::TcpStream, thread, time::Duration};
 
 use anyhow::Result;
-use e2e::{Running, SOON, Signal, http, http::Connection, poll};
+use e2e::{Running, SOON, Signal, http, http::Connection, poll, process};
 
-use super::{AN_HOUR, FOREVER, hello};
+use super::{AN_HOUR, FOREVER, freeze, hello};
 
 /// A connection on which a request was sent that the program has begun to handle.
 fn request_in_flight(running: &Running, path: &str) -> Result<Connection> {
@@ -52,6 +52,36 @@ fn an_idle_connection_does_not_hold_up_a_stop() -> Result<()> {
     hello.signal(Signal::SIGTERM)?;
     idle.wait_closed()?;
     silent.wait_closed()?;
+    assert_eq!(hello.wait_exit(SOON)?.code(), Some(0));
+    hello.wait_gone(SOON)
+}
+
+#[test]
+fn what_came_while_a_stopping_worker_was_frozen_is_answered_although_idle_connections_are_closed()
+-> Result<()> {
+    let mut hello = hello(1).start()?;
+    let mut connections = (0..200)
+        .map(|_| Connection::open(hello.addr()?))
+        .collect::<Result<Vec<_>>>()?;
+    for connection in &mut connections {
+        connection.send_get("/")?;
+        assert_eq!(connection.receive()?.status, 200);
+    }
+    hello.signal(Signal::SIGTERM)?;
+    wait_refused(&hello)?;
+    let worker = hello.workers()[0];
+    freeze(worker)?;
+    for connection in &mut connections {
+        connection.send_get("/")?;
+    }
+    // So that the time is over in which an idle connection is kept open.
+    thread::sleep(Duration::from_millis(2500));
+    process::send(worker, Signal::SIGCONT)?;
+    for connection in &mut connections {
+        let response = connection.receive()?;
+        assert_eq!(response.status, 200);
+        assert!(response.closes(), "{response:?}");
+    }
     assert_eq!(hello.wait_exit(SOON)?.code(), Some(0));
     hello.wait_gone(SOON)
 }
