@@ -25,7 +25,7 @@ use crate::{change::Change, fault::Hang, outcome::Comparison, server::Kind};
 #[derive(Parser)]
 struct Options {
     /// How often each of both has its turn.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// One short round, to see that everything works; its figures mean little.
     #[arg(long)]
