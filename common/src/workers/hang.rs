@@ -94,6 +94,9 @@ impl Supervisor<'_> {
                     true => Pulse::Fine,
                     false => limits.judge(age),
                 };
+                if pulse == Pulse::Lost && process.is_debugged() {
+                    process.debugged = Some(now);
+                }
                 note(slot, process, pulse, age, now);
                 next = next.min(match pulse {
                     Pulse::Fine => now + limits.late.saturating_sub(age),
@@ -104,7 +107,7 @@ impl Supervisor<'_> {
         // Not at once again, whatever the limits.
         self.watch.next = Some(next.max(now + BEAT / 2));
         self.replace_hung(now);
-        self.end_lost(now);
+        self.end_lost(limits, now);
     }
 
     /// Starts a replacement for a hung worker, one at a time: if all of them hang,
@@ -127,8 +130,8 @@ impl Supervisor<'_> {
     }
 
     /// Ends those that are past the hard limit.
-    fn end_lost(&mut self, now: Instant) {
-        for (slot, lost) in self.lost() {
+    fn end_lost(&mut self, limits: Limits, now: Instant) {
+        for (slot, lost) in self.lost(limits, now) {
             let pid = lost.pid;
             let open = self.fleet.board.row(lost.row).activity.connections();
             log::error!(
@@ -145,10 +148,14 @@ impl Supervisor<'_> {
 
     /// One that nobody has taken over from stays where its end would help nobody:
     /// if no worker serves at all, one is ended and its slot tried at a time.
-    fn lost(&self) -> Vec<(u16, Process)> {
+    fn lost(&self, limits: Limits, now: Instant) -> Vec<(u16, Process)> {
         let is_lost = |process: &&Process| {
-            let due = process.pulse == Pulse::Lost && process.force == Force::None;
-            due && !process.is_debugged()
+            // One that a debugger has just let go needs a moment until its heart beats.
+            let since = |held: Instant| now.saturating_duration_since(held);
+            let is_spared = process
+                .debugged
+                .is_some_and(|held| since(held) < limits.soft);
+            process.pulse == Pulse::Lost && process.force == Force::None && !is_spared
         };
         let somebody_serves = self.fleet.processes().any(Process::serves);
         let hangs =

@@ -25,6 +25,8 @@ pub(super) struct Process {
     /// The number of requests after which another takes over.
     pub(super) limit: Option<u64>,
     pub(super) pulse: Pulse,
+    /// When a debugger was last seen to hold it.
+    pub(super) debugged: Option<Instant>,
     /// Since when it is to finish.
     pub(super) retired: Option<Retired>,
     /// How far the master has gone to end it.
@@ -76,6 +78,7 @@ impl Process {
             ready: None,
             limit,
             pulse: Pulse::Fine,
+            debugged: None,
             retired: None,
             force: Force::None,
         }
