@@ -1,6 +1,6 @@
 //! How two sides are measured: in turns.
 
-use std::{hint::black_box, time::Instant};
+use std::{hint::black_box, sync::Barrier, time::Instant};
 
 use anyhow::Result;
 use bench::Row;
@@ -58,20 +58,29 @@ where
 
 /// Nanoseconds of one operation.
 pub(crate) fn per_operation(operation: impl Fn()) -> f64 {
-    const TIMES: u32 = 1_000_000;
-    let start = Instant::now();
-    for _ in 0..TIMES {
-        operation();
-    }
-    start.elapsed().as_secs_f64() * 1e9 / f64::from(TIMES)
+    nanoseconds(1_000_000, operation)
 }
 
 /// Nanoseconds of one operation on each of two threads that do it at once.
 pub(crate) fn on_two_threads(operation: impl Fn() + Sync) -> f64 {
+    // A thread takes longer to start than some operations take a million times.
+    let together = Barrier::new(2);
+    let measure = || {
+        together.wait();
+        nanoseconds(3_000_000, &operation)
+    };
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| per_operation(&operation));
-        let own = per_operation(&operation);
+        let other = scope.spawn(measure);
+        let own = measure();
         // A panic in the thread is a bug in this program; it was printed there.
         other.join().map_or(own, |other| own.max(other))
     })
+}
+
+fn nanoseconds(times: u32, operation: impl Fn()) -> f64 {
+    let start = Instant::now();
+    for _ in 0..times {
+        operation();
+    }
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(times)
 }
