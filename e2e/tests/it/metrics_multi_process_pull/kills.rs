@@ -32,7 +32,12 @@ fn the_sum_at_the_master_survives_200_kills() -> Result<()> {
 }
 
 fn survive_kills(metrics_port: bool) -> Result<()> {
-    let mut program = pull().option("--workers", WORKERS).env("RUST_LOG", "off");
+    let mut program = pull()
+        .option("--workers", WORKERS)
+        // A machine that is too busy to run a worker for a moment makes it seem to hang, and one that takes over from
+        // it needs files of its own for as long as both are there.
+        .option("--hang-timeout", 60)
+        .env("RUST_LOG", "off");
     if metrics_port {
         program = program.env("METRICS_PORT", "0");
     }
