@@ -125,12 +125,15 @@ impl Row {
         })
     }
 
-    /// Whether the peer's median is better than ours; `None` without a peer.
+    /// Whether the peer is better in every round, or in the median where no ratio tells; `None` without a peer.
     pub fn is_behind(&self) -> Option<bool> {
-        let (ours, theirs) = (self.ours.median, self.peer.as_ref()?.figure.median);
-        Some(match self.better {
-            Better::Lower => ours > theirs,
-            Better::Higher => ours < theirs,
+        let peer = self.peer.as_ref()?;
+        let (ours, theirs) = (self.ours.median, peer.figure.median);
+        Some(match (self.better, peer.ratio) {
+            (Better::Lower, Some(ratio)) => ratio.min > 1.0,
+            (Better::Higher, Some(ratio)) => ratio.max < 1.0,
+            (Better::Lower, None) => ours > theirs,
+            (Better::Higher, None) => ours < theirs,
         })
     }
 }
@@ -190,7 +193,7 @@ mod tests {
 
     #[test]
     fn rounds_are_compared_one_by_one() {
-        let row = Row::against("", "ns", &[1.0, 4.0, 9.0], "peer", &[1.0, 2.0, 3.0]);
+        let row = Row::against("", "ns", &[1.5, 4.0, 9.0], "peer", &[1.0, 2.0, 3.0]);
         assert_eq!(row.ratio(), Some(2.0));
         assert_eq!(row.is_behind(), Some(true));
         assert_eq!(row.is_reached(), None);
@@ -200,6 +203,8 @@ mod tests {
         assert_eq!(reached(Goal::AtMost(4.0)), Some(true));
         assert_eq!(reached(Goal::AtLeast(5.0)), Some(false));
         assert_eq!(row.higher_is_better().is_behind(), Some(false));
+        let once = Row::against("", "ns", &[0.9, 4.0, 9.0], "peer", &[1.0, 2.0, 3.0]);
+        assert_eq!(once.is_behind(), Some(false));
     }
 
     #[test]

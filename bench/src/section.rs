@@ -41,17 +41,14 @@ impl Section {
     pub fn cells(row: &Row) -> [String; 7] {
         let figure = |spread: &Spread| {
             let Spread { median, min, max } = *spread;
-            let unit = &row.unit;
-            if min == max {
-                format!("{} {unit}", number(median))
-            } else {
-                format!(
-                    "{} {unit} [{} .. {}]",
-                    number(median),
-                    number(min),
-                    number(max)
-                )
+            let mut figure = number(median);
+            if !row.unit.is_empty() {
+                figure += &format!(" {}", row.unit);
             }
+            if min != max {
+                figure += &format!(" [{} .. {}]", number(min), number(max));
+            }
+            figure
         };
         let peer = row.peer.as_ref();
         let ratio = peer.and_then(|peer| peer.ratio);

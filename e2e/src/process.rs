@@ -7,7 +7,8 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result};
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::{Pid, SysconfVar, sysconf},
+    time::{clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
 };
 
 /// One line of `/proc/PID/stat`, as far as tests need it.
@@ -21,8 +22,6 @@ pub struct Stat {
     pub state: char,
     /// Its parent.
     pub parent: u32,
-    /// CPU time of all its threads, user and system, in clock ticks.
-    cpu_ticks: u64,
 }
 
 impl Stat {
@@ -37,13 +36,12 @@ impl Stat {
         let (name, rest) = rest.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
         // Field numbers of proc_pid_stat(5) start at 1, and the state is number 3.
-        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        let field = |number: usize| fields.get(number - 3);
         Some(Self {
             pid: pid.parse().ok()?,
             name: name.to_owned(),
-            state: fields.first()?.chars().next()?,
-            parent: u32::try_from(number(4)?).ok()?,
-            cpu_ticks: number(14)? + number(15)?,
+            state: field(3)?.chars().next()?,
+            parent: field(4)?.parse().ok()?,
         })
     }
 }
@@ -108,17 +106,17 @@ pub fn send(pid: u32, signal: Signal) -> Result<()> {
         .with_context(|| format!("cannot send {signal} to process {pid}"))
 }
 
-/// CPU time that all threads of `pid` have used so far, user and system, in steps of a clock tick (10 ms as a rule).
+/// CPU time that all threads of `pid` have used so far, user and system, to the nanosecond (clock_getcpuclockid(3)).
 ///
 /// # Errors
 ///
 /// When there is no such process.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
-    let stat = stat(pid).with_context(|| format!("there is no process {pid}"))?;
-    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("the system has no clock tick")?;
-    Ok(Duration::from_secs_f64(
-        stat.cpu_ticks as f64 / per_second as f64,
-    ))
+    let clock = clock_getcpuclockid(Pid::from_raw(pid.try_into()?));
+    let time = clock.and_then(clock_gettime);
+    Ok(time
+        .with_context(|| format!("there is no process {pid}"))?
+        .into())
 }
 
 /// Bytes of physical memory that `pid` uses (`VmRSS` of proc_pid_status(5)).
@@ -144,7 +142,7 @@ mod tests {
         let line = "42 (a ) (b) S 7 42 42 0 -1 4194560 1 0 0 0 30 12 0 0 20 0 1 0 100 0 0";
         let stat = Stat::parse(line).unwrap();
         assert_eq!((stat.pid, stat.name.as_str()), (42, "a ) (b"));
-        assert_eq!((stat.state, stat.parent, stat.cpu_ticks), ('S', 7, 42));
+        assert_eq!((stat.state, stat.parent), ('S', 7));
     }
 
     #[test]

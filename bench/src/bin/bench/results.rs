@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path};
 
 use anyhow::{Context, Result};
-use bench::{Row, Section};
+use bench::Section;
 use serde::{Deserialize, Serialize};
 
 /// All figures.
@@ -46,9 +46,5 @@ impl Results {
 
     pub(crate) fn sections(&self) -> impl Iterator<Item = &Section> {
         self.parts.values().flat_map(|part| &part.sections)
-    }
-
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.sections().flat_map(|section| &section.rows)
     }
 }

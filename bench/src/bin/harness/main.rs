@@ -30,6 +30,14 @@ struct Options {
     /// One short round, to see that everything works; its figures mean little.
     #[arg(long)]
     quick: bool,
+    /// Only what has this in its title, such as `HUP` or `SIGSTOP`.
+    #[arg(
+        long,
+        value_name = "WORDS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    only: String,
     /// Also write the figures to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -48,6 +56,9 @@ fn main() -> Result<()> {
         &format!("cargo run --release -p bench --bin harness -- --rounds {rounds}"),
     );
     let mut measure = |title: &str, part: &dyn Fn(Kind) -> Result<outcome::Figures>| {
+        if !title.contains(&options.only) {
+            return Ok(());
+        }
         eprint!("{title}: ");
         let comparison = Comparison::run(title, peer, rounds, part)?;
         eprintln!();

@@ -24,11 +24,11 @@ struct Options {
     /// Scenarios to measure [default: all that there are].
     scenarios: Vec<String>,
     /// How often each program has its turn.
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Requests of each turn on keep-alive connections, so many that clock ticks of 10 ms do not matter. A fifth of
+    /// Requests of each turn on keep-alive connections, so few that the machine does not change meanwhile. A fifth of
     /// them where each takes a connection, and a fortieth for Flask, which needs as much more CPU time.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(200..))]
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(200..))]
     requests: u64,
     /// Clients that send their next request when the last one was answered.
     #[arg(long, default_value_t = 32)]
