@@ -2,9 +2,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use actix_http::{
-    ConnectionType, HttpService, KeepAlive, Protocol, Request, Response, ResponseHead,
-};
+use actix_http::{ConnectionType, HttpService, Protocol, Request, Response, ResponseHead};
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, boxed, fn_service,
     map_config,
@@ -37,6 +35,14 @@ pub(super) type Connections = Rc<boxed::BoxService<Stream, (), actix_http::error
 pub(super) type Create = dyn Fn(&'static Activity, watch::Receiver<Step>) -> LocalBoxFuture<'static, Result<Connections, ()>>
     + Send;
 
+/// How long a connection may be idle.
+///
+/// It is longer than proxies keep theirs (nginx and the load balancers of clouds 60 s), so that it is
+/// they who close them: a request that meets a close is lost. It is also longer than `--timeout`
+/// usually is, since actix closes a connection whose time is over without a look at what has come
+/// meanwhile, to a thread that was blocked for as long.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
 /// Wraps what makes an application so that a serving thread can call it.
 pub(super) fn creator<F, I, S, B>(factory: F) -> Box<Create>
 where
@@ -64,9 +70,9 @@ where
                 error_answer(response.head_mut());
                 response
             });
-        // The time-outs are those of actix-web's `HttpServer`.
+        // The other time-outs are those of actix-web's `HttpServer`.
         let http = HttpService::build()
-            .keep_alive(KeepAlive::default())
+            .keep_alive(KEEP_ALIVE)
             .client_request_timeout(Duration::from_secs(5))
             .client_disconnect_timeout(Duration::from_secs(1))
             .graceful_shutdown_signal(move || close_idle(step.clone()))

@@ -3,10 +3,12 @@
 use std::{fs, sync::mpsc, thread, time::Duration};
 
 use anyhow::Result;
-use e2e::{Load, Program, Running, SOON, Signal, http, poll, process, real_part};
+use e2e::{Load, Program, Running, SOON, Signal, http, http::Connection, poll, process, real_part};
 use nix::{sys::ptrace, unistd::Pid};
 
-use super::{CLIENTS, FOREVER, freeze, hello, wait_for_answers_from, wait_for_workers};
+use super::{
+    CLIENTS, FOREVER, freeze, hello, wait_for_answers_from, wait_for_new_worker, wait_for_workers,
+};
 use crate::support::assert_all_answered;
 
 /// Four workers; the hard limit is one that no test lives to see unless it says so.
@@ -104,6 +106,34 @@ fn past_the_hard_limit_a_hung_worker_is_ended_whether_it_is_stopped_or_blocked()
     );
     let workers = wait_for_workers(&hello, 4, &[old[0]])?;
     wait_for_answers_from(&hello, &workers)
+}
+
+#[test]
+fn requests_that_waited_at_a_stopped_worker_are_answered_when_it_goes_on() -> Result<()> {
+    let hello = hello(1)
+        .option("--hang-timeout", 1)
+        .option("--timeout", 3600)
+        .start()?;
+    let worker = hello.ready()?.serving()[0];
+    let mut connections = (0..100)
+        .map(|_| Connection::open(hello.addr()?))
+        .collect::<Result<Vec<_>>>()?;
+    for connection in &mut connections {
+        connection.send_get("/")?;
+        assert_eq!(connection.receive()?.status, 200);
+    }
+    freeze(worker)?;
+    for connection in &mut connections {
+        connection.send_get("/")?;
+    }
+    wait_for_new_worker(&hello, &[worker])?;
+    // Longer than many servers keep a connection open on which nothing comes.
+    thread::sleep(Duration::from_secs(6));
+    process::send(worker, Signal::SIGCONT)?;
+    for connection in &mut connections {
+        assert_eq!(connection.receive()?.pid(), Some(worker));
+    }
+    Ok(())
 }
 
 #[test]
