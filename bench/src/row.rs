@@ -125,13 +125,14 @@ impl Row {
         })
     }
 
-    /// Whether the peer is better in every round, or in the median where no ratio tells; `None` without a peer.
+    /// Whether the peer is better by more than a twentieth, which is more than two runs of the same program differ;
+    /// or better at all, where no ratio tells. `None` without a peer.
     pub fn is_behind(&self) -> Option<bool> {
         let peer = self.peer.as_ref()?;
         let (ours, theirs) = (self.ours.median, peer.figure.median);
-        Some(match (self.better, peer.ratio) {
-            (Better::Lower, Some(ratio)) => ratio.min > 1.0,
-            (Better::Higher, Some(ratio)) => ratio.max < 1.0,
+        Some(match (self.better, self.ratio()) {
+            (Better::Lower, Some(ratio)) => ratio > 1.05,
+            (Better::Higher, Some(ratio)) => ratio < 1.0 / 1.05,
             (Better::Lower, None) => ours > theirs,
             (Better::Higher, None) => ours < theirs,
         })
@@ -203,8 +204,8 @@ mod tests {
         assert_eq!(reached(Goal::AtMost(4.0)), Some(true));
         assert_eq!(reached(Goal::AtLeast(5.0)), Some(false));
         assert_eq!(row.higher_is_better().is_behind(), Some(false));
-        let once = Row::against("", "ns", &[0.9, 4.0, 9.0], "peer", &[1.0, 2.0, 3.0]);
-        assert_eq!(once.is_behind(), Some(false));
+        let same = Row::against("", "ns", &[0.9, 2.1, 3.1], "peer", &[1.0, 2.0, 3.0]);
+        assert_eq!(same.is_behind(), Some(false));
     }
 
     #[test]

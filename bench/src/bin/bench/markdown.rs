@@ -81,20 +81,20 @@ fn behind(out: &mut impl Write, results: &Results) -> fmt::Result {
     };
     let missed = || lines().filter(|(_, row)| row.is_reached() == Some(false));
     let goals = lines().filter(|(_, row)| row.goal.is_some()).count();
-    let end = if missed().next().is_none() { "." } else { ":" };
-    writeln!(
-        out,
-        "### Where we lose\n\nOf {goals} goals, {} are missed{end}\n",
-        missed().count()
-    )?;
+    let missing = match missed().count() {
+        0 => "none is missed.".to_owned(),
+        1 => "one is missed:".to_owned(),
+        count => format!("{count} are missed:"),
+    };
+    writeln!(out, "### Where we lose\n\nOf {goals} goals, {missing}\n")?;
     for (section, row) in missed() {
         let [.., goal, _] = Section::cells(row);
         writeln!(out, "- {}; goal {goal}", compared(section, row))?;
     }
     writeln!(
         out,
-        "\nOther lines in which the other side was ahead in every round (bare actix-web is what the scenarios stand on, so \
-         those lines are what they cost):\n"
+        "\nOther lines in which the other side is ahead by more than a twentieth (bare actix-web is what the scenarios \
+         stand on, so those lines are what they cost):\n"
     )?;
     let behind = |row: &Row| row.is_behind() == Some(true) && row.is_reached() != Some(false);
     for (section, row) in lines().filter(|(_, row)| behind(row)) {
