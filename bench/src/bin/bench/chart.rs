@@ -9,7 +9,7 @@ use bench::{
 
 use crate::results::Results;
 
-const LABELS: f64 = 480.0;
+const LABELS: f64 = 540.0;
 const BARS: f64 = 430.0;
 const LINE: f64 = 17.0;
 /// Powers of ten to the left and to the right of "the same".
