@@ -39,16 +39,9 @@ impl Section {
 
     /// What stands in the columns of a line: the same on a terminal and in BENCHMARKS.md.
     pub fn cells(row: &Row) -> [String; 7] {
-        let figure = |spread: &Spread| {
-            let Spread { median, min, max } = *spread;
-            let mut figure = number(median);
-            if !row.unit.is_empty() {
-                figure += &format!(" {}", row.unit);
-            }
-            if min != max {
-                figure += &format!(" [{} .. {}]", number(min), number(max));
-            }
-            figure
+        let figure = |spread: &Spread| match row.unit.as_str() {
+            "" => spread_of(spread, number, ""),
+            unit => spread_of(spread, number, &format!(" {unit}")),
         };
         let peer = row.peer.as_ref();
         let ratio = peer.and_then(|peer| peer.ratio);
@@ -58,13 +51,7 @@ impl Section {
             peer.map(|peer| peer.name.clone()).unwrap_or_default(),
             peer.map(|peer| figure(&peer.figure)).unwrap_or_default(),
             ratio
-                .map(|ratio| {
-                    let Spread { median, min, max } = ratio;
-                    if min == max {
-                        return factor(median);
-                    }
-                    format!("{} [{} .. {}]", factor(median), factor(min), factor(max))
-                })
+                .map(|ratio| spread_of(&ratio, factor, ""))
                 .unwrap_or_default(),
             row.goal.map(|goal| goal.to_string()).unwrap_or_default(),
             match row.is_reached() {
@@ -75,6 +62,16 @@ impl Section {
             .to_owned(),
         ]
     }
+}
+
+/// The median with its unit, and how far the measurements lie apart, if they do.
+fn spread_of(spread: &Spread, write: fn(f64) -> String, unit: &str) -> String {
+    let Spread { median, min, max } = *spread;
+    let median = write(median);
+    if min == max {
+        return format!("{median}{unit}");
+    }
+    format!("{median}{unit} [{} .. {}]", write(min), write(max))
 }
 
 /// The section as a table for a terminal.

@@ -261,7 +261,7 @@ impl<'a> Events<'a> {
         let pauses = self.pauses.iter().filter(|(paused, _)| *paused == pid);
         let pauses = pauses.map(|(_, pause)| format!("paused for {pause:?}"));
         let console = self.running.console().to_string();
-        let pid = format!("pid {pid}");
+        let pid = format!("(pid {pid})");
         let lines = console.lines().filter(|line| line.contains(&pid));
         let lines = lines.map(str::to_owned);
         pauses.chain(lines).collect::<Vec<_>>().join("\n")

@@ -4,9 +4,8 @@ use std::net::TcpListener;
 
 use anyhow::Result;
 use e2e::{Program, SOON, http, program::Ended};
-use nix::unistd::geteuid;
 
-use super::hello;
+use super::{hello, without_capability};
 
 const USAGE: i32 = 2;
 const FAILURE: i32 = 1;
@@ -91,16 +90,8 @@ fn a_host_that_is_unknown_or_elsewhere_is_refused() -> Result<()> {
 #[test]
 fn a_port_of_another_user_is_refused() -> Result<()> {
     // Reserved by the system, so that it takes a privilege, which root gives up here.
-    const UNPRIVILEGED: [&str; 3] = [
-        "setpriv",
-        "--bounding-set=-net_bind_service",
-        "--inh-caps=-net_bind_service",
-    ];
-    let as_others: &[&str] = match geteuid().is_root() {
-        true => &UNPRIVILEGED,
-        false => &[],
-    };
-    let mut running = hello(2).under(as_others).option("--port", 1).spawn()?;
+    let hello = without_capability(hello(2), "net_bind_service");
+    let mut running = hello.option("--port", 1).spawn()?;
     if running.wait_ready(SOON).is_ok() {
         // ip_unprivileged_port_start may be lower here.
         return e2e::real_part::skip("this user may listen on port 1");

@@ -3,11 +3,12 @@
 use std::{fs, sync::mpsc, thread, time::Duration};
 
 use anyhow::Result;
-use e2e::{Load, Program, Running, SOON, Signal, http, http::Connection, poll, process, real_part};
+use e2e::{Load, Program, Running, SOON, Signal, http, poll, process, real_part};
 use nix::{sys::ptrace, unistd::Pid};
 
 use super::{
-    CLIENTS, FOREVER, freeze, hello, wait_for_answers_from, wait_for_new_worker, wait_for_workers,
+    CLIENTS, FOREVER, answered_connections, freeze, hello, wait_for_answers_from,
+    wait_for_new_worker, wait_for_workers,
 };
 use crate::support::assert_all_answered;
 
@@ -115,13 +116,7 @@ fn requests_that_waited_at_a_stopped_worker_are_answered_when_it_goes_on() -> Re
         .option("--timeout", 3600)
         .start()?;
     let worker = hello.ready()?.serving()[0];
-    let mut connections = (0..100)
-        .map(|_| Connection::open(hello.addr()?))
-        .collect::<Result<Vec<_>>>()?;
-    for connection in &mut connections {
-        connection.send_get("/")?;
-        assert_eq!(connection.receive()?.status, 200);
-    }
+    let mut connections = answered_connections(&hello, 100)?;
     freeze(worker)?;
     for connection in &mut connections {
         connection.send_get("/")?;

@@ -18,7 +18,8 @@ mod worker_death;
 use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
-use e2e::{Program, Running, SOON, Signal, Temporary, http, poll, process};
+use e2e::{Program, Running, SOON, Signal, Temporary, http, http::Connection, poll, process};
+use nix::unistd::geteuid;
 
 /// The example program with so many workers.
 fn hello(workers: usize) -> Program {
@@ -40,6 +41,27 @@ pub(crate) fn freeze(pid: u32) -> Result<()> {
     poll(&format!("process {pid} to stop"), SOON, || {
         process::is_stopped(pid).then_some(())
     })
+}
+
+/// The program without a privilege that root has; others do not have it anyway.
+fn without_capability(program: Program, capability: &str) -> Program {
+    if !geteuid().is_root() {
+        return program;
+    }
+    let [bounding, inherited] =
+        ["bounding-set", "inh-caps"].map(|set| format!("--{set}=-{capability}"));
+    program.under(&["setpriv", &bounding, &inherited])
+}
+
+/// So many connections on each of which a request was answered, which stay open.
+fn answered_connections(hello: &Running, count: usize) -> Result<Vec<Connection>> {
+    let connect = |_| {
+        let mut connection = Connection::open(hello.addr()?)?;
+        connection.send_get("/")?;
+        assert_eq!(connection.receive()?.status, 200);
+        Ok(connection)
+    };
+    (0..count).map(connect).collect()
 }
 
 /// Waits until a process that is not among `old` answers, and returns it.

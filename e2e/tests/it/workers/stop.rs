@@ -5,7 +5,7 @@ use std::{net::TcpStream, thread, time::Duration};
 use anyhow::Result;
 use e2e::{Running, SOON, Signal, http, http::Connection, poll, process};
 
-use super::{AN_HOUR, FOREVER, freeze, hello};
+use super::{AN_HOUR, FOREVER, answered_connections, freeze, hello};
 
 /// A connection on which a request was sent that the program has begun to handle.
 fn request_in_flight(running: &Running, path: &str) -> Result<Connection> {
@@ -60,13 +60,7 @@ fn an_idle_connection_does_not_hold_up_a_stop() -> Result<()> {
 fn what_came_while_a_stopping_worker_was_frozen_is_answered_although_idle_connections_are_closed()
 -> Result<()> {
     let mut hello = hello(1).start()?;
-    let mut connections = (0..200)
-        .map(|_| Connection::open(hello.addr()?))
-        .collect::<Result<Vec<_>>>()?;
-    for connection in &mut connections {
-        connection.send_get("/")?;
-        assert_eq!(connection.receive()?.status, 200);
-    }
+    let mut connections = answered_connections(&hello, 200)?;
     hello.signal(Signal::SIGTERM)?;
     wait_refused(&hello)?;
     let worker = hello.workers()[0];

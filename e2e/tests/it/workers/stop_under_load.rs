@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use e2e::{Load, Running, SOON, Signal, load::Kind};
-use nix::unistd::geteuid;
 
-use super::{CLIENTS, hello};
+use super::{CLIENTS, hello, without_capability};
 
 /// A stop is a race, so that one that loses nothing once proves little.
 pub(super) const ROUNDS: usize = 5;
@@ -41,18 +40,9 @@ fn term_under_load_loses_nothing_whatever_the_number_of_processes_and_threads() 
 
 #[test]
 fn term_under_load_loses_nothing_without_privileges() -> Result<()> {
-    // Some kernels let only an administrator of the network filter what a socket gets.
-    const UNPRIVILEGED: [&str; 3] = [
-        "setpriv",
-        "--bounding-set=-net_admin",
-        "--inh-caps=-net_admin",
-    ];
-    let as_others: &[&str] = match geteuid().is_root() {
-        true => &UNPRIVILEGED,
-        false => &[],
-    };
     for keep_alive in [true, false] {
-        let hello = hello(4).under(as_others).start()?;
+        // Some kernels let only an administrator of the network filter what a socket gets.
+        let hello = without_capability(hello(4), "net_admin").start()?;
         stop_of_loses_nothing(hello, keep_alive)
             .with_context(|| format!("with keep-alive {keep_alive}"))?;
     }
