@@ -14,16 +14,31 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// What `cargo metadata` says of the workspace, and with `--no-deps` of its members alone.
+/// Returns the output of `cargo metadata` for this platform; `--no-deps` restricts it to the members of the workspace.
+///
+/// `cargo test` downloads only crates of this platform, so for others this would need the network.
 pub(crate) fn metadata(args: &[&str]) -> Result<Value> {
+    let version = run(&["-vV"])?;
+    let host = String::from_utf8_lossy(&version)
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("`cargo -vV` names no host")?
+        .to_owned();
+    let output = run(&[&METADATA, &["--filter-platform", &host], args].concat())?;
+    Ok(serde_json::from_slice(&output)?)
+}
+
+const METADATA: [&str; 4] = ["metadata", "--locked", "--format-version", "1"];
+
+/// Runs cargo in the workspace and returns its output.
+fn run(args: &[&str]) -> Result<Vec<u8>> {
     let output = Command::new(cargo())
-        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
         .args(args)
         .current_dir(root())
         .output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "cargo metadata failed: {errors}");
-    Ok(serde_json::from_slice(&output.stdout)?)
+    ensure!(output.status.success(), "cargo {args:?} failed: {errors}");
+    Ok(output.stdout)
 }
 
 /// The cargo that runs the test.
