@@ -54,9 +54,15 @@ fn exported_by_otlp(env: &BTreeMap<String, String>, signals: &[Signal]) -> Vec<S
     }
     let by_otlp = |signal: &Signal| {
         lookup(env, &format!("OTEL_{}_EXPORTER", signal.variable_part()))
-            .is_none_or(|exporters| exporters.split(',').any(|name| name.trim() == "otlp"))
+            .is_none_or(|exporters| exporters.split(',').any(is_otlp))
     };
     signals.iter().copied().filter(by_otlp).collect()
+}
+
+/// An exporter that is not known is replaced by the default, which is OTLP.
+fn is_otlp(name: &str) -> bool {
+    let others = ["", "console", "none", "prometheus"];
+    !others.contains(&name.trim().to_ascii_lowercase().as_str())
 }
 
 fn is_configured(env: &BTreeMap<String, String>, signals: &[Signal]) -> bool {
@@ -71,7 +77,8 @@ fn point_at(collector: &Collector, env: &mut BTreeMap<String, String>, signals: 
         let protocol = lookup(env, &variable(signal, "PROTOCOL"))
             .or_else(|| lookup(env, "OTEL_EXPORTER_OTLP_PROTOCOL"));
         // The endpoint of one signal is used as it stands, so it needs the path over HTTP.
-        let endpoint = if protocol.as_deref() == Some("grpc") {
+        let is_grpc = protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("grpc"));
+        let endpoint = if is_grpc {
             format!("http://{}", collector.grpc_addr())
         } else {
             format!("http://{}{}", collector.http_addr(), signal.path())

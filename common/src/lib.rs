@@ -1,29 +1,16 @@
-//! Worker processes for actix-web, and Prometheus metrics shared between them.
+//! One directory to copy, and one dependency: a table of contents of three crates.
 //!
-//! # Layout
-//!
-//! - [`workers`]: a master that keeps worker processes serving on one port, and
-//!   what a worker needs to serve and to stop without losing a request.
-//! - `multiprocess` (feature of that name): Prometheus metrics that processes share
-//!   through a directory, which Python's `prometheus_client` reads and writes too.
-//! - [`measure`]: a middleware that tells when a request begins and ends.
-//! - [`CatchPanic`]: a middleware that answers 500 where a handler panics.
-//! - [`cli`]: a command line whose mistakes are one clear line each.
+//! - [`workers`] is `actix-prefork`: a master that keeps worker processes serving on
+//!   one port, and what a worker needs to stop without losing a request. [`cli`] is
+//!   its command line.
+//! - `multiprocess` (feature of that name) is `prometheus-multiprocess`: Prometheus
+//!   metrics that processes share through a directory.
+//! - `telemetry` (features `metrics`, `logs`, `traces`, `client`, `pull`, `tracing`)
+//!   is `actix-telemetry`: OpenTelemetry for actix-web.
 
-#[cfg(all(
-    any(feature = "master", feature = "multiprocess"),
-    not(target_os = "linux")
-))]
-compile_error!(
-    "worker processes need Linux (memfd, SO_REUSEPORT groups, open-file-description locks); \
-     for a single process build `common` with `default-features = false`"
-);
-
-mod catch_panic;
-pub mod cli;
-pub mod measure;
+pub use actix_prefork as workers;
+pub use actix_prefork::cli;
+#[cfg(feature = "telemetry")]
+pub use actix_telemetry as telemetry;
 #[cfg(feature = "multiprocess")]
-pub mod multiprocess;
-pub mod workers;
-
-pub use catch_panic::CatchPanic;
+pub use prometheus_multiprocess as multiprocess;

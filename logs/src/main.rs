@@ -8,22 +8,8 @@
 //!
 //! and ask `curl localhost:5100` a few times.
 
-mod access;
-mod console;
-mod delivery;
 mod demo;
-mod enrich;
-mod escape;
-mod exception;
-mod json;
-mod limit;
-mod logger;
-mod otlp;
-mod panics;
-mod request;
-mod resource;
 mod routes;
-mod settings;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -32,10 +18,9 @@ use actix_web::App;
 use clap::Parser;
 use common::{
     cli,
+    telemetry::{Observe, logger, panics, shutdown},
     workers::{self, Master, Worker},
 };
-
-use crate::{logger::Logger, settings::Settings, telemetry::Telemetry};
 
 /// Logs: the `log` crate to the console and to OpenTelemetry at once, correlated.
 #[derive(Parser)]
@@ -51,7 +36,7 @@ struct Options {
         value_name = "ERROR_RATE",
         hide_env_values = true,
         default_value_t = 0.5,
-        value_parser = routes::parse_error_rate,
+        value_parser = cli::share,
     )]
     error_rate: f64,
 
@@ -63,29 +48,31 @@ struct Options {
 
 fn main() -> ExitCode {
     let options: Options = cli::parse();
-    let settings = Settings::from_env().unwrap_or_else(|error| cli::usage_error(error));
-    let logger = Logger::install(&settings); // Take along: both places of a record,
-    panics::log_them(); // Take along: panics as records,
+    logger::install(); // The console, in the master too.
+    panics::install();
 
-    Master::new(&options.workers)
-        .on_start(|start| otlp::prepare(&mut start.environment, otlp::Signal::Logs))
-        .run(|worker| serve(worker, &settings, logger, &options))
+    let master = Master::new(&options.workers);
+    #[cfg(feature = "embedded-collector")]
+    let master = master.on_start(|start| {
+        let signals = [collector::Signal::Logs];
+        collector::embed_unless_configured(&mut start.environment, &signals)
+    });
+    master.run(|worker| serve(worker, &options))
 }
 
 /// What a worker does.
-async fn serve(
-    worker: Worker,
-    settings: &Settings,
-    logger: &'static Logger,
-    options: &Options,
-) -> anyhow::Result<()> {
-    let telemetry = Telemetry::init(settings, logger)?; // Take along: the provider of this process,
+async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
+    let provider = telemetry::init();
+    let observe = Observe::new().logs().skip(["/healthz"]);
     let (error_rate, demo) = (options.error_rate, options.demo);
     let served = worker
-        .serve(move || App::new().configure(|app| routes::configure(app, error_rate, demo)))
+        .serve(move || {
+            App::new()
+                .configure(|app| routes::configure(app, error_rate, demo))
+                .wrap(observe.clone())
+        })
         .await;
-    access::all_written().await;
-    // However serving ended: what was logged is still exported.
-    drop(telemetry); // Take along: and the last export.
+    // However serving ended, what was logged is still exported.
+    shutdown([provider]).await;
     Ok(served?)
 }

@@ -2,20 +2,10 @@
 
 use std::process;
 
-use actix_web::{
-    middleware::from_fn,
-    web::{self, ServiceConfig},
-};
-use common::CatchPanic;
-use opentelemetry_semantic_conventions::attribute::{
-    EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
-};
+use actix_web::web::{self, Data, ServiceConfig};
+use common::telemetry::Exception;
 
-use crate::{
-    access::log_access,
-    demo,
-    exception::{self, Causes},
-};
+use crate::demo;
 
 struct State {
     error_rate: f64,
@@ -23,30 +13,23 @@ struct State {
 
 /// Adds the routes to an application.
 pub(crate) fn configure(app: &mut ServiceConfig, error_rate: f64, demo: bool) {
-    let logged = web::scope("")
-        .wrap(CatchPanic)
-        .wrap(from_fn(log_access))
-        .route("/", web::get().to(index))
-        .configure(|scope| {
-            if demo {
-                demo::configure(scope);
-            }
-        });
-    app.app_data(web::Data::new(State { error_rate }))
-        // Without an access line: it is asked all the time, and says nothing of the
-        // service's use.
-        .route("/healthz", web::get().to(healthz))
-        .service(logged);
+    app.app_data(Data::new(State { error_rate }))
+        .service(web::resource("/").get(index).head(index))
+        .service(web::resource("/healthz").get(healthz).head(healthz));
+    if demo {
+        demo::configure(app);
+    }
 }
 
-async fn index(state: web::Data<State>) -> String {
+async fn index(state: Data<State>) -> String {
     log::info!("Request received");
     if let Err(error) = internal_work(state.error_rate) {
         // The client is not told.
+        let exception = Exception::of(&error);
         log::error!(
-            (EXCEPTION_TYPE) = exception::type_name(&error),
-            (EXCEPTION_MESSAGE):% = error,
-            (EXCEPTION_STACKTRACE):% = Causes(&error);
+            "exception.type" = exception.kind,
+            "exception.message" = exception.message,
+            "exception.stacktrace" = exception.stacktrace;
             "{error}"
         );
     }
@@ -69,18 +52,10 @@ struct RandomError;
 
 /// Stands for work that sometimes fails.
 fn internal_work(error_rate: f64) -> Result<(), WorkError> {
-    if fastrand::f64() < error_rate {
-        return Err(WorkError {
+    match fastrand::f64() < error_rate {
+        true => Err(WorkError {
             source: RandomError,
-        });
-    }
-    Ok(())
-}
-
-/// Parses a chance from 0 to 1.
-pub(crate) fn parse_error_rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
-        _ => Err("a number from 0 to 1 is allowed".to_owned()),
+        }),
+        false => Ok(()),
     }
 }

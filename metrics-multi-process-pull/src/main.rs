@@ -8,45 +8,31 @@
 //!
 //! and ask `curl localhost:5100` a few times, then `curl localhost:5100/metrics`.
 
-mod exposition;
-mod metrics;
 mod routes;
-mod supervision;
-mod sweeper;
-mod target;
 mod telemetry;
 
-use std::{
-    cell::OnceCell,
-    io::Write as _,
-    process::{self, ExitCode},
-};
+use std::process::ExitCode;
 
 use actix_web::App;
 use clap::Parser;
 use common::{
     cli,
-    workers::{self, Master, Worker},
+    multiprocess::Store,
+    telemetry::{Observe, console, pull::MetricsPort},
+    workers::{self, Master, MetricsPortOption, Start, Worker},
 };
-use log::LevelFilter;
 
-use crate::{sweeper::Sweeper, telemetry::Telemetry};
+use crate::telemetry::Metrics;
 
 /// Metrics by pull from many processes: any worker answers with the sum over all.
-#[derive(Clone, Parser)]
+#[derive(Parser)]
 #[command(version)]
 struct Options {
     #[command(flatten)]
     workers: workers::Options,
 
-    /// Port to serve /metrics on, instead of on the port of the service.
-    #[arg(
-        long,
-        env = "METRICS_PORT",
-        value_name = "METRICS_PORT",
-        hide_env_values = true
-    )]
-    metrics_port: Option<u16>,
+    #[command(flatten)]
+    metrics_port: MetricsPortOption,
 
     /// The chance, from 0 to 1, that a request meets the simulated internal error.
     #[arg(
@@ -55,60 +41,63 @@ struct Options {
         value_name = "ERROR_RATE",
         hide_env_values = true,
         default_value_t = 0.5,
-        value_parser = routes::parse_error_rate,
+        value_parser = cli::share,
     )]
     error_rate: f64,
 }
 
 fn main() -> ExitCode {
     let options: Options = cli::parse();
-    exposition::check_port(options.metrics_port, options.workers.server.port)
-        .unwrap_or_else(|error| cli::usage_error(error));
-    init_console();
+    options.metrics_port.check(&options.workers.server);
+    console::init();
 
-    let sweeper = OnceCell::new();
     Master::new(&options.workers)
         .on_start(|start| {
-            let directory = telemetry::prepare(start)?; // Take along: the directory, in the master,
-            target::store_info(directory.store())?;
-            let _ = sweeper.set(Sweeper::start(directory.clone())?);
-            let host = &options.workers.server.host;
-            let port = exposition::serve_alone(host, options.metrics_port, &directory, start)?;
+            let directory = telemetry::prepare(start)?;
+            let port = listen(&options, directory.store(), start)?;
             anyhow::Ok((port, directory))
         })
-        .on_exit(|_| sweeper.get().into_iter().for_each(Sweeper::wake))
-        .run(|worker| serve(worker, options.clone()))
+        .run(|worker| serve(worker, &options))
+}
+
+/// Serves `/metrics` in the master if it has a port of its own: it answers also while
+/// every worker is busy or dead.
+fn listen(
+    options: &Options,
+    store: &Store,
+    start: &mut Start,
+) -> anyhow::Result<Option<MetricsPort>> {
+    let Some(listener) = options.metrics_port.listen(&options.workers.server)? else {
+        return Ok(None);
+    };
+    let exposition = telemetry::exposition(store, Some(start.snapshots.clone()))?;
+    let port = exposition.listen(listener)?;
+    start.notes.push(format!("metrics {}", port.url()));
+    Ok(Some(port))
 }
 
 /// What a worker does.
-async fn serve(worker: Worker, options: Options) -> anyhow::Result<()> {
-    let telemetry = Telemetry::init()?; // Take along: the metrics, in each worker,
-    let snapshots = worker.snapshots();
+async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
+    let store = Store::from_env()?;
+    let metrics = Metrics::register(&store)?;
+    let exposition = telemetry::exposition(&store, worker.snapshots())?;
+    let exposition = options
+        .metrics_port
+        .metrics_port
+        .is_none()
+        .then_some(exposition);
+    let observe = Observe::new()
+        .metrics(metrics.http.clone())
+        .skip(["/healthz", "/metrics"]);
+    let error_rate = options.error_rate;
     let app = move || {
-        let app = App::new()
-            .configure(|app| routes::configure(app, &telemetry.metrics, options.error_rate));
-        match options.metrics_port {
-            Some(_) => app,
-            None => app.configure(|app| exposition::configure(app, &telemetry, &snapshots)), // Take along: and /metrics.
-        }
+        let app = App::new().configure(|app| {
+            routes::configure(app, &metrics, error_rate);
+            if let Some(exposition) = &exposition {
+                exposition.configure(app);
+            }
+        });
+        app.wrap(observe.clone())
     };
-    worker.serve(app).await?;
-    Ok(())
-}
-
-/// The console, on stderr, with the process that speaks.
-fn init_console() {
-    env_logger::Builder::new()
-        .filter_level(LevelFilter::Info)
-        .parse_default_env()
-        .format(|out, record| {
-            let (time, pid) = (out.timestamp(), process::id());
-            let (level, style) = (record.level(), out.default_level_style(record.level()));
-            let (target, text) = (record.target(), record.args());
-            writeln!(
-                out,
-                "[{time} {style}{level:<5}{style:#} {pid} {target}] {text}"
-            )
-        })
-        .init();
+    Ok(worker.serve(app).await?)
 }

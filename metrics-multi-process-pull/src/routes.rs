@@ -2,10 +2,9 @@
 
 use std::process;
 
-use actix_web::web::{self, ServiceConfig};
-use common::{CatchPanic, measure::Measure};
+use actix_web::web::{self, Data, ServiceConfig};
 
-use crate::metrics::{HttpObserver, Metrics};
+use crate::telemetry::Metrics;
 
 struct State {
     metrics: Metrics,
@@ -14,48 +13,25 @@ struct State {
 
 /// Adds the routes to an application.
 pub(crate) fn configure(app: &mut ServiceConfig, metrics: &Metrics, error_rate: f64) {
-    let state = State {
-        metrics: metrics.clone(),
+    let metrics = metrics.clone();
+    app.app_data(Data::new(State {
+        metrics,
         error_rate,
-    };
-    let observed = |route| Measure::new(HttpObserver::new(metrics, route));
-    app.app_data(web::Data::new(state))
-        .service(
-            web::resource("/")
-                .wrap(CatchPanic)
-                .wrap(observed("/"))
-                .route(web::get().to(index)),
-        )
-        // In no metric: it is asked all the time, and says nothing of the service's use.
-        .route("/healthz", web::get().to(healthz));
+    }))
+    .service(web::resource("/").get(index).head(index))
+    .service(web::resource("/healthz").get(healthz).head(healthz));
 }
 
-async fn index(state: web::Data<State>) -> String {
+async fn index(state: Data<State>) -> String {
     state.metrics.requests.inc();
-    if let Err(error) = internal_work(state.error_rate) {
-        // The client is not told.
+    // Stands for work that sometimes fails. The client is not told.
+    if fastrand::f64() < state.error_rate {
         state.metrics.errors.inc();
-        log::error!("GET /: {error}");
+        log::error!("GET /: a random error occurred");
     }
     format!("Hello from {}!", process::id())
 }
 
 async fn healthz() -> &'static str {
     "ok"
-}
-
-/// Stands for work that sometimes fails.
-fn internal_work(error_rate: f64) -> Result<(), &'static str> {
-    if fastrand::f64() < error_rate {
-        return Err("a random error occurred");
-    }
-    Ok(())
-}
-
-/// Parses a chance from 0 to 1.
-pub(crate) fn parse_error_rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
-        _ => Err("numbers from 0 to 1 are allowed".to_owned()),
-    }
 }

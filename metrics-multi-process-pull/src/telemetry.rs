@@ -1,52 +1,51 @@
-//! The part to take into your own service: metrics in a directory that all
-//! processes of the service share.
+//! The lesson: metrics in a directory that all processes of the service share.
 
-use std::{env, path::Path, sync::Arc};
+use std::sync::Arc;
 
 use common::{
-    multiprocess::{DIRECTORY_VARIABLE, Directory, MultiProcessCollector, Store},
-    workers::Start,
+    multiprocess::{Counter, Directory, Store},
+    telemetry::{
+        self,
+        pull::{self, Exposition, StoreHttpMetrics},
+    },
+    workers::{Snapshots, Start},
 };
+use prometheus::Opts;
 
-use crate::metrics::Metrics;
-
-/// Prepares the directory, in the master: that of `PROMETHEUS_MULTIPROC_DIR`, else
-/// a private one that is removed at the end.
-///
-/// # Errors
-///
-/// If another master uses the directory, or it cannot be used.
+/// Prepares the directory, in the master: that of `PROMETHEUS_MULTIPROC_DIR`, else a
+/// private one that is removed when the last worker has ended.
 pub(crate) fn prepare(start: &mut Start) -> anyhow::Result<Arc<Directory>> {
-    let named = env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty());
-    let directory = Directory::prepare(named.as_deref().map(Path::new))?;
-    let path = directory.path().display().to_string();
-    start.notes.push(format!("directory {path}"));
-    if named.is_none() {
-        let variable = DIRECTORY_VARIABLE.to_owned();
-        start.environment.insert(variable, path);
-    }
-    Ok(Arc::new(directory))
+    let resource = telemetry::resource(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    pull::prepare(start, &resource)
 }
 
-/// The metrics of a worker process, and what answers a scrape.
+/// The metrics of a worker. They have the types of the `prometheus` crate, and adding
+/// to one is an atomic addition to a file in memory.
 #[derive(Clone)]
-pub(crate) struct Telemetry {
-    pub(crate) metrics: Metrics,
-    pub(crate) collector: Arc<MultiProcessCollector>,
+pub(crate) struct Metrics {
+    /// Requests to `/`.
+    pub(crate) requests: Counter,
+    /// Internal errors.
+    pub(crate) errors: Counter,
+    /// Duration and number of all requests, for the middleware.
+    pub(crate) http: StoreHttpMetrics,
 }
 
-impl Telemetry {
-    /// Joins the directory that the master has prepared.
-    ///
-    /// # Errors
-    ///
-    /// If the process cannot write to the directory.
-    pub(crate) fn init() -> anyhow::Result<Self> {
-        let directory = env::var_os(DIRECTORY_VARIABLE).unwrap_or_default();
-        let store = Store::open(Path::new(&directory))?;
+impl Metrics {
+    pub(crate) fn register(store: &Store) -> Result<Self, prometheus::Error> {
         Ok(Self {
-            metrics: Metrics::new(&store)?,
-            collector: Arc::new(store.collector()?),
+            requests: store.counter(Opts::new("num_requests", "Number of requests"))?,
+            errors: store.counter(Opts::new("error_count", "Number of errors"))?,
+            http: StoreHttpMetrics::new(store)?,
         })
     }
+}
+
+/// What answers a scrape, in any process of the service: the sum over the files of
+/// all, and what the harness counts.
+pub(crate) fn exposition(
+    store: &Store,
+    snapshots: Option<Snapshots>,
+) -> anyhow::Result<Exposition> {
+    Ok(pull::exposition(store.collector()?, snapshots))
 }

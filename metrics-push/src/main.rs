@@ -9,27 +9,21 @@
 //! and ask `curl localhost:5100` a few times.
 
 mod metrics;
-mod otlp;
-mod report;
-mod resource;
 mod routes;
-mod supervision;
 mod telemetry;
 
-use std::{
-    io::Write as _,
-    process::{self, ExitCode},
-};
+use std::process::ExitCode;
 
 use actix_web::App;
 use clap::Parser;
 use common::{
     cli,
+    telemetry::{Observe, console, prefork, shutdown},
     workers::{self, Master, Worker},
 };
-use log::LevelFilter;
+use opentelemetry::metrics::MeterProvider as _;
 
-use crate::{supervision::Supervision, telemetry::Telemetry};
+use crate::metrics::Metrics;
 
 /// Metrics by push: each worker process exports its own over OTLP.
 #[derive(Parser)]
@@ -45,56 +39,42 @@ struct Options {
         value_name = "ERROR_RATE",
         hide_env_values = true,
         default_value_t = 0.5,
-        value_parser = routes::parse_error_rate,
+        value_parser = cli::share,
     )]
     error_rate: f64,
 }
 
 fn main() -> ExitCode {
     let options: Options = cli::parse();
-    let settings = telemetry::Settings::from_env().unwrap_or_else(|error| cli::usage_error(error));
-    init_console();
+    console::init();
 
-    Master::new(&options.workers)
+    let master = Master::new(&options.workers);
+    #[cfg(feature = "embedded-collector")]
+    let master = master.on_start(|start| {
+        let signals = [collector::Signal::Metrics];
+        collector::embed_unless_configured(&mut start.environment, &signals)
+    });
+    master
         .on_start(|start| {
-            let collector = otlp::prepare(&mut start.environment, otlp::Signal::Metrics)?;
-            let supervision = Supervision::begin(start, &settings)?;
-            // Dropped in this order.
-            anyhow::Ok((supervision, collector))
+            prefork::push_harness_metrics(start, telemetry::resource(), telemetry::INTERVAL)
         })
-        .run(|worker| serve(worker, settings.clone(), options.error_rate))
+        .run(|worker| serve(worker, options.error_rate))
 }
 
 /// What a worker does.
-async fn serve(
-    worker: Worker,
-    settings: telemetry::Settings,
-    error_rate: f64,
-) -> anyhow::Result<()> {
-    let telemetry = Telemetry::init(&settings)?; // Take along: the provider of this process,
-    let metrics = telemetry.metrics().clone(); // Take along: its instruments,
-    worker
-        .serve(move || App::new().configure(|app| routes::configure(app, &metrics, error_rate)))
-        .await?;
-    telemetry.shutdown(); // Take along: and the last push.
-    Ok(())
-}
-
-/// The console, on stderr, with the process that speaks. The SDK's own messages
-/// are off unless `RUST_LOG` names them: what matters is said by `report`.
-fn init_console() {
-    env_logger::Builder::new()
-        .filter_level(LevelFilter::Info)
-        .filter_module("opentelemetry", LevelFilter::Off)
-        .parse_default_env()
-        .format(|out, record| {
-            let (time, pid) = (out.timestamp(), process::id());
-            let (level, style) = (record.level(), out.default_level_style(record.level()));
-            let (target, text) = (record.target(), record.args());
-            writeln!(
-                out,
-                "[{time} {style}{level:<5}{style:#} {pid} {target}] {text}"
-            )
+async fn serve(worker: Worker, error_rate: f64) -> anyhow::Result<()> {
+    let provider = telemetry::init();
+    let metrics = Metrics::new(&provider.meter(env!("CARGO_PKG_NAME")));
+    let observe = Observe::new()
+        .metrics(metrics.http.clone())
+        .skip(["/healthz"]);
+    let served = worker
+        .serve(move || {
+            App::new()
+                .configure(|app| routes::configure(app, &metrics, error_rate))
+                .wrap(observe.clone())
         })
-        .init();
+        .await;
+    shutdown([provider]).await; // The last push.
+    Ok(served?)
 }

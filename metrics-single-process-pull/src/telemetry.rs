@@ -1,19 +1,30 @@
-//! The part to take into your own service: one registry for the instruments of
-//! OpenTelemetry, the metrics of actix-web-prom and those of the process.
+//! The lesson: one registry for the instruments of OpenTelemetry, the metrics of
+//! actix-web-prom and those of the process.
 
-use opentelemetry::metrics::MeterProvider as _;
+use common::telemetry::{self, pull::Exposition};
+use opentelemetry::metrics::{Counter, Meter, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use prometheus::Registry;
+use prometheus::{Registry, TextEncoder};
 
-use crate::{check, exposition::Exposition, http::HttpMetrics, metrics::Metrics, resource};
+use crate::{check, http::HttpMetrics};
 
 /// The metrics of this process, and what shows them.
+#[derive(Clone)]
 pub(crate) struct Telemetry {
-    metrics: Metrics,
-    http: HttpMetrics,
-    exposition: Exposition,
+    pub(crate) metrics: Metrics,
+    pub(crate) http: HttpMetrics,
+    pub(crate) exposition: Exposition,
     /// Dropping it would end the instruments.
     _provider: SdkMeterProvider,
+}
+
+/// The OpenTelemetry instruments of the service.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    /// Requests to `/`.
+    pub(crate) requests: Counter<u64>,
+    /// Internal errors.
+    pub(crate) errors: Counter<u64>,
 }
 
 impl Telemetry {
@@ -21,7 +32,7 @@ impl Telemetry {
     ///
     /// # Errors
     ///
-    /// If two metrics share a name, or one cannot be shown in the text format.
+    /// If two metrics share a name.
     pub(crate) fn init() -> anyhow::Result<Self> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
@@ -30,50 +41,51 @@ impl Telemetry {
             .scope_info_enabled(false)
             .build()?;
         let provider = SdkMeterProvider::builder()
-            .with_resource(resource::of_this_process(env!("CARGO_PKG_NAME")))
+            .with_resource(telemetry::resource(
+                env!("CARGO_PKG_NAME"),
+                env!("CARGO_PKG_VERSION"),
+            ))
             .with_reader(exporter)
             .build();
         let metrics = Metrics::new(&provider.meter(env!("CARGO_PKG_NAME")));
-        // Nothing else is registered yet, so this is what OpenTelemetry shows.
-        let instruments = registry.gather();
-
         let http = HttpMetrics::register(&registry)?;
         register_process_metrics(&registry)?;
-
-        check::instruments(&instruments, &Metrics::FAMILIES)?;
-        check::reserve_names(&Metrics::FAMILIES, &registry)?;
-        check::families(&registry.gather())?;
+        check::no_name_twice(&registry.gather())?;
         Ok(Self {
             metrics,
             http,
-            exposition: Exposition::of(registry),
+            exposition: Exposition::new(move || {
+                Ok(TextEncoder::new().encode_to_string(&registry.gather())?)
+            }),
             _provider: provider,
         })
     }
+}
 
-    pub(crate) fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    pub(crate) fn http(&self) -> &HttpMetrics {
-        &self.http
-    }
-
-    pub(crate) fn exposition(&self) -> Exposition {
-        self.exposition.clone()
+impl Metrics {
+    fn new(meter: &Meter) -> Self {
+        let counter = |name, description, unit| {
+            let builder = meter.u64_counter(name).with_description(description);
+            let counter = builder.with_unit(unit).build();
+            // An instrument appears with its first measurement. One that is there from
+            // the start can be checked, and `rate()` sees its first increase.
+            counter.add(0, &[]);
+            counter
+        };
+        Self {
+            requests: counter("num_requests", "Number of requests", "{request}"),
+            errors: counter("error_count", "Number of errors", "{error}"),
+        }
     }
 }
 
-/// CPU time, memory, file descriptors, threads and the start of the process.
-#[cfg(target_os = "linux")]
+/// CPU time, memory, file descriptors, threads and the start of the process. Only
+/// Linux has /proc to read them from.
 fn register_process_metrics(registry: &Registry) -> prometheus::Result<()> {
-    use prometheus::process_collector::ProcessCollector;
-
-    registry.register(Box::new(ProcessCollector::for_self()))
-}
-
-/// Other systems have no /proc to read them from.
-#[cfg(not(target_os = "linux"))]
-fn register_process_metrics(_: &Registry) -> prometheus::Result<()> {
+    #[cfg(target_os = "linux")]
+    registry.register(Box::new(
+        prometheus::process_collector::ProcessCollector::for_self(),
+    ))?;
+    let _ = registry;
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::{
 use actix_web::{
     Error, HttpResponse,
     body::{BodySize, MessageBody},
-    http::{StatusCode, Uri},
+    http::StatusCode,
     rt::{self, time::sleep},
     web::{self, Bytes, ServiceConfig},
 };
@@ -24,7 +24,10 @@ use opentelemetry::{
     trace::{TraceContextExt as _, Tracer as _},
 };
 
-use crate::{client_span, routes::State, telemetry};
+use crate::{
+    routes::{State, call},
+    telemetry,
+};
 
 /// Adds the routes.
 pub(crate) fn configure(app: &mut ServiceConfig) {
@@ -43,7 +46,7 @@ pub(crate) fn configure(app: &mut ServiceConfig) {
 
 /// Works where the request's context is lost unless it is taken along: on the thread
 /// pool, and in a task of its own.
-async fn threads(state: web::Data<State>) -> Result<&'static str, Error> {
+async fn threads() -> Result<&'static str, Error> {
     let context = Context::current();
     web::block(move || {
         let _inside = context.attach();
@@ -51,7 +54,7 @@ async fn threads(state: web::Data<State>) -> Result<&'static str, Error> {
     })
     .await?;
     let task = async move {
-        let span = state.tracer.start("in a spawned task");
+        let span = telemetry::tracer().start("in a spawned task");
         let work = async {
             sleep(Duration::from_millis(1)).await;
             log::info!("in a spawned task");
@@ -76,26 +79,20 @@ async fn baggage() -> String {
 
 /// Asks the service that `/chain` would ask for its baggage, and answers the same.
 async fn relay(state: web::Data<State>) -> HttpResponse {
-    let authority = state.service.chain_url.authority();
-    let authority = authority.map_or("", |authority| authority.as_str());
-    let url = Uri::builder()
-        .scheme("http")
-        .authority(authority)
-        .path_and_query("/demo/baggage");
-    let Ok(url) = url.build() else {
-        return HttpResponse::BadGateway().finish();
-    };
-    match client_span::get(&state.tracer, &state.client, &url).await {
+    let mut url = state.chain_url.clone();
+    url.set_path("/demo/baggage");
+    match call(&state.client, url).await {
         Ok(answer) => HttpResponse::Ok().body(answer),
         Err(error) => HttpResponse::BadGateway().body(format!("{error}\n")),
     }
 }
 
 /// Makes as many spans as the client wants, up to a million.
-async fn burst(state: web::Data<State>, count: web::Path<u32>) -> String {
+async fn burst(count: web::Path<u32>) -> String {
     let count = count.into_inner().min(1_000_000);
+    let tracer = telemetry::tracer();
     for _ in 0..count {
-        state.tracer.in_span("one of many", |_| {});
+        tracer.in_span("one of many", |_| {});
     }
     format!("{count} spans\n")
 }

@@ -8,116 +8,65 @@
 //!
 //! and ask `curl localhost:5100/chain` a few times.
 
-mod chain;
-mod client_span;
-mod console;
-mod delivery;
 mod demo;
-mod escape;
-mod exception;
-mod json;
-mod otlp;
-mod panics;
-mod propagation;
-mod resource;
-mod response_header;
+mod options;
 mod routes;
-mod sampling;
-mod server_span;
-mod settings;
 mod telemetry;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
-use actix_web::{App, http::Uri};
-use clap::Parser;
+use actix_web::App;
 use common::{
     cli,
-    workers::{self, Master, Worker},
+    telemetry::{Observe, console, panics, shutdown},
+    workers::{Master, Worker},
 };
-use env_filter::FilteredLog;
 
-use crate::{routes::Service, settings::Settings, telemetry::Telemetry};
+use crate::{options::Options, routes::State};
 
-/// Traces: one trace through several requests and worker processes, over OTLP.
-#[derive(Parser)]
-#[command(version)]
-struct Options {
-    #[command(flatten)]
-    workers: workers::Options,
-
-    /// The chance, from 0 to 1, that a request meets the simulated internal error.
-    #[arg(
-        long,
-        env = "ERROR_RATE",
-        value_name = "ERROR_RATE",
-        hide_env_values = true,
-        default_value_t = 0.5,
-        value_parser = routes::parse_error_rate,
-    )]
-    error_rate: f64,
-
-    /// What `GET /chain` calls, an http:// URL [default: this service's own `/`].
-    #[arg(
-        long,
-        env = "CHAIN_URL",
-        value_name = "CHAIN_URL",
-        hide_env_values = true,
-        value_parser = chain::parse_url,
-    )]
-    chain_url: Option<Uri>,
-
-    /// Tell the client the ids of its request in the header `traceresponse`.
-    #[arg(long, env = "TRACERESPONSE", hide_env_values = true)]
-    traceresponse: bool,
-
-    /// Also serve the routes below /demo: work on other threads, panic, sleep, echo
-    /// what a client sends.
-    #[arg(long)]
-    demo: bool,
-}
+/// What a call may take, from the connection to the last byte.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let options: Options = cli::parse();
-    let settings = Settings::from_env().unwrap_or_else(|error| cli::usage_error(error));
-    init_console(&settings);
-    panics::record_them(); // Take along: panics as exceptions,
+    console::init();
+    panics::install();
 
-    Master::new(&options.workers)
-        .on_start(|start| otlp::prepare(&mut start.environment, otlp::Signal::Traces))
-        .run(|worker| serve(worker, &settings, &options))
+    let master = Master::new(&options.workers);
+    #[cfg(feature = "embedded-collector")]
+    let master = master.on_start(|start| {
+        let signals = [collector::Signal::Traces];
+        collector::embed_unless_configured(&mut start.environment, &signals)
+    });
+    master.run(|worker| serve(worker, &options))
 }
 
 /// What a worker does.
-async fn serve(worker: Worker, settings: &Settings, options: &Options) -> anyhow::Result<()> {
-    let telemetry = Telemetry::init(settings)?; // Take along: the provider of this process,
-    let chain_url = match (&options.chain_url, worker.address()?) {
-        (Some(url), _) => url.clone(),
-        (None, workers::Address::Tcp(address)) => chain::own_url(address)?,
-        (None, address) => anyhow::bail!(
-            "the demonstration's client cannot call {address}: set --chain-url or CHAIN_URL"
-        ),
-    };
-    let service = Service {
+async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
+    let provider = telemetry::init();
+    let state = State {
         error_rate: options.error_rate,
-        chain_url,
-        traceresponse: options.traceresponse,
-        demo: options.demo,
+        chain_url: options.chain_url(&worker.address()?)?,
+        client: reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            // A new connection each time, so that another worker may answer.
+            .pool_max_idle_per_host(0)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?,
     };
+    let observe = Observe::new()
+        .spans()
+        .traceresponse(options.traceresponse)
+        .skip(["/healthz"]);
+    let demo = options.demo;
     let served = worker
-        .serve(move || App::new().configure(|app| routes::configure(app, &service)))
+        .serve(move || {
+            App::new()
+                .configure(|app| routes::configure(app, &state, demo))
+                .wrap(observe.clone())
+        })
         .await;
-    server_span::all_ended().await; // Take along: spans of what was cut,
-    // However serving ended: the spans that have ended are still exported.
-    drop(telemetry); // Take along: and the last export.
+    // However serving ended, the spans that have ended are still exported.
+    shutdown([provider]).await;
     Ok(served?)
-}
-
-/// The console, on stderr, with the ids of trace and span on each line.
-fn init_console(settings: &Settings) {
-    let logger = FilteredLog::new(console::logger(), settings.console.clone());
-    log::set_max_level(settings.console.filter());
-    if log::set_boxed_logger(Box::new(logger)).is_err() {
-        eprintln!("warning: another logger is installed already, and this one is not used");
-    }
 }

@@ -3,70 +3,45 @@
 use std::process;
 
 use actix_web::{
-    http::Uri,
-    web::{self, ServiceConfig},
+    HttpResponse,
+    web::{self, Data, ServiceConfig},
 };
-use awc::Client;
-use common::CatchPanic;
+use common::telemetry::{Exception, client};
 use opentelemetry::{
     KeyValue,
-    global::BoxedTracer,
     trace::{Status, TraceContextExt as _, Tracer as _, get_active_span},
 };
-use opentelemetry_semantic_conventions::attribute::EXCEPTION_TYPE;
+use reqwest::{Client, Url};
 
-use crate::{chain, client_span, demo, exception, server_span::ServerSpans, telemetry};
+use crate::{demo, telemetry};
 
-/// What the options say.
+/// What handlers need.
 #[derive(Clone)]
-pub(crate) struct Service {
+pub(crate) struct State {
     pub(crate) error_rate: f64,
     /// What `GET /chain` calls.
-    pub(crate) chain_url: Uri,
-    pub(crate) traceresponse: bool,
-    pub(crate) demo: bool,
-}
-
-/// What handlers need; each serving thread has its own.
-pub(crate) struct State {
-    pub(crate) service: Service,
-    pub(crate) tracer: BoxedTracer,
+    pub(crate) chain_url: Url,
     pub(crate) client: Client,
 }
 
 /// Adds the routes to an application.
-pub(crate) fn configure(app: &mut ServiceConfig, service: &Service) {
-    let traced = web::scope("")
-        .wrap(CatchPanic)
-        .wrap(ServerSpans {
-            traceresponse: service.traceresponse,
-        })
-        .route("/", web::get().to(index))
-        .route("/chain", web::get().to(chain::chain))
-        .configure(|scope| {
-            if service.demo {
-                demo::configure(scope);
-            }
-        });
-    let state = State {
-        service: service.clone(),
-        tracer: telemetry::tracer(),
-        client: client_span::client(),
-    };
-    app.app_data(web::Data::new(state))
-        // In no trace: it is asked all the time, and says nothing of the service's
-        // use.
-        .route("/healthz", web::get().to(healthz))
-        .service(traced);
+pub(crate) fn configure(app: &mut ServiceConfig, state: &State, demo: bool) {
+    app.app_data(Data::new(state.clone()))
+        .service(web::resource("/").get(index).head(index))
+        .service(web::resource("/chain").get(chain).head(chain))
+        .service(web::resource("/healthz").get(healthz).head(healthz));
+    if demo {
+        demo::configure(app);
+    }
 }
 
-async fn index(state: web::Data<State>) -> String {
+async fn index(state: Data<State>) -> String {
     log::info!("Request received");
-    if let Err(error) = internal_work(&state) {
+    if let Err(error) = internal_work(state.error_rate) {
         // The client is not told and gets what it asked for, so the span of the
         // request is no error. It has an event, to be found by.
+        let kind = KeyValue::new("exception.type", Exception::of(&error).kind);
         let event = "internal error, not shown to the client";
-        let kind = KeyValue::new(EXCEPTION_TYPE, exception::type_name(&error));
         get_active_span(|span| span.add_event(event, vec![kind]));
         log::error!("{error}");
     }
@@ -75,6 +50,28 @@ async fn index(state: web::Data<State>) -> String {
 
 async fn healthz() -> &'static str {
     "ok"
+}
+
+/// Says hello, and what the next service says: a request that causes another one, as
+/// a rule in another worker.
+async fn chain(state: Data<State>) -> HttpResponse {
+    match call(&state.client, state.chain_url.clone()).await {
+        Ok(answer) => HttpResponse::Ok().body(format!("Hello from {}!\n{answer}", process::id())),
+        Err(error) => {
+            log::error!(
+                "the call of the next service failed: {}",
+                error.without_url()
+            );
+            HttpResponse::BadGateway().body("the next service cannot be reached\n")
+        }
+    }
+}
+
+/// Calls a service, with a span and the context sent along.
+pub(crate) async fn call(client: &Client, url: Url) -> reqwest::Result<String> {
+    let request = client.get(url).build()?;
+    let response = client::send(client, request).await?;
+    response.error_for_status()?.text().await
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -88,25 +85,17 @@ struct WorkError {
 struct RandomError;
 
 /// Stands for work that sometimes fails, in a span of its own.
-fn internal_work(state: &State) -> Result<(), WorkError> {
-    state.tracer.in_span("internal work", |context| {
-        if fastrand::f64() < state.service.error_rate {
-            let error = WorkError {
-                source: RandomError,
-            };
-            let span = context.span();
-            span.add_event("exception", exception::attributes(&error));
-            span.set_status(Status::error(error.to_string()));
-            return Err(error);
+fn internal_work(error_rate: f64) -> Result<(), WorkError> {
+    telemetry::tracer().in_span("internal work", |context| {
+        if fastrand::f64() >= error_rate {
+            return Ok(());
         }
-        Ok(())
+        let error = WorkError {
+            source: RandomError,
+        };
+        let span = context.span();
+        span.add_event("exception", Exception::of(&error).attributes());
+        span.set_status(Status::error(error.to_string()));
+        Err(error)
     })
-}
-
-/// Parses a chance from 0 to 1.
-pub(crate) fn parse_error_rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
-        _ => Err("a number from 0 to 1 is allowed".to_owned()),
-    }
 }

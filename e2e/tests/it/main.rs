@@ -4,7 +4,6 @@ mod copy;
 mod flake;
 mod load;
 mod logs;
-mod measure;
 mod metrics_multi_process_pull;
 mod metrics_push;
 mod metrics_single_process_pull;

@@ -16,7 +16,7 @@ impl Python {
     pub(crate) fn start() -> Result<Option<Self>> {
         // The same program that the store's tests talk to.
         let program =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../common/tests/multiprocess/peer.py");
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../common/prometheus-multiprocess/tests/multiprocess/peer.py");
         let process = python::Process::start(&program, &["prometheus_client"])?;
         Ok(process.map(Self))
     }

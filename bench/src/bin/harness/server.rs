@@ -84,7 +84,7 @@ impl Setup<'_> {
     }
 
     fn ours(&self) -> Program {
-        Program::example("common", "hello")
+        Program::example("actix-prefork", "hello")
             .profile("release")
             .env("RUST_LOG", "warn")
             .option("--workers", self.workers)

@@ -90,8 +90,8 @@ impl Session {
         let scenarios = workspace::scenarios()?;
         let mut programs: Vec<(&str, &str, &[String])> = vec![
             ("collector", "", &endpoints),
-            ("common", "hello", &[]),
-            ("common", "scrape", &[]),
+            ("actix-prefork", "hello", &[]),
+            ("prometheus-multiprocess", "scrape", &[]),
             ("common", "shop", &[]),
         ];
         programs.extend(scenarios.iter().map(|name| (name.as_str(), "", &[][..])));

@@ -29,7 +29,7 @@ fn every_worker_serves_wherever_the_program_listens() -> Result<()> {
 
 #[test]
 fn variables_say_what_flags_say_and_flags_go_first() -> Result<()> {
-    let by_variables = Program::example("common", "hello")
+    let by_variables = Program::example("actix-prefork", "hello")
         .env("BIND_HOST", "127.0.0.3")
         .env("WEB_CONCURRENCY", "3");
     let hello = by_variables.start()?;

@@ -47,7 +47,7 @@ fn a_second_master_on_the_same_port_is_refused_and_the_first_goes_on() -> Result
 
 #[test]
 fn values_that_are_not_allowed_are_refused_with_flag_variable_and_value() -> Result<()> {
-    let program = || Program::example("common", "hello");
+    let program = || Program::example("actix-prefork", "hello");
     for (flag, variable, value) in [
         ("--workers", "WEB_CONCURRENCY", "0"),
         ("--workers", "WEB_CONCURRENCY", "many"),

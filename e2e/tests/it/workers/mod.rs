@@ -23,7 +23,7 @@ use nix::unistd::geteuid;
 
 /// The example program with so many workers.
 fn hello(workers: usize) -> Program {
-    Program::example("common", "hello").option("--workers", workers)
+    Program::example("actix-prefork", "hello").option("--workers", workers)
 }
 
 /// As many as make a queue at every worker, all the time.

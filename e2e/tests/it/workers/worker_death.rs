@@ -94,11 +94,12 @@ fn a_worker_that_exits_by_itself_is_replaced() -> Result<()> {
 }
 
 #[test]
-fn a_handler_that_panics_answers_500_and_costs_no_worker() -> Result<()> {
+fn a_handler_that_panics_costs_its_connection_and_no_worker() -> Result<()> {
     let hello = hello(1).start()?;
     let old = hello.workers();
     for _ in 0..3 {
-        assert_eq!(e2e::http::get(hello.addr()?, "/panic")?.status, 500);
+        // The harness answers nothing; a middleware of `actix-telemetry` would.
+        assert!(e2e::http::get(hello.addr()?, "/panic").is_err());
     }
     assert_eq!(e2e::http::get(hello.addr()?, "/")?.pid(), Some(old[0]));
     assert_eq!(hello.workers(), old);

@@ -1,0 +1,84 @@
+//! The smallest program that serves from several worker processes.
+//!
+//! Run with `cargo run -p actix-prefork --example hello -- --workers 4`, then
+//! `curl localhost:5100`.
+//!
+//! Its further routes show, and test, what becomes of requests and workers that
+//! do not behave.
+
+use std::{env, path::Path, process, process::ExitCode, time::Duration};
+
+use actix_prefork::{Error, Master, Options, Worker};
+use actix_web::{App, rt::time::sleep, web};
+use clap::Parser;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    workers: Options,
+}
+
+fn main() -> ExitCode {
+    let cli: Cli = actix_prefork::cli::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    Master::new(&cli.workers).run(serve)
+}
+
+async fn serve(worker: Worker) -> Result<(), Error> {
+    misbehave_if_asked();
+    let app = || {
+        App::new()
+            .route("/", web::get().to(hello))
+            .route("/sleep", web::get().to(sleep_a_while))
+            .route("/block", web::get().to(block_the_thread))
+            .route("/panic", web::get().to(panic_on_request))
+            .route("/exit", web::get().to(exit))
+    };
+    worker.serve(app).await
+}
+
+async fn hello() -> String {
+    format!("Hello from {}!", process::id())
+}
+
+#[derive(serde::Deserialize)]
+struct Time {
+    ms: u64,
+}
+
+async fn sleep_a_while(time: web::Query<Time>) -> String {
+    sleep(Duration::from_millis(time.ms)).await;
+    hello().await
+}
+
+/// What a handler must not do: nothing else on this thread goes on meanwhile.
+async fn block_the_thread(time: web::Query<Time>) -> String {
+    std::thread::sleep(Duration::from_millis(time.ms));
+    hello().await
+}
+
+async fn panic_on_request() -> String {
+    panic!("a request asked for it")
+}
+
+#[derive(serde::Deserialize)]
+struct Exit {
+    code: i32,
+}
+
+async fn exit(exit: web::Query<Exit>) -> String {
+    process::exit(exit.code)
+}
+
+/// Plays a broken start: exits as long as the file named by `CRASH_AT_BOOT` exists,
+/// does nothing as long as the one named by `HANG_AT_BOOT` does.
+fn misbehave_if_asked() {
+    let named = |variable| env::var_os(variable).filter(|path| Path::new(path).exists());
+    if let Some(path) = named("CRASH_AT_BOOT") {
+        eprintln!("error: {} exists, so this worker crashes", path.display());
+        process::exit(3);
+    }
+    while named("HANG_AT_BOOT").is_some() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,209 @@
+//! Starting a worker process, and what it inherits from the master.
+//!
+//! The program executes itself again, which takes a few milliseconds and, unlike
+//! a fork, is sound whatever threads there are. Descriptors are passed by
+//! systemd's protocol: from 3 on, their number in `LISTEN_FDS`, their names in
+//! `LISTEN_FDNAMES`. Three variables tell the new process that it is a worker, and where.
+
+use std::{
+    env,
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+        unix::process::CommandExt as _,
+    },
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    sys::{
+        prctl,
+        signal::{SigHandler, SigSet, Signal, signal},
+    },
+    unistd::{Pid, getpid, getppid},
+};
+
+use crate::{
+    Environment, MAX_WORKERS,
+    binary::Binary,
+    listener::Listener,
+    notify,
+    scoreboard::{OTHER_BUILD, ROWS},
+    worker::program_name,
+};
+
+/// The number of the first descriptor that is passed, as in sd_listen_fds(3).
+const FIRST: RawFd = 3;
+const COUNT: usize = 4;
+const NAMES: &str = "http:scoreboard:lifeline:wake";
+
+/// The slot of the worker.
+const SLOT: &str = "WORKER_SLOT";
+/// The row of the scoreboard that it writes to.
+const ROW: &str = "WORKER_ROW";
+/// The pid of the master, so that a program which a worker starts, and which gets
+/// the same variables, does not take itself for a worker.
+const MASTER: &str = "WORKER_MASTER_PID";
+
+/// The descriptors that every worker gets, as the master sees them.
+pub(crate) struct Passed<'a> {
+    pub(crate) http: BorrowedFd<'a>,
+    pub(crate) scoreboard: BorrowedFd<'a>,
+    pub(crate) lifeline: BorrowedFd<'a>,
+    pub(crate) wake: BorrowedFd<'a>,
+}
+
+/// Where a worker belongs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) slot: u16,
+    /// The row of the scoreboard that it writes to.
+    pub(crate) row: u16,
+}
+
+/// What a worker finds.
+pub(crate) struct Inherited {
+    pub(crate) place: Place,
+    pub(crate) http: Listener,
+    pub(crate) scoreboard: OwnedFd,
+    pub(crate) lifeline: OwnedFd,
+    pub(crate) wake: OwnedFd,
+}
+
+/// Keeps the numbers that the worker's descriptors get occupied in the master,
+/// so that nothing which a starting child needs is ever overwritten.
+pub(crate) struct ReservedNumbers(#[expect(dead_code, reason = "held open")] Vec<File>);
+
+impl ReservedNumbers {
+    pub(crate) fn take() -> io::Result<Self> {
+        let mut held = Vec::new();
+        loop {
+            let file = File::open("/dev/null")?;
+            let last = file.as_raw_fd();
+            held.push(file);
+            if last >= FIRST + COUNT as RawFd {
+                return Ok(Self(held));
+            }
+        }
+    }
+}
+
+/// Starts a worker with the arguments of this process.
+///
+/// To be called from the main thread: the parent-death signal is sent when
+/// the thread ends that started the child.
+pub(crate) fn start(
+    binary: &Binary,
+    place: Place,
+    passed: &Passed<'_>,
+    environment: &Environment,
+) -> io::Result<Pid> {
+    let arguments: Vec<_> = env::args_os().collect();
+    let mut command = Command::new(format!("/proc/self/fd/{}", binary.descriptor()));
+    if let [name, rest @ ..] = arguments.as_slice() {
+        command.arg0(name).args(rest);
+    }
+    command
+        .envs(environment)
+        .env("LISTEN_FDS", COUNT.to_string())
+        .env("LISTEN_FDNAMES", NAMES)
+        .env(SLOT, place.slot.to_string())
+        .env(ROW, place.row.to_string())
+        .env(MASTER, getpid().to_string());
+    for variable in notify::VARIABLES {
+        command.env_remove(variable);
+    }
+    let sources = [
+        passed.http.as_raw_fd(),
+        passed.scoreboard.as_raw_fd(),
+        passed.lifeline.as_raw_fd(),
+        passed.wake.as_raw_fd(),
+    ];
+    let master = getpid();
+    // SAFETY: Between fork and exec only async-signal-safe functions may be
+    // called, and nothing may be allocated. `prepare` calls pthread_sigmask,
+    // sigaction, prctl, getppid and dup2, and makes errors from numbers.
+    unsafe { command.pre_exec(move || prepare(master, sources)) };
+    let child = command.spawn()?;
+    Ok(Pid::from_raw(child.id().cast_signed()))
+}
+
+/// Runs in the child just before the program is executed.
+fn prepare(master: Pid, sources: [RawFd; COUNT]) -> io::Result<()> {
+    // The master blocks the signals that it reads from a descriptor, and a child
+    // inherits the mask.
+    SigSet::empty().thread_set_mask()?;
+    // A terminal that goes away sends it to the whole process group, and so may
+    // who means the master.
+    // SAFETY: No handler is installed that could run.
+    unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }?;
+    // Covers the time until the worker watches its lifeline.
+    prctl::set_pdeathsig(Signal::SIGTERM)?;
+    if getppid() != master {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    for (number, source) in (FIRST..).zip(sources) {
+        // SAFETY: dup2(2) takes any numbers. The target is one that the master
+        // keeps reserved, so that nobody in this process uses it.
+        if unsafe { libc::dup2(source, number) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Returns what the master passed if this process is a worker.
+pub(crate) fn take() -> Option<io::Result<Inherited>> {
+    let slot = env::var(SLOT).ok()?.parse().ok()?;
+    let master = env::var(MASTER).ok()?.parse().ok()?;
+    if Pid::from_raw(master) != getppid() {
+        return None;
+    }
+    Some(place(slot).and_then(|place| {
+        let [http, scoreboard, lifeline, wake] = take_descriptors()?;
+        Ok(Inherited {
+            place,
+            http: http.try_into()?,
+            scoreboard,
+            lifeline,
+            wake,
+        })
+    }))
+}
+
+fn place(slot: u16) -> io::Result<Place> {
+    let row = env::var(ROW).ok().and_then(|row| row.parse().ok());
+    match row {
+        Some(row) if row < ROWS && slot < MAX_WORKERS => Ok(Place { slot, row }),
+        _ => Err(io::Error::other(OTHER_BUILD)),
+    }
+}
+
+fn take_descriptors() -> io::Result<[OwnedFd; COUNT]> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Relaxed) {
+        return Err(io::Error::other(
+            "a worker process runs one master's work, once",
+        ));
+    }
+    // In `ps` and for `pkill` a worker has the program's name, not the number of
+    // the descriptor that it was executed from.
+    let name = std::ffi::CString::new(program_name()).unwrap_or_default();
+    prctl::set_name(&name)?;
+    let [a, b, c, d] = [0, 1, 2, 3].map(|index| {
+        // SAFETY: The master put these descriptors there before it executed this
+        // program, nothing else in the program knows of them, and `TAKEN` makes
+        // sure that they are taken once. A descriptor that is not open makes the
+        // first call on it fail, just below.
+        unsafe { OwnedFd::from_raw_fd(FIRST + index) }
+    });
+    let taken = [a, b, c, d];
+    for descriptor in &taken {
+        // A program that the worker starts must not hold the sockets open.
+        fcntl(descriptor.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    }
+    Ok(taken)
+}

@@ -1,0 +1,261 @@
+//! The command line and the environment of a program that runs in workers.
+
+use std::{io, net::TcpListener, path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    cli::{usage_error, whole_number},
+    listener::listen_beside,
+};
+
+/// The most worker processes that one master runs.
+pub const MAX_WORKERS: u16 = 256;
+
+/// Options of a program that serves from several worker processes.
+///
+/// Flatten it into the options of your own program with `#[command(flatten)]`.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Options {
+    /// Where and how each worker serves.
+    #[command(flatten)]
+    pub server: ServerOptions,
+
+    /// Number of worker processes.
+    #[arg(
+        long,
+        env = "WEB_CONCURRENCY",
+        value_name = "WEB_CONCURRENCY",
+        hide_env_values = true,
+        default_value_t = 2,
+        value_parser = |text: &str| whole_number(text, 1, MAX_WORKERS),
+    )]
+    pub workers: u16,
+
+    /// Seconds without a sign of life after which a worker is aborted; 0 for never.
+    #[arg(
+        long,
+        env = "WORKER_TIMEOUT",
+        value_name = "WORKER_TIMEOUT",
+        hide_env_values = true,
+        default_value = "30",
+        value_parser = seconds,
+    )]
+    pub timeout: Duration,
+
+    /// Seconds without a sign of life until another worker has taken over.
+    #[arg(
+        long,
+        env = "WORKER_HANG_TIMEOUT",
+        value_name = "WORKER_HANG_TIMEOUT",
+        hide_env_values = true,
+        default_value = "2",
+        value_parser = seconds,
+    )]
+    pub hang_timeout: Duration,
+
+    /// Seconds that a worker may take to become ready.
+    #[arg(
+        long,
+        env = "WORKER_BOOT_TIMEOUT",
+        value_name = "WORKER_BOOT_TIMEOUT",
+        hide_env_values = true,
+        default_value = "60",
+        value_parser = some_seconds,
+    )]
+    pub boot_timeout: Duration,
+
+    /// Requests after which a worker is replaced by a new one; 0 for never.
+    #[arg(
+        long,
+        env = "MAX_REQUESTS",
+        value_name = "MAX_REQUESTS",
+        hide_env_values = true,
+        default_value_t = 0,
+        value_parser = requests,
+    )]
+    pub max_requests: u32,
+
+    /// Requests, at random from 0 to this, that each worker may serve beyond that.
+    #[arg(
+        long,
+        env = "MAX_REQUESTS_JITTER",
+        value_name = "MAX_REQUESTS_JITTER",
+        hide_env_values = true,
+        default_value_t = 0,
+        value_parser = requests,
+    )]
+    pub max_requests_jitter: u32,
+}
+
+/// Options of a program that serves HTTP, in one process or in each of several.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct ServerOptions {
+    /// Address or host name to listen on.
+    #[arg(
+        long,
+        env = "BIND_HOST",
+        value_name = "BIND_HOST",
+        hide_env_values = true,
+        default_value = "127.0.0.1"
+    )]
+    pub host: String,
+
+    /// Port to listen on; 0 picks a free one.
+    #[arg(
+        long,
+        env = "PORT",
+        value_name = "PORT",
+        hide_env_values = true,
+        default_value_t = 5100,
+        value_parser = |text: &str| whole_number(text, 0, u16::MAX),
+    )]
+    pub port: u16,
+
+    /// Path of a Unix domain socket to listen on, in place of host and port.
+    #[arg(
+        long,
+        env = "BIND_UDS",
+        value_name = "BIND_UDS",
+        hide_env_values = true
+    )]
+    pub uds: Option<PathBuf>,
+
+    /// Who may connect to that socket, as the octal mode of a file: 660 for a proxy in its group.
+    #[arg(
+        long,
+        env = "UDS_MODE",
+        value_name = "UDS_MODE",
+        hide_env_values = true,
+        default_value = "600",
+        value_parser = mode,
+    )]
+    pub uds_mode: u32,
+
+    /// Threads that serve requests, in each process.
+    #[arg(
+        long,
+        env = "WORKER_THREADS",
+        value_name = "WORKER_THREADS",
+        hide_env_values = true,
+        default_value_t = 1,
+        value_parser = |text: &str| whole_number(text, 1, 256),
+    )]
+    pub threads: u16,
+
+    /// Seconds that open connections get to finish when the program stops.
+    #[arg(
+        long,
+        env = "GRACEFUL_TIMEOUT",
+        value_name = "GRACEFUL_TIMEOUT",
+        hide_env_values = true,
+        default_value = "30",
+        value_parser = seconds,
+    )]
+    pub graceful_timeout: Duration,
+}
+
+/// Option of a program that may serve `/metrics` on a port of its own.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[group(skip)]
+pub struct MetricsPortOption {
+    /// Port that serves /metrics instead of the application's; 0 picks a free one.
+    #[arg(
+        long,
+        env = "METRICS_PORT",
+        value_name = "METRICS_PORT",
+        hide_env_values = true,
+        value_parser = |text: &str| whole_number(text, 0, u16::MAX),
+    )]
+    pub metrics_port: Option<u16>,
+}
+
+impl MetricsPortOption {
+    /// Ends the program with one line if the port is that of the application.
+    pub fn check(&self, server: &ServerOptions) {
+        let port = server.port;
+        if port != 0 && self.metrics_port == Some(port) {
+            usage_error(format_args!(
+                "--metrics-port (METRICS_PORT) and --port (PORT) are both {port}: choose another \
+                 port for /metrics, or leave METRICS_PORT unset to have it on the application's"
+            ));
+        }
+    }
+
+    /// Listens on the port, on the host of the application, if one is set.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be listened on.
+    pub fn listen(&self, server: &ServerOptions) -> io::Result<Option<TcpListener>> {
+        let (host, Some(port)) = (&server.host, self.metrics_port) else {
+            return Ok(None);
+        };
+        listen_beside(host, port).map(Some).map_err(|error| {
+            let advice =
+                "choose another port with --metrics-port or METRICS_PORT (0 picks a free one)";
+            let text = format!("cannot listen on {host}:{port} for /metrics: {error}; {advice}");
+            io::Error::new(error.kind(), text)
+        })
+    }
+}
+
+/// Parses a number of seconds from 0 to a day, fractions allowed.
+fn seconds(text: &str) -> Result<Duration, String> {
+    const DAY: f64 = 86_400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=DAY).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("seconds from 0 to 86400 are allowed".to_owned()),
+    }
+}
+
+/// As [`seconds`], but more than none.
+fn some_seconds(text: &str) -> Result<Duration, String> {
+    match seconds(text)? {
+        Duration::ZERO => Err("seconds from more than 0 to 86400 are allowed".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// Parses a number of requests.
+fn requests(text: &str) -> Result<u32, String> {
+    let allowed = |_| format!("whole numbers from 0 to {} are allowed", u32::MAX);
+    text.parse().map_err(allowed)
+}
+
+/// Parses the permissions of a file, which are the last nine bits of its mode.
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("an octal number from 0 to 777 is allowed".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_gets_some_time_to_boot() {
+        assert_eq!(some_seconds("0.1"), Ok(Duration::from_millis(100)));
+        assert!(some_seconds("0").is_err());
+    }
+
+    #[test]
+    fn a_mode_is_octal() {
+        assert_eq!(mode("660"), Ok(0o660));
+        for bad in ["", "rw", "800", "1777", "-1"] {
+            assert!(mode(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn seconds_may_have_a_fraction_and_must_be_finite_and_positive() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["", "-1", "NaN", "inf", "86401", "1m"] {
+            assert!(seconds(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What master and workers have counted and how they do, at one moment.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{
+    SpawnReason,
+    activity::monotonic,
+    scoreboard::{ROWS, Role, Row, Scoreboard, State},
+    tally::{ExitKind, Tally},
+};
+
+/// Takes snapshots, in the master as well as in a worker.
+///
+/// They come from shared memory: nobody is asked, so nobody can be late.
+#[derive(Clone)]
+pub struct Snapshots(Arc<Scoreboard>);
+
+impl Snapshots {
+    pub(crate) fn new(board: Scoreboard) -> Self {
+        Self(Arc::new(board))
+    }
+
+    /// Takes a snapshot.
+    pub fn take(&self) -> Snapshot {
+        let board = &*self.0;
+        let [reloads, failed_reloads] = board.reloads().map(u64::from);
+        let slots = (0..crate::MAX_WORKERS).filter(|slot| board.tally(*slot).is_used());
+        Snapshot {
+            slots: slots.map(|slot| SlotSnapshot::take(board, slot)).collect(),
+            reloads,
+            failed_reloads,
+        }
+    }
+}
+
+impl fmt::Debug for Snapshots {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Snapshots")
+    }
+}
+
+/// What master and workers have counted and how they do, at one moment.
+///
+/// [`HARNESS_METRICS`](crate::HARNESS_METRICS) are made of it. Counters count from
+/// the start of the master; they never fall, whatever becomes of the workers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Every slot that ever had a worker.
+    pub slots: Vec<SlotSnapshot>,
+    /// Reloads that replaced every worker.
+    pub reloads: u64,
+    /// Reloads that did not.
+    pub failed_reloads: u64,
+}
+
+/// The part of one slot in a [`Snapshot`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SlotSnapshot {
+    /// The slot, from 0.
+    pub slot: u16,
+    /// Whether there is a worker that serves.
+    pub up: bool,
+    /// Its process id.
+    pub pid: Option<u32>,
+    /// Processes that were started, for each of [`SpawnReason::ALL`].
+    pub spawns: [u64; SpawnReason::ALL.len()],
+    /// Processes that ended: with exit code 0, with another one, by a signal.
+    pub exits: [u64; ExitKind::ALL.len()],
+    /// Processes that are there: booting, serving, draining.
+    pub processes: [u64; 3],
+    /// How long ago all serving threads of the worker were known to run.
+    pub heartbeat_age: Option<Duration>,
+    /// Open connections.
+    pub connections: u64,
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Connections that were open when their worker ended, idle ones included.
+    pub cut_connections: u64,
+    /// How long the last worker that became ready took.
+    pub boot: Option<Duration>,
+    /// How long the last worker that was told to finish took.
+    pub drain: Option<Duration>,
+    /// Connections that waited to be accepted when the master last looked, at
+    /// most a second ago. Of a socket that all slots share, the first slot has
+    /// them; of a Unix domain socket they are not known.
+    pub accept_queue: Option<u32>,
+}
+
+impl SlotSnapshot {
+    fn take(board: &Scoreboard, slot: u16) -> Self {
+        let tally = board.tally(slot);
+        tally.read(|| {
+            let mut found = Self::of_tally(slot, tally);
+            let rows = (0..ROWS).map(|number| board.row(number));
+            for row in rows.filter(|row| row.role() != Role::None && row.slot() == slot) {
+                found.add(row);
+            }
+            found
+        })
+    }
+
+    fn of_tally(slot: u16, tally: &Tally) -> Self {
+        let time = |time: Duration| (!time.is_zero()).then_some(time);
+        Self {
+            slot,
+            up: false,
+            pid: None,
+            spawns: SpawnReason::ALL.map(|reason| tally.spawns(reason).into()),
+            exits: ExitKind::ALL.map(|kind| tally.exits(kind).into()),
+            processes: [0; 3],
+            heartbeat_age: None,
+            connections: 0,
+            requests: tally.requests(),
+            cut_connections: tally.cut(),
+            boot: time(tally.boot()),
+            drain: time(tally.drain()),
+            accept_queue: tally.accept_queue(),
+        }
+    }
+
+    fn add(&mut self, row: &Row) {
+        self.connections += u64::from(row.activity.connections());
+        self.requests += row.activity.requests();
+        let state = match (row.state(), row.role()) {
+            (State::Booting, _) => 0,
+            (State::Ready, Role::Current) => {
+                self.up = true;
+                self.pid = Some(row.pid());
+                let age = monotonic().saturating_sub(row.activity.last_beat());
+                self.heartbeat_age = Some(age);
+                1
+            }
+            _ => 2,
+        };
+        self.processes[state] += 1;
+    }
+}

@@ -1,0 +1,111 @@
+//! A worker process below a master.
+
+use std::{future::Future, io, os::fd::OwnedFd, process::ExitCode, sync::Arc};
+
+use nix::unistd::write;
+
+use crate::{
+    BoxError, Error, ServerOptions, Snapshots, Worker,
+    error::Context as _,
+    inherit::Inherited,
+    lifeline,
+    scoreboard::{Row, Scoreboard, State},
+    stop::{Signal, Stop, StopRequest},
+    worker::{self, Phase, fail},
+};
+
+/// Does what a worker does, and tells the master how far it has come.
+pub(crate) fn work<F, R, E>(
+    inherited: io::Result<Inherited>,
+    options: &ServerOptions,
+    body: F,
+) -> ExitCode
+where
+    F: FnOnce(Worker) -> R,
+    R: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    let (worker, post) = match prepare(inherited, options) {
+        Ok(prepared) => prepared,
+        Err(error) => return fail(&error),
+    };
+    let meaning = |signal, current| match signal {
+        Signal::Terminate if post.board.stopping() => Stop::Server,
+        Signal::Terminate if post.row().is_last() => Stop::Slot,
+        Signal::Terminate => Stop::Worker,
+        // Ctrl-C reaches the whole process group. The master says what follows.
+        Signal::Interrupt => current,
+        Signal::Quit => Stop::Quick,
+    };
+    match worker::run(worker, meaning, body) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            post.tell(State::Failed);
+            fail(error.as_ref())
+        }
+    }
+}
+
+fn prepare(
+    inherited: io::Result<Inherited>,
+    options: &ServerOptions,
+) -> Result<(Worker, &'static Post), Error> {
+    let inherited = inherited.context("take over what the master passed")?;
+    let memory = inherited.scoreboard.try_clone();
+    let snapshots = memory.and_then(Scoreboard::open).map(Snapshots::new);
+    let board = Scoreboard::open(inherited.scoreboard).context("open the scoreboard")?;
+    // Both live as long as the process does.
+    let post: &'static Post = Box::leak(Box::new(Post {
+        board,
+        row: inherited.place.row,
+        wake: inherited.wake,
+    }));
+    let stop = StopRequest::new();
+    let orphaned = stop.clone();
+    lifeline::watch(inherited.lifeline, move || orphaned.raise(Stop::Quick))
+        .context("watch over the master")?;
+    let listener = Arc::new(inherited.http);
+    let queue = listener.clone();
+    let worker = Worker {
+        slot: inherited.place.slot,
+        listener,
+        threads: options.threads,
+        graceful_timeout: options.graceful_timeout,
+        activity: &post.row().activity,
+        beats: true,
+        stop,
+        notes: Vec::new(),
+        snapshots: Some(snapshots.context("open the scoreboard")?),
+        report: Box::new(move |phase, _| match phase {
+            Phase::Ready => post.tell(State::Ready),
+            // The master does this for all; its word may come later than the signal.
+            Phase::Emptying => {
+                if let Err(error) = queue.ignore_new_connections() {
+                    log::warn!("cannot ignore new connections: {error}");
+                }
+            }
+            Phase::Draining => post.tell(State::Draining),
+        }),
+    };
+    Ok((worker, post))
+}
+
+/// How a worker talks to its master.
+struct Post {
+    board: Scoreboard,
+    row: u16,
+    wake: OwnedFd,
+}
+
+impl Post {
+    fn row(&self) -> &Row {
+        self.board.row(self.row)
+    }
+
+    fn tell(&self, state: State) {
+        self.row().set(state);
+        // The counter is full after 2^64 - 2 calls, and a master that is gone
+        // needs no telling.
+        let _ = write(&self.wake, &1_u64.to_ne_bytes());
+    }
+}

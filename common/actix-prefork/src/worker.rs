@@ -1,0 +1,282 @@
+//! A process that serves: one of several below a master, or one by itself.
+
+use std::{
+    cell::Cell,
+    env,
+    future::Future,
+    iter,
+    path::Path,
+    process::{self, ExitCode},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_http::{Request, Response};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory};
+use actix_web::{body::MessageBody, dev::AppConfig, rt::System};
+
+use crate::cli::say;
+use crate::{
+    Address, BoxError, Error, ServerOptions,
+    activity::Activity,
+    application,
+    bound::Bound,
+    error::Context as _,
+    listener::Listener,
+    serve::{self, Threads},
+    stop::{ECHO, Signal, Stop, StopRequest},
+};
+
+/// How long a worker that leaves accepts what was queued for it alone.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The process that serves requests, as it looks from inside.
+pub struct Worker {
+    pub(crate) slot: u16,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) threads: u16,
+    pub(crate) graceful_timeout: Duration,
+    pub(crate) activity: &'static Activity,
+    /// Whether somebody watches the heartbeat of the serving threads.
+    pub(crate) beats: bool,
+    pub(crate) stop: StopRequest,
+    /// What the ready line says besides the address, where there is no master.
+    pub(crate) notes: Vec<String>,
+    /// Where there is a master that counts.
+    #[cfg(feature = "master")]
+    pub(crate) snapshots: Option<crate::Snapshots>,
+    pub(crate) report: Report,
+}
+
+/// Tells whoever watches over a worker how far it has come, with its notes.
+type Report = Box<dyn Fn(Phase, &[String])>;
+
+/// What a worker tells whoever watches over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Requests are answered.
+    Ready,
+    /// New connections are to be ignored; what waits in the queue is served.
+    Emptying,
+    /// New connections are no longer accepted; those that are open finish.
+    Draining,
+}
+
+impl Worker {
+    /// The worker's slot, from 0: a respawned worker has the slot of the one before it.
+    pub fn slot(&self) -> u16 {
+        self.slot
+    }
+
+    /// Where it listens; a port that was given as 0 is the real one here.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system does not tell.
+    pub fn address(&self) -> Result<Address, Error> {
+        let address = self.listener.address();
+        address.context("read the address of the socket")
+    }
+
+    /// What the master and all its workers count; none where there is no master.
+    #[cfg(feature = "master")]
+    pub fn snapshots(&self) -> Option<crate::Snapshots> {
+        self.snapshots.clone()
+    }
+
+    /// Adds a note to the line with which a process without a master says that it
+    /// is ready; below one, that line is the master's, and the note is not shown.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// Serves the application until the worker is told to stop, and then until
+    /// the last connection has finished or the graceful timeout is over.
+    ///
+    /// `factory` is called once on each serving thread, as with
+    /// [`HttpServer::new`](actix_web::HttpServer::new). No request is lost by the
+    /// stop: every answer from then on says `Connection: close`, and a connection
+    /// is closed only after it has had its answer or has been silent for a while.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the application cannot be created, or the operating system
+    /// refuses a thread or a descriptor.
+    pub async fn serve<F, I, S, B>(&self, factory: F) -> Result<(), Error>
+    where
+        F: Fn() -> I + Send + Clone + 'static,
+        I: IntoServiceFactory<S, Request>,
+        S: ServiceFactory<Request, Config = AppConfig> + 'static,
+        S::Error: Into<actix_web::Error> + 'static,
+        S::InitError: std::fmt::Debug,
+        S::Response: Into<Response<B>> + 'static,
+        S::Service: 'static,
+        <S::Service as Service<Request>>::Future: 'static,
+        B: MessageBody + 'static,
+    {
+        let creator = || application::creator(factory.clone());
+        let threads = Threads::start(self, creator).await?;
+        (self.report)(Phase::Ready, &self.notes);
+
+        self.stop.at_least(Stop::Worker).await;
+        tokio::select! {
+            () = self.drain(&threads) => {}
+            () = self.stop.at_least(Stop::Quick) => {}
+        }
+        self.activity.record_cut();
+        Ok(())
+    }
+
+    /// Lets open connections finish; at the timeout the rest is cut.
+    async fn drain(&self, threads: &Threads) {
+        let drain = async {
+            threads.announce_close();
+            if self.stop.current() < Stop::Server {
+                if self.stop.current() == Stop::Slot {
+                    // It fills again if there is to be a worker after all, and if
+                    // it does not, the master sees to what is left.
+                    let emptied = serve::empty_queue(&self.listener);
+                    let _ = tokio::time::timeout(QUEUE_PATIENCE, emptied).await;
+                }
+                threads.stop_accepting();
+                (self.report)(Phase::Draining, &self.notes);
+                tokio::select! {
+                    () = threads.finish_connections() => return,
+                    // A signal to the whole process group reaches the worker
+                    // before the master says what it means.
+                    _ = self.stop.at_least(Stop::Server) => threads.announce_close(),
+                }
+            }
+            if self.stop.current() == Stop::Server {
+                (self.report)(Phase::Emptying, &self.notes);
+            }
+            serve::empty_queue(&self.listener).await;
+            threads.stop_accepting();
+            (self.report)(Phase::Draining, &self.notes);
+            threads.finish_connections().await;
+        };
+        let _ = tokio::time::timeout(self.graceful_timeout, drain).await;
+    }
+}
+
+/// Serves in this process alone, without a master.
+///
+/// Listens where the options say, or on the socket that systemd passed, says on
+/// stderr when it is ready, and stops as a worker does: `SIGTERM` lets connections finish; `SIGINT`,
+/// `SIGQUIT` and a second `SIGTERM` cut them. `body` gets the [`Worker`], calls
+/// [`Worker::serve`] and returns when everything is done. What goes wrong is
+/// printed on one line, and the exit code is 1.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use actix_web::{App, web};
+/// use clap::Parser;
+/// use actix_prefork::{Error, ServerOptions, Worker, serve_alone};
+///
+/// #[derive(Parser)]
+/// struct Cli {
+///     #[command(flatten)]
+///     server: ServerOptions,
+/// }
+///
+/// fn main() -> ExitCode {
+///     let cli: Cli = actix_prefork::cli::parse();
+///     serve_alone(&cli.server, serve)
+/// }
+///
+/// async fn serve(worker: Worker) -> Result<(), Error> {
+///     let app = || App::new().route("/", web::get().to(|| async { "Hello" }));
+///     worker.serve(app).await
+/// }
+/// ```
+pub fn serve_alone<F, R, E>(options: &ServerOptions, body: F) -> ExitCode
+where
+    F: FnOnce(Worker) -> R,
+    R: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    let run = || {
+        let bound = Bound::open(options)?;
+        let graceful = if bound.ends_with_us() {
+            Stop::Server
+        } else {
+            Stop::Worker
+        };
+        let first = Cell::new(None::<Instant>);
+        let meaning = move |signal, current| match signal {
+            Signal::Terminate if current == Stop::Not => {
+                first.set(Some(Instant::now()));
+                graceful
+            }
+            Signal::Terminate if first.get().is_some_and(|first| first.elapsed() < ECHO) => current,
+            Signal::Terminate | Signal::Interrupt | Signal::Quit => Stop::Quick,
+        };
+        run(alone(bound, options)?, meaning, body)
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error.as_ref()),
+    }
+}
+
+fn alone(bound: Bound, options: &ServerOptions) -> Result<Worker, Error> {
+    let listener = bound.listener.try_clone().context("share the socket")?;
+    Ok(Worker {
+        slot: 0,
+        listener: Arc::new(listener),
+        threads: options.threads,
+        graceful_timeout: options.graceful_timeout,
+        activity: Box::leak(Box::default()),
+        beats: false,
+        stop: StopRequest::new(),
+        notes: Vec::new(),
+        #[cfg(feature = "master")]
+        snapshots: None,
+        report: Box::new(move |phase, notes| match phase {
+            Phase::Ready => {
+                let mut line = format!("{}: ready on {}", program_name(), bound.address);
+                line += &format!(", process {}", process::id());
+                line.extend(notes.iter().map(|note| format!(", {note}")));
+                say(format_args!("{line}"));
+            }
+            Phase::Emptying => bound.ignore_new_connections(),
+            Phase::Draining => {
+                bound.close();
+            }
+        }),
+    })
+}
+
+/// Runs what a worker does on a runtime of its own.
+pub(crate) fn run<F, R, E>(
+    worker: Worker,
+    meaning: impl Fn(Signal, Stop) -> Stop + 'static,
+    body: F,
+) -> Result<(), BoxError>
+where
+    F: FnOnce(Worker) -> R,
+    R: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    System::new().block_on(async {
+        let signals = worker.stop.listen_to_signals(meaning);
+        signals.context("install signal handlers")?;
+        body(worker).await.map_err(Into::into)
+    })
+}
+
+/// Prints an error with its chain of causes on one line.
+pub(crate) fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    let causes = iter::successors(Some(error), |error| error.source());
+    let chain: Vec<_> = causes.map(ToString::to_string).collect();
+    say(format_args!("error: {}", chain.join(": ")));
+    ExitCode::FAILURE
+}
+
+/// The program as it was called, for messages.
+pub(crate) fn program_name() -> String {
+    let path = env::args_os().next().unwrap_or_default();
+    let name = Path::new(&path).file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}

@@ -1,0 +1,75 @@
+//! OpenTelemetry for actix-web services: metrics, logs and traces.
+//!
+//! # Layout
+//!
+//! - Who sends: [`resource`].
+//! - Where it goes, as the `OTEL_*` variables say: [`metric_exporters`],
+//!   [`log_processors`], [`span_processors`], [`sampler`].
+//! - What happens to a request: [`Observe`], one middleware for the whole
+//!   application, and [`HttpMetrics`] for the metrics library behind it.
+//! - Where a trace comes from and goes to: [`propagation`], [`client`].
+//! - What a person reads: [`console`], [`logger`], [`panics`], [`Exception`].
+//! - The end of a process: [`shutdown`].
+//! - All of it in a few lines: [`Telemetry`].
+//! - `/metrics` for Prometheus: [`pull`].
+//! - In the master of worker processes: [`prefork`].
+
+pub mod console;
+mod emit;
+mod env;
+mod exception;
+#[cfg(any(feature = "logs", feature = "tracing"))]
+mod feedback;
+mod limit;
+mod observe;
+pub mod panics;
+pub mod propagation;
+mod resource;
+
+#[cfg(feature = "export")]
+mod delivery;
+#[cfg(any(feature = "logs", feature = "traces"))]
+mod json;
+#[cfg(feature = "logs")]
+pub mod logger;
+#[cfg(feature = "logs")]
+mod logs;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "export")]
+mod otlp;
+#[cfg(feature = "export")]
+mod shutdown;
+#[cfg(feature = "export")]
+mod telemetry;
+#[cfg(feature = "traces")]
+mod traces;
+
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "prefork")]
+pub mod prefork;
+#[cfg(feature = "pull")]
+pub mod pull;
+#[cfg(feature = "tracing")]
+pub mod tracing;
+
+#[cfg(feature = "logs")]
+pub use crate::logs::{LogProcessor, RequestContext, log_processors};
+#[cfg(feature = "metrics")]
+pub use crate::metrics::{MetricExporter, metric_export_interval, metric_exporters};
+#[cfg(feature = "traces")]
+pub use crate::traces::{SpanProcessor, sampler, span_processors};
+pub use crate::{
+    exception::Exception,
+    observe::{
+        DURATION_BOUNDS, Finished, HttpMetrics, Method, Observe, OtelHttpMetrics, RecordErrors,
+    },
+    propagation::install_propagators,
+    resource::resource,
+};
+#[cfg(feature = "export")]
+pub use crate::{
+    shutdown::{Provider, SHUTDOWN_TIMEOUT, shutdown},
+    telemetry::{Builder, Telemetry},
+};

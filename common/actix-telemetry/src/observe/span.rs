@@ -1,0 +1,124 @@
+//! The server span of a request, after the [HTTP semantic conventions].
+//!
+//! [HTTP semantic conventions]: https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server
+
+use std::{borrow::Cow, sync::Arc};
+
+use actix_web::{
+    dev::ServiceRequest,
+    http::{StatusCode, header::USER_AGENT},
+};
+use opentelemetry::{
+    Context, InstrumentationScope, KeyValue,
+    global::{self, BoxedTracer},
+    trace::{SpanKind, Status, TraceContextExt as _, Tracer as _},
+};
+use opentelemetry_semantic_conventions::attribute::{
+    CLIENT_ADDRESS, ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL,
+    HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, NETWORK_PROTOCOL_VERSION, URL_PATH, URL_SCHEME,
+    USER_AGENT_ORIGINAL,
+};
+
+use super::{Method, exchange::protocol_version, http_metrics::SCHEME, request::bounded};
+use crate::Exception;
+
+/// The tracer of the process, with the scope of this crate.
+pub(super) fn tracer() -> BoxedTracer {
+    let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"));
+    global::tracer_with_scope(scope.with_version(env!("CARGO_PKG_VERSION")).build())
+}
+
+/// Starts the span of a request below the context that its caller sent.
+pub(super) fn start(
+    tracer: &BoxedTracer,
+    request: &ServiceRequest,
+    method: Method,
+    route: Option<&Arc<str>>,
+    caller: Context,
+) -> Context {
+    let mut builder = tracer.span_builder(name(method, route.map(|route| &**route)));
+    builder.span_kind = Some(SpanKind::Server);
+    builder.attributes = Some(attributes(request, method, route));
+    let span = tracer.build_with_context(builder, &caller);
+    caller.with_span(span)
+}
+
+/// The name has the pattern of the route and never the path, which a client makes up.
+fn name(method: Method, route: Option<&str>) -> Cow<'static, str> {
+    let verb = match method {
+        Method::Other => "HTTP",
+        known => known.as_str(),
+    };
+    match route {
+        Some(route) => format!("{verb} {route}").into(),
+        None => verb.into(),
+    }
+}
+
+/// The attributes that are known at the start, so that a sampler can decide on them.
+///
+/// The query is left out, since it may hold secrets, and so is everything that comes
+/// from the `Host` header, which is whatever a client says.
+fn attributes(request: &ServiceRequest, method: Method, route: Option<&Arc<str>>) -> Vec<KeyValue> {
+    let mut attributes = Vec::with_capacity(10);
+    let mut add = |name, value: opentelemetry::Value| attributes.push(KeyValue::new(name, value));
+    add(HTTP_REQUEST_METHOD, method.as_str().into());
+    if method == Method::Other {
+        let original = bounded(request.method().as_str());
+        add(HTTP_REQUEST_METHOD_ORIGINAL, original.into());
+    }
+    if let Some(route) = route {
+        add(HTTP_ROUTE, route.clone().into());
+    }
+    add(URL_PATH, bounded(request.path()).into());
+    add(URL_SCHEME, SCHEME.into());
+    if let Some(version) = protocol_version(request.version()) {
+        add(NETWORK_PROTOCOL_VERSION, version.into());
+    }
+    if let Some(peer) = request.peer_addr() {
+        add(CLIENT_ADDRESS, peer.ip().to_string().into());
+    }
+    if let Some(agent) = request.headers().get(USER_AGENT) {
+        let agent = String::from_utf8_lossy(agent.as_bytes());
+        add(USER_AGENT_ORIGINAL, bounded(&agent).into());
+    }
+    attributes
+}
+
+/// Names the route that was found after the span had started.
+pub(super) fn routed(context: &Context, method: Method, route: &Arc<str>) {
+    let span = context.span();
+    span.update_name(name(method, Some(route)));
+    span.set_attribute(KeyValue::new(HTTP_ROUTE, route.clone()));
+}
+
+/// Sets the status of the response. A status of 4xx is an error of the client and
+/// none of the server.
+pub(super) fn answered(context: &Context, status: StatusCode) {
+    let code = i64::from(status.as_u16());
+    let span = context.span();
+    span.set_attribute(KeyValue::new(HTTP_RESPONSE_STATUS_CODE, code));
+    if status.is_server_error() {
+        // The status code says it all, so there is no description.
+        span.set_status(Status::error(""));
+    }
+}
+
+/// Adds the handler's error as an event.
+pub(super) fn exception(context: &Context, exception: &Exception) {
+    context
+        .span()
+        .add_event("exception", exception.attributes());
+}
+
+/// Ends the span. `cut` is the reason if the client did not get all of the response.
+pub(super) fn end(context: &Context, error_type: Option<&str>, cut: Option<&'static str>) {
+    let span = context.span();
+    if let Some(error_type) = error_type {
+        span.set_attribute(KeyValue::new(ERROR_TYPE, error_type.to_owned()));
+    }
+    if let Some(description) = cut {
+        span.set_status(Status::error(description));
+    }
+    span.end();
+}

@@ -1,0 +1,227 @@
+//! Spans: batch processors that count every loss, and the sampler.
+
+use std::{sync::Arc, time::Duration};
+
+use opentelemetry::Context;
+use opentelemetry_otlp::SpanExporter as OtlpExporter;
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    trace::{
+        BatchConfigBuilder, BatchSpanProcessor, Sampler, Span, SpanData, SpanExporter,
+        SpanProcessor as SdkSpanProcessor,
+    },
+};
+
+use crate::{
+    delivery::{Delivery, Tally},
+    env::Env,
+    json::spans::JsonLines,
+    otlp::{Batch, Exporter, Signal},
+};
+
+/// A processor for each exporter that `OTEL_TRACES_EXPORTER` lists: `otlp` (the
+/// default), `console` (JSON lines on stdout) or `none`.
+///
+/// Each is the SDK's batch processor, configured by `OTEL_BSP_*`, with a queue and an
+/// exporter that count what they lose. [`shutdown`](crate::shutdown) logs the counts.
+///
+/// ```
+/// use opentelemetry_sdk::trace::SdkTracerProvider;
+///
+/// let mut provider = SdkTracerProvider::builder().with_sampler(actix_telemetry::sampler());
+/// for processor in actix_telemetry::span_processors() {
+///     provider = provider.with_span_processor(processor);
+/// }
+/// let provider = provider.build();
+/// # let _ = provider;
+/// ```
+pub fn span_processors() -> Vec<SpanProcessor> {
+    let env = Env::process();
+    let exporters = Exporter::all(env, Signal::Traces);
+    let batch = Batch::read(env, "OTEL_BSP");
+    exporters
+        .into_iter()
+        .filter_map(|exporter| SpanProcessor::new(exporter, batch))
+        .collect()
+}
+
+/// Which traces are recorded, as `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`
+/// say; `parentbased_always_on` if they say nothing. If the SDK is disabled
+/// (`OTEL_SDK_DISABLED`), none is.
+pub fn sampler() -> Sampler {
+    read_sampler(Env::process())
+}
+
+fn read_sampler(env: Env<'_>) -> Sampler {
+    if env.flag("OTEL_SDK_DISABLED") {
+        return Sampler::AlwaysOff;
+    }
+    let parent_based = |root| Sampler::ParentBased(Box::new(root));
+    let ratio =
+        || Sampler::TraceIdRatioBased(env.number("OTEL_TRACES_SAMPLER_ARG", 0.0..=1.0, 1.0));
+    let Some(variable) = env.first(&["OTEL_TRACES_SAMPLER".to_owned()]) else {
+        return parent_based(Sampler::AlwaysOn);
+    };
+    match variable.value.to_ascii_lowercase().as_str() {
+        "always_on" => Sampler::AlwaysOn,
+        "always_off" => Sampler::AlwaysOff,
+        "traceidratio" => ratio(),
+        "parentbased_always_on" => parent_based(Sampler::AlwaysOn),
+        "parentbased_always_off" => parent_based(Sampler::AlwaysOff),
+        "parentbased_traceidratio" => parent_based(ratio()),
+        _ => {
+            variable.reject(
+                "expected always_on, always_off or traceidratio, or one of them after \
+                 parentbased_",
+                "parentbased_always_on",
+            );
+            parent_based(Sampler::AlwaysOn)
+        }
+    }
+}
+
+/// The SDK's batch processor, with a queue whose overflow is counted.
+#[derive(Debug)]
+pub struct SpanProcessor {
+    processor: BatchSpanProcessor,
+    tally: Arc<Tally>,
+}
+
+impl SpanProcessor {
+    fn new(exporter: Exporter, batch: Batch) -> Option<Self> {
+        let tally = Tally::new("spans", batch.queue);
+        let exporter = match exporter {
+            Exporter::Otlp(destination) => {
+                let exporter = destination.span_exporter()?;
+                let to = destination.to_string();
+                let delivery = Delivery::new(tally.clone(), to, destination.advice());
+                Counted {
+                    exporter: Kind::Otlp(Box::new(exporter)),
+                    delivery,
+                }
+            }
+            Exporter::Console => {
+                let advice = "is stdout still read?".to_owned();
+                let delivery = Delivery::new(tally.clone(), "stdout", advice);
+                Counted {
+                    exporter: Kind::Console(JsonLines::default()),
+                    delivery,
+                }
+            }
+        };
+        let config = BatchConfigBuilder::default()
+            .with_max_queue_size(batch.queue)
+            .with_max_export_batch_size(batch.size)
+            .with_scheduled_delay(batch.delay)
+            .build();
+        let processor = BatchSpanProcessor::builder(exporter).with_batch_config(config);
+        let processor = processor.build();
+        Some(Self { processor, tally })
+    }
+}
+
+impl SdkSpanProcessor for SpanProcessor {
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        self.tally.started();
+        self.processor.on_start(span, context);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        self.tally.ended();
+        // A sampler may want a span to be recorded for this process alone.
+        if span.span_context.is_sampled() && self.tally.enter() {
+            self.processor.on_end(span);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.processor.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.tally.close();
+        self.processor.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.processor.set_resource(resource);
+    }
+}
+
+/// An exporter whose deliveries and losses are counted.
+#[derive(Debug)]
+struct Counted {
+    exporter: Kind,
+    delivery: Delivery,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Otlp(Box<OtlpExporter>),
+    Console(JsonLines),
+}
+
+impl SpanExporter for Counted {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let count = batch.len();
+        let export = async {
+            match &self.exporter {
+                Kind::Otlp(exporter) => exporter.export(batch).await,
+                Kind::Console(exporter) => exporter.export(batch).await,
+            }
+        };
+        self.delivery.count(count, export).await
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        match &self.exporter {
+            Kind::Otlp(exporter) => exporter.shutdown_with_timeout(timeout),
+            Kind::Console(exporter) => exporter.shutdown_with_timeout(timeout),
+        }
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        match &mut self.exporter {
+            Kind::Otlp(exporter) => exporter.set_resource(resource),
+            Kind::Console(exporter) => exporter.set_resource(resource),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(name: &str, argument: &str) -> String {
+        let lookup = |variable: &str| match variable {
+            "OTEL_TRACES_SAMPLER" => Some(name.to_owned()),
+            "OTEL_TRACES_SAMPLER_ARG" => Some(argument.to_owned()),
+            _ => None,
+        };
+        format!("{:?}", read_sampler(Env(&lookup)))
+    }
+
+    #[test]
+    fn names_in_any_case_and_the_argument_make_the_sampler() {
+        assert_eq!(shown("", "0.1"), "ParentBased(AlwaysOn)");
+        assert_eq!(
+            shown("ParentBased_TraceIdRatio", " 0.1 "),
+            "ParentBased(TraceIdRatioBased(0.1))"
+        );
+        assert_eq!(shown("traceidratio", ""), "TraceIdRatioBased(1.0)");
+        assert_eq!(shown("always_off", ""), "AlwaysOff");
+    }
+
+    #[test]
+    fn an_unknown_sampler_or_ratio_is_replaced_by_the_default() {
+        assert_eq!(shown("jaeger_remote", ""), "ParentBased(AlwaysOn)");
+        for bad in ["10%", "-0.1", "1.5", "NaN", "inf"] {
+            assert_eq!(
+                shown("traceidratio", bad),
+                "TraceIdRatioBased(1.0)",
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A worker process that does to its store what stdin says, one command a line, and answers each
+//! with `ok`, `error: …` or what was asked for. The tests drive it; it is also good for trying
+//! things out:
+//!
+//!     cargo run -p prometheus-multiprocess --example store_worker -- DIR
+//!
+//! | command | |
+//! |---|---|
+//! | `identifier` | the identifier of the process |
+//! | `counter NAME AMOUNT` | adds to a counter |
+//! | `series NAME VALUE` | adds one to the counter with the label `value` |
+//! | `gauge NAME MODE VALUE` | sets a gauge |
+//! | `observe NAME VALUE` | observes in a histogram with the bound 1 |
+//! | `load NAME THREADS TIMES` | threads add one to a counter, and create series, that many times |
+//! | `forever NAME` | adds one to a counter again and again, and says how often it did |
+//! | `fork NAME` | registers a counter and adds one to `forked_total` in a forked child |
+
+use std::{
+    error::Error,
+    io::{BufRead, Write},
+};
+
+use nix::{
+    sys::wait::waitpid,
+    unistd::{ForkResult, fork},
+};
+use prometheus::{HistogramOpts, Opts};
+use prometheus_multiprocess::{GaugeMode, GaugeOpts, Store};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let directory = std::env::args().nth(1).ok_or("usage: store_worker DIR")?;
+    let store = Store::open(directory)?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        match run(&store, &line.split(' ').collect::<Vec<_>>()) {
+            Ok(answer) => println!("{answer}"),
+            Err(error) => println!("error: {error}"),
+        }
+    }
+    Ok(())
+}
+
+fn run(store: &Store, command: &[&str]) -> Result<String, Box<dyn Error>> {
+    match *command {
+        ["identifier"] => return Ok(store.identifier().to_owned()),
+        ["counter", name, amount] => store.counter(opts(name))?.inc_by(amount.parse()?),
+        ["series", name, value] => {
+            let counters = store.counter_vec(opts(name), &["value"])?;
+            counters.get_metric_with_label_values(&[value])?.inc();
+        }
+        ["gauge", name, mode, value] => {
+            let mode = GaugeMode::from_name(mode).ok_or("no such mode")?;
+            store
+                .gauge(GaugeOpts::from(opts(name)).mode(mode))?
+                .set(value.parse()?);
+        }
+        ["observe", name, value] => {
+            let opts = HistogramOpts::new(name, "A histogram").buckets(vec![1.0]);
+            store.histogram(opts)?.observe(value.parse()?);
+        }
+        ["load", name, threads, times] => load(store, name, threads.parse()?, times.parse()?)?,
+        ["forever", name] => forever(store, name)?,
+        ["fork", name] => return forked(store, name),
+        _ => return Err("no such command".into()),
+    }
+    Ok("ok".to_owned())
+}
+
+fn opts(name: &str) -> Opts {
+    Opts::new(name, "A metric")
+}
+
+fn load(store: &Store, name: &str, threads: usize, times: usize) -> Result<(), prometheus::Error> {
+    let counter = store.counter(opts(name))?;
+    let series = store.counter_vec(opts(&format!("{name}_by_value")), &["value"])?;
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                for index in 0..times {
+                    counter.inc();
+                    series.with_label_values(&[(index % 100).to_string()]).inc();
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+fn forever(store: &Store, name: &str) -> Result<(), Box<dyn Error>> {
+    let counter = store.counter(opts(name))?;
+    let mut out = std::io::stdout().lock();
+    for times in 1_u64.. {
+        counter.inc();
+        writeln!(out, "{times}")?;
+    }
+    Ok(())
+}
+
+fn forked(store: &Store, name: &str) -> Result<String, Box<dyn Error>> {
+    let inherited = store.counter(opts("forked"))?;
+    // SAFETY: this process has one thread, so the child may do what it likes.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            inherited.inc();
+            let answer = store.counter(opts(name)).map(|_| "registered".to_owned());
+            println!("{}", answer.unwrap_or_else(|error| error.to_string()));
+            std::process::exit(0);
+        }
+        ForkResult::Parent { child } => {
+            waitpid(child, None)?;
+            Ok("ok".to_owned())
+        }
+    }
+}

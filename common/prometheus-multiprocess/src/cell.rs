@@ -1,0 +1,66 @@
+//! How a number in a shared mapping is changed, and how a new entry is announced.
+//!
+//! Every function takes plain atomics, so that `tests/publish_order.rs` can run
+//! these very lines under a model checker, which tries all orders of execution.
+
+use crate::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+/// Adds `amount` to the number whose bits `cell` holds.
+///
+/// Several threads add to the same cell, so this is a compare-and-swap loop; no
+/// addition is lost. Nothing else is published by it, hence the relaxed order.
+#[inline]
+pub(crate) fn add(cell: &AtomicU64, amount: f64) {
+    let mut seen = cell.load(Relaxed);
+    loop {
+        let sum = (f64::from_bits(seen) + amount).to_bits();
+        match cell.compare_exchange_weak(seen, sum, Relaxed, Relaxed) {
+            Ok(_) => return,
+            Err(now) => seen = now,
+        }
+    }
+}
+
+/// Replaces the number in `cell`.
+#[inline]
+pub(crate) fn set(cell: &AtomicU64, value: f64) {
+    cell.store(value.to_bits(), Relaxed);
+}
+
+/// The number in `cell`.
+#[inline]
+pub(crate) fn get(cell: &AtomicU64) -> f64 {
+    f64::from_bits(cell.load(Relaxed))
+}
+
+/// Replaces a number and the time of its change.
+///
+/// The time is stored last: who sees the new time sees the new number, so an old
+/// number can never win over a newer one in another process by a time that is not its own.
+#[inline]
+pub(crate) fn set_at(value: &AtomicU64, time: &AtomicU64, number: f64, seconds: f64) {
+    set(value, number);
+    time.store(seconds.to_bits(), Release);
+}
+
+/// The number and the time that [`set_at`] stored.
+#[inline]
+pub(crate) fn get_at(value: &AtomicU64, time: &AtomicU64) -> (f64, f64) {
+    let seconds = f64::from_bits(time.load(Acquire));
+    (get(value), seconds)
+}
+
+/// Announces everything before the byte `end` of a file to its readers.
+#[inline]
+pub(crate) fn publish(used: &AtomicU32, end: u32) {
+    used.store(end, Release);
+}
+
+/// The byte before which everything in a file is complete.
+#[inline]
+pub(crate) fn published(used: &AtomicU32) -> u32 {
+    used.load(Acquire)
+}

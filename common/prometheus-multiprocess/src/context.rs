@@ -1,0 +1,173 @@
+//! What the handles of one metric share, and how a store says that something went wrong.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use prometheus::Error;
+
+use crate::{
+    cell,
+    definition::Definition,
+    file::{Cell, Link, OwnFile},
+    identity::Identity,
+};
+
+/// Something that the store refused or repaired, instead of failing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Incident {
+    InvalidUpdate,
+    SeriesLimit,
+    SeriesRefused,
+    FileRestored,
+}
+
+impl Incident {
+    /// The values of the label `kind` of `multiprocess_incidents_total`, in the order of the
+    /// variants.
+    pub(crate) const KINDS: [&'static str; 4] = [
+        "invalid_update",
+        "series_limit",
+        "series_refused",
+        "file_restored",
+    ];
+}
+
+/// What all metrics of one store share. It keeps the identifier of the process.
+pub(crate) struct Shared {
+    pub(crate) identity: Identity,
+    pub(crate) pid: u32,
+    pub(crate) series_limit: AtomicUsize,
+    /// The cells of `multiprocess_incidents_total`.
+    pub(crate) incidents: Vec<Cell>,
+}
+
+impl Shared {
+    pub(crate) fn count(&self, incident: Incident) {
+        cell::add(self.incidents[incident as usize].value(), 1.0);
+    }
+
+    /// Makes sure that this is the process that opened the store.
+    ///
+    /// An update through an inherited handle is harmless, it counts for the parent. But two
+    /// processes that append to one file would destroy it.
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        let pid = std::process::id();
+        if pid == self.pid {
+            return Ok(());
+        }
+        Err(Error::Msg(format!(
+            "process {pid} was forked from process {}, whose store {} it cannot add to; open a store after the fork",
+            self.pid,
+            self.identity.name()
+        )))
+    }
+}
+
+/// What the handles of one metric share.
+pub struct Context {
+    definition: Definition,
+    shared: Arc<Shared>,
+    file: Arc<OwnFile>,
+    /// A bit for each kind of incident that has been logged.
+    logged: AtomicU8,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.definition.fmt(f)
+    }
+}
+
+impl Context {
+    pub(crate) fn new(definition: Definition, shared: Arc<Shared>, file: Arc<OwnFile>) -> Context {
+        Context {
+            definition,
+            shared,
+            file,
+            logged: AtomicU8::new(0),
+        }
+    }
+
+    pub(crate) fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    pub(crate) fn series_limit(&self) -> usize {
+        self.shared.series_limit.load(Relaxed)
+    }
+
+    pub(crate) fn bounds(&self) -> &[f64] {
+        &self.definition.bounds
+    }
+
+    pub(crate) fn is_most_recent(&self) -> bool {
+        self.definition.kind.is_most_recent()
+    }
+
+    /// Counts an incident, and logs it if it is the first of its kind for this metric.
+    pub(crate) fn report<T: fmt::Display>(&self, incident: Incident, what: impl FnOnce() -> T) {
+        self.shared.count(incident);
+        let bit = 1 << incident as u8;
+        if self.logged.fetch_or(bit, Relaxed) & bit == 0 {
+            log::warn!(
+                "metric {}: {}; this is logged once",
+                self.definition.name,
+                what()
+            );
+        }
+    }
+
+    /// The cells of a series that is stored already or fits into the limit; `None` if it
+    /// has to go into the overflow series.
+    pub(crate) fn cells<V: AsRef<str>>(&self, values: &[V]) -> Result<Option<Vec<Cell>>, Error> {
+        self.shared.check_process()?;
+        let expect = self.definition.label_names.len();
+        if values.len() != expect {
+            return Err(Error::InconsistentCardinality {
+                expect,
+                got: values.len(),
+            });
+        }
+        let keys = self.definition.keys(values);
+        let is_full = || {
+            let stored = self.file.entries_of(&self.definition.name);
+            stored / self.definition.entries() >= self.series_limit() && !self.file.has(&keys[0])
+        };
+        if expect > 0 && is_full() {
+            return Ok(None);
+        }
+        self.append(&keys).map(Some)
+    }
+
+    /// The cells of the series that stands for all that are too many.
+    pub(crate) fn overflow_cells(&self) -> Result<Vec<Cell>, Error> {
+        let values = vec![crate::OVERFLOW; self.definition.label_names.len()];
+        self.append(&self.definition.keys(&values))
+    }
+
+    /// Cells for a handle that must exist although nothing can be stored.
+    pub(crate) fn detached_cells(&self) -> Vec<Cell> {
+        (0..self.definition.entries())
+            .map(|_| Cell::detached())
+            .collect()
+    }
+
+    fn append(&self, keys: &[String]) -> Result<Vec<Cell>, Error> {
+        match self.file.relink() {
+            Ok(Link::Present) => {}
+            Ok(Link::Restored) => {
+                self.report(
+                    Incident::FileRestored,
+                    || "its file was removed and has been put back",
+                );
+            }
+            Err(error) => self.report(Incident::SeriesRefused, || error),
+        }
+        Ok(self.file.cells(&self.definition.name, keys)?)
+    }
+}

@@ -1,0 +1,261 @@
+//! The directory, as the master prepares it for its workers.
+
+use std::{
+    env,
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{AccessFlags, access, geteuid};
+
+use crate::{
+    DIRECTORY_VARIABLE,
+    context::Incident,
+    error::DirectoryError,
+    format::Kind,
+    identity::{self, Changing, Identity},
+    store::Store,
+};
+
+/// The directory that the processes of a service share, prepared and held by their master.
+///
+/// Dropping it removes a directory that [`Directory::prepare`] chose itself, and leaves one that
+/// the caller named.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use prometheus_multiprocess::{Directory, Store};
+///
+/// let directory = Directory::prepare(None)?;
+/// let path = directory.path().to_owned();
+/// let worker = Store::open(&path)?;
+/// assert_eq!(directory.store().identifier(), "master");
+/// // When a worker has ended.
+/// drop(worker);
+/// directory.sweep()?;
+/// // At the end.
+/// drop(directory);
+/// assert!(!path.exists());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    temporary: bool,
+    pid: u32,
+    store: Store,
+}
+
+impl Directory {
+    /// Makes `path` ready for the workers of a new run; without a path, a private directory
+    /// below `XDG_RUNTIME_DIR`, else `/dev/shm`, else the directory for temporary files.
+    ///
+    /// A directory that is missing is created with mode 0700. What an earlier run left is removed,
+    /// except what belongs to processes that still run, and the files of other programs stay.
+    ///
+    /// # Errors
+    ///
+    /// If another master uses the directory, if it is not a directory or cannot be
+    /// written, or if it is a symbolic link that neither this user nor root owns.
+    pub fn prepare(path: Option<&Path>) -> Result<Directory, DirectoryError> {
+        match path {
+            Some(path) => {
+                create(path)?;
+                Directory::hold(path.to_owned(), false)
+            }
+            None => prepare_temporary(),
+        }
+    }
+
+    /// Where the directory is; workers find it in `PROMETHEUS_MULTIPROC_DIR`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The store for metrics of the master itself; its identifier is `master`.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Prepares the directory that `PROMETHEUS_MULTIPROC_DIR` names, or a private one if
+    /// the variable is unset or empty, as [`Directory::prepare`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Directory::prepare`].
+    pub fn from_env() -> Result<Directory, DirectoryError> {
+        let named = env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty());
+        Self::prepare(named.as_deref().map(Path::new))
+    }
+
+    /// Clears up after worker processes that have ended, and puts files back that
+    /// somebody removed; for the master to call when a worker has ended, and every few seconds.
+    ///
+    /// Our own scrapes do not depend on it: they leave out live gauges of ended processes, and see
+    /// removed files, at once. It is for readers that look at files alone, such as Python's.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be read or changed.
+    pub fn sweep(&self) -> Result<(), DirectoryError> {
+        let _changing = Changing::wait(&self.path)?;
+        remove_files(&self.path, |kind, identifier| {
+            kind.is_live() && !identity::is_held(&self.path, identifier)
+        })?;
+        let restored = crate::scan::restore(&self.path)
+            .map_err(DirectoryError::io(&self.path, "put removed files back"))?;
+        for _ in 0..restored {
+            self.store.count(Incident::FileRestored);
+        }
+        Ok(())
+    }
+
+    fn hold(path: PathBuf, temporary: bool) -> Result<Directory, DirectoryError> {
+        let identity = Identity::master(&path)?;
+        let _changing = Changing::wait(&path)?;
+        remove_files(&path, |_, identifier| {
+            identifier == identity::MASTER || !identity::is_held(&path, identifier)
+        })?;
+        Ok(Directory {
+            store: Store::with_identity(&path, identity)?,
+            path,
+            temporary,
+            pid: std::process::id(),
+        })
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if self.temporary
+            && self.pid == std::process::id()
+            && let Err(error) = fs::remove_dir_all(&self.path)
+        {
+            log::warn!(
+                "cannot remove the metrics directory {}: {error}",
+                self.path.display()
+            );
+        }
+    }
+}
+
+/// Creates the directory, or makes sure that it can be trusted and written.
+fn create(path: &Path) -> Result<(), DirectoryError> {
+    let explain = |action: &'static str| DirectoryError::io(path, action);
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(explain("create it"));
+        }
+        Err(error) => return Err(explain("look at it")(error)),
+        Ok(link) if link.is_symlink() && ![0, geteuid().as_raw()].contains(&link.uid()) => {
+            return Err(DirectoryError::ForeignLink {
+                path: path.to_owned(),
+                uid: link.uid(),
+            });
+        }
+        Ok(_) => {}
+    }
+    if !fs::metadata(path).map_err(explain("look at it"))?.is_dir() {
+        return Err(DirectoryError::NotADirectory {
+            path: path.to_owned(),
+        });
+    }
+    let wanted = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
+    access(path, wanted).map_err(|errno| explain("write to it")(errno.into()))
+}
+
+/// Takes the lowest directory of this user that no run uses, so that runs which were killed leave
+/// no more directories behind than there ever were runs at once.
+fn prepare_temporary() -> Result<Directory, DirectoryError> {
+    let parent = temporary_parent();
+    let user = geteuid();
+    for number in 0..1000 {
+        let path = parent.join(format!("prometheus-multiproc-{user}-{number}"));
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Anybody can put something of that name into a shared parent.
+                let private = fs::symlink_metadata(&path).is_ok_and(|found| {
+                    found.is_dir() && found.uid() == user.as_raw() && found.mode() & 0o077 == 0
+                });
+                if !private || has_live_process(&path) {
+                    continue;
+                }
+            }
+            Err(error) => return Err(DirectoryError::io(&path, "create it")(error)),
+        }
+        match Directory::hold(path, true) {
+            Err(DirectoryError::InUse { .. }) => {}
+            result => return result,
+        }
+    }
+    Err(DirectoryError::io(
+        &parent,
+        "find a free directory of this user in it",
+    )(io::ErrorKind::AlreadyExists.into()))
+}
+
+fn temporary_parent() -> PathBuf {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let writable = |path: &PathBuf| {
+        path.is_absolute() && access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
+    };
+    [runtime, Some(PathBuf::from("/dev/shm"))]
+        .into_iter()
+        .flatten()
+        .find(writable)
+        .unwrap_or_else(std::env::temp_dir)
+}
+
+/// Whether a worker of a master that was killed is still at work in the directory.
+fn has_live_process(path: &Path) -> bool {
+    identity::all(path).is_ok_and(|all| all.iter().any(|name| identity::is_held(path, name)))
+}
+
+/// Removes the files of identifiers of ours that `matches`, both names of each.
+pub(crate) fn remove_files(
+    directory: &Path,
+    matches: impl Fn(Kind, &str) -> bool,
+) -> Result<(), DirectoryError> {
+    let list = || -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(directory)?
+            .map(|entry| Ok(entry?.path()))
+            .collect()
+    };
+    let mut paths = list().map_err(DirectoryError::io(directory, "list it"))?;
+    // `x.keep` must go before `x.db`, which would be put back otherwise.
+    paths.sort_by_key(|path| path.extension().is_some_and(|extension| extension == "db"));
+    for path in paths {
+        let as_db = path.with_extension("db");
+        let Some((kind, identifier)) = as_db
+            .file_name()
+            .and_then(|name| Kind::of_file_name(name.to_str()?))
+        else {
+            continue;
+        };
+        let of_ours = path.extension().is_some_and(|extension| {
+            ["db", "keep", "new", "corrupt"]
+                .iter()
+                .any(|ours| extension == *ours)
+        });
+        if of_ours && identity::is_ours(identifier) && matches(kind, identifier) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(DirectoryError::io(
+                        directory,
+                        format!("remove {}", path.display()),
+                    )(error));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}

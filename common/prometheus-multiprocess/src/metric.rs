@@ -1,0 +1,303 @@
+//! The handles that a program updates. Each is a pointer to its cells in a mapping: an
+//! update costs what it would cost in memory, and outlives the process.
+
+use std::{sync::Arc, time::SystemTime};
+
+use crate::{
+    cell,
+    context::{Context, Incident},
+    file::Cell,
+};
+
+/// What [`MetricVec`](super::MetricVec) can be a vector of: the metrics of this module.
+pub trait Metric: sealed::FromCells + Clone + Send + Sync + 'static {}
+
+impl<M: sealed::FromCells + Clone + Send + Sync + 'static> Metric for M {}
+
+pub(crate) mod sealed {
+    use super::*;
+
+    pub trait FromCells {
+        /// Makes the handle of a series from its cells, in the order of `Definition::keys`.
+        fn from_cells(cells: &[Cell], context: &Arc<Context>) -> Self;
+    }
+}
+
+/// A number that only ever goes up.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = prometheus_multiprocess::Directory::prepare(None)?;
+/// # let store = directory.store();
+/// let requests = store.counter(prometheus::Opts::new("requests", "Number of requests"))?;
+/// requests.inc();
+/// requests.inc_by(2.0);
+/// assert_eq!(requests.get(), 3.0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Counter {
+    cell: Cell,
+    context: Arc<Context>,
+}
+
+impl Counter {
+    /// Adds one.
+    #[inline]
+    pub fn inc(&self) {
+        cell::add(self.cell.value(), 1.0);
+    }
+
+    /// Adds `amount`. A negative number or NaN is ignored, counted in
+    /// `multiprocess_incidents_total`, and logged the first time.
+    #[inline]
+    pub fn inc_by(&self, amount: f64) {
+        if amount >= 0.0 {
+            cell::add(self.cell.value(), amount);
+        } else {
+            self.context
+                .invalid_update(amount, "a counter only goes up");
+        }
+    }
+
+    /// The value in this process and in earlier ones with its identifier.
+    pub fn get(&self) -> f64 {
+        cell::get(self.cell.value())
+    }
+}
+
+impl sealed::FromCells for Counter {
+    fn from_cells(cells: &[Cell], context: &Arc<Context>) -> Counter {
+        Counter {
+            cell: cells[0].clone(),
+            context: Arc::clone(context),
+        }
+    }
+}
+
+/// A number that goes up and down.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = prometheus_multiprocess::Directory::prepare(None)?;
+/// # let store = directory.store();
+/// use prometheus_multiprocess::{GaugeMode, GaugeOpts};
+///
+/// let active = GaugeOpts::new("active_requests", "Requests in progress").mode(GaugeMode::LiveSum);
+/// let active = store.gauge(active)?;
+/// active.inc();
+/// active.add(2.0);
+/// active.dec();
+/// assert_eq!(active.get(), 2.0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Gauge {
+    cell: Cell,
+    most_recent: bool,
+    context: Arc<Context>,
+}
+
+impl Gauge {
+    /// Sets the value.
+    #[inline]
+    pub fn set(&self, value: f64) {
+        if self.most_recent {
+            self.set_now(value);
+        } else {
+            cell::set(self.cell.value(), value);
+        }
+    }
+
+    /// Adds one.
+    #[inline]
+    pub fn inc(&self) {
+        self.add(1.0);
+    }
+
+    /// Subtracts one.
+    #[inline]
+    pub fn dec(&self) {
+        self.add(-1.0);
+    }
+
+    /// Adds `amount`. A gauge of which the most recent value counts can only be set: there this
+    /// does nothing, is counted in `multiprocess_incidents_total`, and logged the first time.
+    #[inline]
+    pub fn add(&self, amount: f64) {
+        if self.most_recent {
+            self.context
+                .invalid_update(amount, "a most recent gauge can only be set");
+        } else {
+            cell::add(self.cell.value(), amount);
+        }
+    }
+
+    /// Subtracts `amount`; see [`Gauge::add`].
+    #[inline]
+    pub fn sub(&self, amount: f64) {
+        self.add(-amount);
+    }
+
+    /// The value in this process.
+    pub fn get(&self) -> f64 {
+        cell::get(self.cell.value())
+    }
+
+    #[cold]
+    fn set_now(&self, value: f64) {
+        let now = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default()
+            .as_secs_f64();
+        cell::set_at(self.cell.value(), self.cell.time(), value, now);
+    }
+}
+
+impl sealed::FromCells for Gauge {
+    fn from_cells(cells: &[Cell], context: &Arc<Context>) -> Gauge {
+        Gauge {
+            cell: cells[0].clone(),
+            most_recent: context.is_most_recent(),
+            context: Arc::clone(context),
+        }
+    }
+}
+
+/// Counts observations in buckets, and adds them up.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = prometheus_multiprocess::Directory::prepare(None)?;
+/// # let store = directory.store();
+/// let opts = prometheus::HistogramOpts::new("request_duration_seconds", "Time taken");
+/// let duration = store.histogram(opts.buckets(vec![0.1, 1.0]))?;
+/// duration.observe(0.02);
+/// duration.observe(3.0);
+/// assert_eq!(duration.get_sample_count(), 2);
+/// assert_eq!(duration.get_sample_sum(), 3.02);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Histogram(Arc<HistogramCells>);
+
+#[derive(Debug)]
+struct HistogramCells {
+    sum: Cell,
+    /// One for each bound; not cumulative.
+    buckets: Box<[Cell]>,
+    context: Arc<Context>,
+}
+
+impl Histogram {
+    /// Counts `value` in the bucket of the lowest bound that is not below it. NaN is ignored,
+    /// counted in `multiprocess_incidents_total`, and logged the first time.
+    #[inline]
+    pub fn observe(&self, value: f64) {
+        let cells = &*self.0;
+        match cells
+            .context
+            .bounds()
+            .iter()
+            .position(|&bound| value <= bound)
+        {
+            Some(bucket) => {
+                cell::add(cells.buckets[bucket].value(), 1.0);
+                cell::add(cells.sum.value(), value);
+            }
+            None => cells
+                .context
+                .invalid_update(value, "it fits into no bucket"),
+        }
+    }
+
+    /// How many observations there were.
+    pub fn get_sample_count(&self) -> u64 {
+        self.0
+            .buckets
+            .iter()
+            .map(|bucket| cell::get(bucket.value()) as u64)
+            .sum()
+    }
+
+    /// The sum of the observations.
+    pub fn get_sample_sum(&self) -> f64 {
+        cell::get(self.0.sum.value())
+    }
+}
+
+impl sealed::FromCells for Histogram {
+    fn from_cells(cells: &[Cell], context: &Arc<Context>) -> Histogram {
+        Histogram(Arc::new(HistogramCells {
+            sum: cells[0].clone(),
+            buckets: cells[1..].into(),
+            context: Arc::clone(context),
+        }))
+    }
+}
+
+/// Counts observations and adds them up.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = prometheus_multiprocess::Directory::prepare(None)?;
+/// # let store = directory.store();
+/// let size = store.summary(prometheus::Opts::new("response_size_bytes", "Size of a body"))?;
+/// size.observe(512.0);
+/// assert_eq!((size.get_sample_count(), size.get_sample_sum()), (1, 512.0));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Summary {
+    count: Cell,
+    sum: Cell,
+    context: Arc<Context>,
+}
+
+impl Summary {
+    /// Counts and adds `value`. NaN is ignored, counted in `multiprocess_incidents_total`,
+    /// and logged the first time.
+    #[inline]
+    pub fn observe(&self, value: f64) {
+        if value.is_nan() {
+            self.context
+                .invalid_update(value, "it would make the sum useless");
+            return;
+        }
+        cell::add(self.count.value(), 1.0);
+        cell::add(self.sum.value(), value);
+    }
+
+    /// How many observations there were.
+    pub fn get_sample_count(&self) -> u64 {
+        cell::get(self.count.value()) as u64
+    }
+
+    /// The sum of the observations.
+    pub fn get_sample_sum(&self) -> f64 {
+        cell::get(self.sum.value())
+    }
+}
+
+impl sealed::FromCells for Summary {
+    fn from_cells(cells: &[Cell], context: &Arc<Context>) -> Summary {
+        Summary {
+            count: cells[0].clone(),
+            sum: cells[1].clone(),
+            context: Arc::clone(context),
+        }
+    }
+}
+
+impl Context {
+    #[cold]
+    fn invalid_update(&self, value: f64, why: &str) {
+        self.report(Incident::InvalidUpdate, || {
+            format!("the update by {value} is ignored: {why}")
+        });
+    }
+}

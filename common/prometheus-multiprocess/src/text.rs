@@ -1,0 +1,161 @@
+//! The text format 0.0.4: everything but the numbers is put together once and kept.
+
+use crate::{
+    family::{Family, Group, Rank, Sample},
+    format::Kind,
+    merge::Merge,
+    number,
+};
+
+/// The output without its numbers.
+#[derive(Default)]
+pub(crate) struct Template {
+    text: String,
+    steps: Vec<Step>,
+}
+
+/// A piece of the text, up to `end`, and the number that follows it.
+struct Step {
+    end: usize,
+    number: Number,
+}
+
+#[derive(Clone, Copy)]
+enum Number {
+    /// None: the lines before the samples of a family.
+    Nothing,
+    /// The value of a series.
+    Value(u32),
+    /// The value of a series; the piece is left out if it was never set.
+    MostRecent(u32),
+    /// A bucket: the value of a series and those of the buckets before it.
+    Bucket(u32),
+    /// What the buckets add up to.
+    Count,
+}
+
+impl Template {
+    /// The template of what has been learned so far.
+    pub(crate) fn new(merge: &Merge) -> Template {
+        let mut template = Template::default();
+        for family in merge.sorted() {
+            template.family(family);
+        }
+        template
+    }
+
+    /// Appends the text with the numbers of `merge`.
+    pub(crate) fn render(&self, merge: &Merge, out: &mut String) {
+        out.reserve(self.text.len() + 8 * self.steps.len());
+        let mut start = 0;
+        let mut sum = 0.0;
+        for step in &self.steps {
+            let piece = &self.text[start..step.end];
+            start = step.end;
+            let value = match step.number {
+                Number::Nothing => {
+                    out.push_str(piece);
+                    continue;
+                }
+                Number::Value(series) => merge.values[series as usize],
+                Number::MostRecent(series) if merge.times[series as usize] > 0.0 => {
+                    merge.values[series as usize]
+                }
+                Number::MostRecent(_) => continue,
+                Number::Bucket(series) => {
+                    sum += merge.values[series as usize];
+                    sum
+                }
+                Number::Count => std::mem::take(&mut sum),
+            };
+            out.push_str(piece);
+            number::push(out, value);
+            out.push('\n');
+        }
+    }
+
+    fn family(&mut self, family: &Family) {
+        let suffix = if family.kind == Kind::Counter {
+            "_total"
+        } else {
+            ""
+        };
+        push_header(
+            &mut self.text,
+            &[&family.name, suffix],
+            &family.help,
+            family.kind.type_name(),
+        );
+        self.end(Number::Nothing);
+        for group in family.sorted() {
+            for sample in &group.samples {
+                match sample.rank {
+                    Rank::Bucket(bound) => self.bucket(family, group, bound, sample.series),
+                    _ => self.sample(family, group, sample),
+                }
+            }
+            if let Some(Rank::Bucket(_)) = group.samples.first().map(|sample| sample.rank) {
+                self.count(family, group);
+            }
+        }
+    }
+
+    fn sample(&mut self, family: &Family, group: &Group, sample: &Sample) {
+        let (_, name) = &family.samples[sample.name as usize];
+        self.text.push_str(name);
+        self.labels(&[&group.labels]);
+        self.end(match family.kind.is_most_recent() {
+            true => Number::MostRecent(sample.series),
+            false => Number::Value(sample.series),
+        });
+    }
+
+    fn bucket(&mut self, family: &Family, group: &Group, bound: f64, series: u32) {
+        number::push_name(&mut self.text, &family.name, true);
+        self.text.push_str("_bucket");
+        let mut label = String::from("le=\"");
+        number::push(&mut label, bound);
+        label.push('"');
+        let (before, after) = group.labels.split_at(group.le);
+        self.labels(&[before, &label, after.trim_start_matches(',')]);
+        self.end(Number::Bucket(series));
+    }
+
+    fn count(&mut self, family: &Family, group: &Group) {
+        number::push_name(&mut self.text, &family.name, true);
+        self.text.push_str("_count");
+        self.labels(&[&group.labels]);
+        self.end(Number::Count);
+    }
+
+    fn labels(&mut self, parts: &[&str]) {
+        let mut separator = '{';
+        for part in parts.iter().filter(|part| !part.is_empty()) {
+            self.text.push(separator);
+            self.text.push_str(part);
+            separator = ',';
+        }
+        self.text
+            .push_str(if separator == '{' { " " } else { "} " });
+    }
+
+    fn end(&mut self, number: Number) {
+        self.steps.push(Step {
+            end: self.text.len(),
+            number,
+        });
+    }
+}
+
+/// Appends the two lines before the samples of a family, whose name comes in parts.
+pub(crate) fn push_header(out: &mut String, name: &[&str], help: &str, kind: &str) {
+    out.push_str("# HELP ");
+    number::push_name(out, &name.concat(), true);
+    out.push(' ');
+    number::push_help(out, help);
+    out.push_str("\n# TYPE ");
+    number::push_name(out, &name.concat(), true);
+    out.push(' ');
+    out.push_str(kind);
+    out.push('\n');
+}

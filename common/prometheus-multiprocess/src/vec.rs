@@ -1,0 +1,293 @@
+//! The series of one metric by their label values.
+//!
+//! A lookup takes no lock and changes no shared memory, so that threads which look up the
+//! same series do not slow each other down. That is possible since series are only ever
+//! added, as in the file. A new one is linked to the end of a chain that readers follow.
+
+use std::{
+    fmt,
+    hash::Hasher,
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use prometheus::Error;
+
+use crate::{
+    context::{Context, Incident},
+    hash::Fold,
+    lock,
+    metric::{Counter, Gauge, Histogram, Metric, Summary},
+};
+
+/// Counters that differ in the values of their labels.
+pub type CounterVec = MetricVec<Counter>;
+/// Gauges that differ in the values of their labels.
+pub type GaugeVec = MetricVec<Gauge>;
+/// Histograms that differ in the values of their labels.
+pub type HistogramVec = MetricVec<Histogram>;
+/// Summaries that differ in the values of their labels.
+pub type SummaryVec = MetricVec<Summary>;
+
+/// Most metrics have few series, and a chain of a few is followed quickly.
+const MAX_CHAINS: usize = 64 * 1024;
+
+/// Metrics of one name that differ in the values of their labels.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = prometheus_multiprocess::Directory::prepare(None)?;
+/// # let store = directory.store();
+/// let orders = prometheus::Opts::new("orders", "Orders taken");
+/// let orders = store.counter_vec(orders, &["kind"])?;
+/// orders.with_label_values(&["new"]).inc();
+/// // A handle that is kept costs no lookup.
+/// let old = orders.with_label_values(&["old"]).clone();
+/// old.inc_by(2.0);
+/// assert_eq!(orders.with_label_values(&["old"]).get(), 2.0);
+/// assert!(orders.get_metric_with_label_values(&["too", "many"]).is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MetricVec<M> {
+    series: Arc<Series<M>>,
+}
+
+struct Series<M> {
+    context: Arc<Context>,
+    seed: Fold,
+    chains: Box<[Chain<M>]>,
+    adding: Mutex<()>,
+    overflow: OnceLock<M>,
+    detached: OnceLock<M>,
+}
+
+type Chain<M> = OnceLock<Box<Node<M>>>;
+
+struct Node<M> {
+    hash: u64,
+    values: Values,
+    metric: M,
+    next: Chain<M>,
+}
+
+impl<M> fmt::Debug for MetricVec<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MetricVec")
+            .field(&self.series.context)
+            .finish()
+    }
+}
+
+impl<M: Metric> MetricVec<M> {
+    /// The metric with these label values, in the order of the label names; it is created if
+    /// it is new. `clone` it to keep it: an update through a kept handle costs no lookup.
+    ///
+    /// Above the limit of series ([`Store::with_series_limit`](super::Store::with_series_limit))
+    /// this is the metric all of whose label values are [`OVERFLOW`](crate::OVERFLOW). If the
+    /// series cannot be stored, or the number of values is wrong, the updates of the metric are
+    /// lost. Both are counted in `multiprocess_incidents_total` and logged the first time.
+    #[inline]
+    pub fn with_label_values<V: AsRef<str>>(&self, values: &[V]) -> &M {
+        match self.get_metric_with_label_values(values) {
+            Ok(metric) => metric,
+            Err(error) => self.series.detached(&error),
+        }
+    }
+
+    /// As [`MetricVec::with_label_values`], for a caller that wants to know of a failure.
+    ///
+    /// # Errors
+    ///
+    /// If the number of values is not that of the label names, if the series cannot be
+    /// stored (a full disk), or if this process was forked after the store was opened.
+    #[inline]
+    pub fn get_metric_with_label_values<V: AsRef<str>>(&self, values: &[V]) -> Result<&M, Error> {
+        let hash = self.series.hash(values);
+        match self.series.find(hash, values) {
+            Ok(metric) => Ok(metric),
+            Err(_) => self.series.add(hash, values),
+        }
+    }
+
+    /// Always refused.
+    ///
+    /// # Errors
+    ///
+    /// The format of the files is append only, a removed series would be back with the next
+    /// scrape. Python's client warns and does nothing. A gauge with a live mode goes with its
+    /// process.
+    pub fn remove_label_values<V: AsRef<str>>(&self, values: &[V]) -> Result<(), Error> {
+        let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+        Err(Error::Msg(format!(
+            "metric {:?}: the series {values:?} cannot be removed, its file is append only",
+            self.series.context.definition().name
+        )))
+    }
+
+    pub(crate) fn new(context: Arc<Context>) -> MetricVec<M> {
+        let chains = match context.definition().label_names.len() {
+            0 => 1,
+            _ => context
+                .series_limit()
+                .clamp(1, MAX_CHAINS)
+                .next_power_of_two(),
+        };
+        MetricVec {
+            series: Arc::new(Series {
+                context,
+                seed: Fold::seeded(),
+                chains: (0..chains).map(|_| Chain::new()).collect(),
+                adding: Mutex::new(()),
+                overflow: OnceLock::new(),
+                detached: OnceLock::new(),
+            }),
+        }
+    }
+}
+
+impl<M: Metric> Series<M> {
+    fn hash<V: AsRef<str>>(&self, values: &[V]) -> u64 {
+        let mut hash = self.seed;
+        for value in values {
+            hash.write(value.as_ref().as_bytes());
+        }
+        hash.finish()
+    }
+
+    /// The metric, or the end of the chain where it belongs.
+    fn find<V: AsRef<str>>(&self, hash: u64, values: &[V]) -> Result<&M, &Chain<M>> {
+        // The number of chains is a power of two.
+        let mut chain = &self.chains[hash as usize & (self.chains.len() - 1)];
+        while let Some(node) = chain.get() {
+            if node.hash == hash && node.has(values) {
+                return Ok(&node.metric);
+            }
+            chain = &node.next;
+        }
+        Err(chain)
+    }
+
+    #[cold]
+    fn add<V: AsRef<str>>(&self, hash: u64, values: &[V]) -> Result<&M, Error> {
+        let _adding = lock(&self.adding);
+        let end = match self.find(hash, values) {
+            Ok(metric) => return Ok(metric),
+            Err(end) => end,
+        };
+        let Some(cells) = self.context.cells(values)? else {
+            return self.overflow();
+        };
+        let node = end.get_or_init(|| {
+            Box::new(Node {
+                hash,
+                values: Values::new(values),
+                metric: M::from_cells(&cells, &self.context),
+                next: Chain::new(),
+            })
+        });
+        Ok(&node.metric)
+    }
+
+    fn overflow(&self) -> Result<&M, Error> {
+        self.context.report(
+            Incident::SeriesLimit,
+            || "it has as many series as the limit allows, new ones are counted together",
+        );
+        match self.overflow.get() {
+            Some(metric) => Ok(metric),
+            None => {
+                let metric = M::from_cells(&self.context.overflow_cells()?, &self.context);
+                Ok(self.overflow.get_or_init(|| metric))
+            }
+        }
+    }
+
+    #[cold]
+    fn detached(&self, error: &Error) -> &M {
+        self.context.report(Incident::SeriesRefused, || {
+            format!("updates are lost: {error}")
+        });
+        self.detached
+            .get_or_init(|| M::from_cells(&self.context.detached_cells(), &self.context))
+    }
+}
+
+impl<M> Node<M> {
+    fn has<V: AsRef<str>>(&self, values: &[V]) -> bool {
+        let mut rest = self.values.as_bytes();
+        for value in values {
+            let value = value.as_ref().as_bytes();
+            match rest.split_at_checked(value.len()) {
+                Some((own, [END, more @ ..])) if own == value => rest = more,
+                _ => return false,
+            }
+        }
+        rest.is_empty()
+    }
+}
+
+/// Each value of a series and a byte that no UTF-8 text has.
+///
+/// Where there are many series, a lookup takes as long as memory does. So the values are in the node, where its other
+/// fields were just read, if they are as short as they mostly are.
+enum Values {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+}
+
+/// With the length and the variant it makes 64 bytes: a cache line, as a rule.
+const SHORT: usize = 62;
+
+/// Ends a label value in [`Values`]; it is in no UTF-8 text.
+const END: u8 = 0xff;
+
+impl Values {
+    fn new<V: AsRef<str>>(values: &[V]) -> Values {
+        let mut joined = Vec::new();
+        for value in values {
+            joined.extend_from_slice(value.as_ref().as_bytes());
+            joined.push(END);
+        }
+        let mut bytes = [0; SHORT];
+        match bytes.get_mut(..joined.len()) {
+            Some(start) => {
+                start.copy_from_slice(&joined);
+                let length = joined.len() as u8;
+                Values::Short { length, bytes }
+            }
+            None => Values::Long(joined.into()),
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Values::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Values::Long(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_told_apart_whatever_their_length() {
+        let node = |values: &[&str]| Node {
+            hash: 0,
+            values: Values::new(values),
+            metric: (),
+            next: Chain::new(),
+        };
+        for length in [0, 1, SHORT - 3, SHORT - 2, SHORT - 1, SHORT, 1000] {
+            let long = "x".repeat(length);
+            let node = node(&[&long, ""]);
+            assert!(node.has(&[&*long, ""]), "{length}");
+            assert!(!node.has(&[&*long]), "{length}");
+            assert!(!node.has(&[&*long, "", ""]), "{length}");
+            assert!(!node.has(&["", &*long]) || length == 0, "{length}");
+            assert!(!node.has(&[&*(long + "x"), ""]), "{length}");
+        }
+    }
+}

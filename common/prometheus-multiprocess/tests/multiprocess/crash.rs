@@ -1,0 +1,234 @@
+//! A writer that is stopped after each instruction of an append and of a growth: what it leaves
+//! in the directory is what `kill -9` at that instruction would leave.
+
+use std::{collections::BTreeMap, fs, io::Read, os::fd::AsFd, path::Path};
+
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        ptrace,
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
+use prometheus::{HistogramOpts, Opts};
+use prometheus_multiprocess::Store;
+use serde_json::json;
+
+use crate::support::{Peer, Temporary, names, python, samples, scrape, skip, value};
+
+/// What was in a directory at one instant: the metric files and their bytes.
+type Snapshot = BTreeMap<String, Vec<u8>>;
+
+#[test]
+fn a_writer_killed_at_any_instruction_of_an_append_leaves_a_file_that_both_readers_accept() {
+    let directory = Temporary::new();
+    let mut worker = Peer::worker(directory.path());
+    worker.tell("series series before");
+    check_every_step(&directory, worker, "series series after", 0);
+}
+
+#[test]
+fn a_writer_killed_at_any_instruction_of_a_growth_leaves_a_file_that_both_readers_accept() {
+    let directory = Temporary::new();
+    let mut worker = Peer::worker(directory.path());
+    worker.tell("series series before");
+    let size = || {
+        fs::metadata(directory.join("counter_worker-0.db"))
+            .unwrap()
+            .len()
+    };
+    let used = || {
+        let bytes = fs::read(directory.join("counter_worker-0.db")).unwrap();
+        u64::from(u32::from_ne_bytes(bytes[..4].try_into().unwrap()))
+    };
+    let mut filler = 0;
+    while used() + 200 < 65_536 {
+        worker.tell(&format!("series series filler-{filler}"));
+        filler += 1;
+    }
+    worker.tell(&format!(
+        "series series {}",
+        "x".repeat((65_536 - used() - 90) as usize)
+    ));
+    assert_eq!(size(), 65_536);
+    check_every_step(&directory, worker, "series series after", filler + 1);
+    assert_eq!(size(), 131_072);
+}
+
+#[test]
+fn a_process_killed_at_any_instruction_of_creating_a_file_leaves_a_directory_that_both_readers_accept()
+ {
+    let directory = Temporary::new();
+    let mut worker = Peer::worker(directory.path());
+    worker.tell("series series before");
+    check_every_step(&directory, worker, "observe duration 0.5", 0);
+}
+
+/// Runs `command` step by step, and looks at all that the directory held in between.
+fn check_every_step(directory: &Temporary, worker: Peer, command: &str, others: usize) {
+    let Some((snapshots, steps)) = steps(directory.path(), worker, command) else {
+        return;
+    };
+    println!(
+        "{command}: {steps} instructions, {} states of the directory",
+        snapshots.len()
+    );
+    assert!(snapshots.len() > 3, "the writer was not seen at work");
+    let mut python = python();
+    let mut finished = Vec::new();
+    for (number, snapshot) in snapshots.iter().enumerate() {
+        let copy = Temporary::new();
+        for (name, bytes) in snapshot {
+            // Both names of a file are one file here too; `x.db` comes first.
+            match name
+                .strip_suffix(".keep")
+                .map(|stem| copy.join(&format!("{stem}.db")))
+            {
+                Some(database) if database.exists() => {
+                    fs::hard_link(database, copy.join(name)).unwrap()
+                }
+                _ => fs::write(copy.join(name), bytes).unwrap(),
+            }
+        }
+        let text = scrape(copy.path());
+        assert!(
+            !text.contains("multiprocess_bad_files"),
+            "state {number}:\n{text}"
+        );
+        assert_eq!(
+            value(&text, "series_total{value=\"before\"}"),
+            1.0,
+            "state {number}:\n{text}"
+        );
+        let series = text.matches("\nseries_total{").count();
+        assert!(
+            (others + 1..=others + 2).contains(&series),
+            "state {number}: {series} series"
+        );
+        assert!(
+            [0, 4].contains(&text.matches("\nduration_").count()),
+            "state {number}:\n{text}"
+        );
+        if let Some(python) = &mut python {
+            let theirs = python.ask(&json!({"do": "scrape", "directory": copy.path()}).to_string());
+            let theirs: String = serde_json::from_str(&theirs).unwrap();
+            assert_eq!(samples(&theirs), samples(&text), "state {number}");
+        }
+        finished.push(goes_on(copy.path()));
+        assert!(
+            finished[number] == finished[0],
+            "state {number}:\n{}",
+            scrape(copy.path())
+        );
+    }
+}
+
+/// The next process with the identifier goes on; the values are the same in the end.
+fn goes_on(directory: &Path) -> BTreeMap<String, String> {
+    let store = Store::open(directory).unwrap();
+    assert_eq!(store.identifier(), "worker-0");
+    let series = store
+        .counter_vec(Opts::new("series", "A metric"), &["value"])
+        .unwrap();
+    for series in ["after", "last"].map(|value| series.with_label_values(&[value])) {
+        series.inc_by(1.0 - series.get());
+    }
+    let opts = HistogramOpts::new("duration", "A histogram").buckets(vec![1.0]);
+    let histogram = store.histogram(opts).unwrap();
+    if histogram.get_sample_count() == 0 {
+        histogram.observe(0.5);
+    }
+    let text = scrape(directory);
+    let mut samples = samples(&text);
+    samples.retain(|name, _| !name.starts_with("process_"));
+    // Between the two additions of an observation is an instant at which one is missing.
+    samples.remove("duration_sum");
+    samples
+}
+
+/// Lets the worker do `command` one instruction at a time. All states of the directory that are
+/// different, and the number of instructions.
+fn steps(directory: &Path, mut worker: Peer, command: &str) -> Option<(Vec<Snapshot>, usize)> {
+    let pid = Pid::from_raw(worker.pid() as i32);
+    if let Err(errno) = ptrace::attach(pid) {
+        skip(&format!(
+            "stopping a process at each instruction needs ptrace, which is not permitted here: {errno}"
+        ));
+        return None;
+    }
+    assert!(matches!(waitpid(pid, None), Ok(WaitStatus::Stopped(..))));
+    let mut snapshots = vec![snapshot(directory)];
+    worker.send(command);
+    let mut steps = 0;
+    while !has_answered(&worker) {
+        ptrace::step(pid, None).unwrap();
+        assert!(
+            matches!(waitpid(pid, None), Ok(WaitStatus::Stopped(..))),
+            "the worker ended"
+        );
+        steps += 1;
+        if changed(directory, &snapshots[snapshots.len() - 1]) {
+            snapshots.push(snapshot(directory));
+        }
+    }
+    assert_eq!(worker.answer(), "ok");
+    ptrace::detach(pid, None).unwrap();
+    Some((snapshots, steps))
+}
+
+fn has_answered(worker: &Peer) -> bool {
+    let mut answers = [PollFd::new(
+        worker.answers.get_ref().as_fd(),
+        PollFlags::POLLIN,
+    )];
+    poll(&mut answers, PollTimeout::ZERO).unwrap() > 0
+}
+
+fn snapshot(directory: &Path) -> Snapshot {
+    let of_store = |name: &String| !name.ends_with(".lock");
+    let read = |name: String| {
+        let bytes = fs::read(directory.join(&name)).unwrap();
+        (name, bytes)
+    };
+    names(directory)
+        .into_iter()
+        .filter(of_store)
+        .map(read)
+        .collect()
+}
+
+/// Whether a directory differs from its snapshot; asked after each instruction, so it must be fast.
+fn changed(directory: &Path, snapshot: &Snapshot) -> bool {
+    let mut files = 0;
+    for entry in fs::read_dir(directory).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".lock") {
+            continue;
+        }
+        files += 1;
+        match snapshot.get(&name) {
+            // The other name of the same file.
+            Some(_)
+                if name.ends_with(".keep")
+                    && snapshot.contains_key(&name.replace(".keep", ".db")) => {}
+            Some(bytes) if is_same(&directory.join(&name), bytes) => {}
+            _ => return true,
+        }
+    }
+    files != snapshot.len()
+}
+
+/// Whether a file has these bytes. Of what follows the entries, only as much is looked at
+/// as an append could write.
+fn is_same(path: &Path, bytes: &[u8]) -> bool {
+    let file = fs::File::open(path).unwrap();
+    let used = bytes
+        .first_chunk()
+        .map_or(0, |used| u32::from_ne_bytes(*used) as usize);
+    let end = bytes.len().min(used + 8192);
+    let mut now = Vec::with_capacity(end + 1);
+    file.metadata().unwrap().len() == bytes.len() as u64
+        && file.take(end as u64).read_to_end(&mut now).unwrap() == end
+        && now == bytes[..end]
+}

@@ -1,0 +1,245 @@
+//! The directory and its life.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
+
+use prometheus::Opts;
+use prometheus_multiprocess::{Directory, DirectoryError, GaugeMode, GaugeOpts, Store};
+
+use crate::support::{Peer, Temporary, names, scrape, value};
+
+#[test]
+fn a_missing_directory_is_created_private_and_left_when_the_caller_named_it() {
+    let parent = Temporary::new();
+    let path = parent.join("a/b");
+    let directory = Directory::prepare(Some(&path)).unwrap();
+    assert_eq!(directory.path(), path);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    for file in fs::read_dir(&path).unwrap() {
+        let mode = file.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "files are private");
+    }
+    drop(directory);
+    assert!(path.is_dir());
+}
+
+#[test]
+fn a_directory_of_our_own_choice_is_removed_at_the_end() {
+    let directory = Directory::prepare(None).unwrap();
+    let second = Directory::prepare(None).unwrap();
+    let path = directory.path().to_owned();
+    assert_ne!(path, second.path());
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    let store = Store::open(&path).unwrap();
+    store.counter(Opts::new("counter", "Help")).unwrap().inc();
+    drop((store, directory));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_refused_with_what_to_do() {
+    let parent = Temporary::new();
+    let file = parent.join("file");
+    fs::write(&file, "").unwrap();
+    let refused = Directory::prepare(Some(&file)).map(drop).unwrap_err();
+    assert!(
+        matches!(refused, DirectoryError::NotADirectory { .. }),
+        "{refused}"
+    );
+    assert!(
+        refused.to_string().contains(file.to_str().unwrap()),
+        "{refused}"
+    );
+
+    let first = Directory::prepare(Some(&parent.join("shared"))).unwrap();
+    let refused = Directory::prepare(Some(first.path()))
+        .map(drop)
+        .unwrap_err();
+    assert!(matches!(refused, DirectoryError::InUse { .. }), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains(&std::process::id().to_string()),
+        "{refused}"
+    );
+
+    let missing = Store::open(parent.join("missing")).map(drop).unwrap_err();
+    assert!(missing.to_string().contains("missing"), "{missing}");
+
+    // Root may write everywhere, and alone can give a link away.
+    let link = parent.join("link");
+    symlink(first.path(), &link).unwrap();
+    if nix::unistd::geteuid().is_root() {
+        let nobody = nix::unistd::Uid::from_raw(65_534);
+        std::os::unix::fs::lchown(&link, Some(nobody.as_raw()), None).unwrap();
+        let refused = Directory::prepare(Some(&link)).map(drop).unwrap_err();
+        assert!(
+            matches!(refused, DirectoryError::ForeignLink { uid: 65_534, .. }),
+            "{refused}"
+        );
+    } else {
+        let locked = parent.join("locked");
+        fs::create_dir(&locked).unwrap();
+        fs::set_permissions(&locked, fs::Permissions::from_mode(0o500)).unwrap();
+        let refused = Directory::prepare(Some(&locked)).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("write"), "{refused}");
+    }
+}
+
+#[test]
+fn a_new_run_clears_what_ours_left_and_nothing_else() {
+    let parent = Temporary::new();
+    let path = parent.path();
+    for foreign in ["counter_4711.db", "notes.txt", "gauge_livesum_worker-x.db"] {
+        fs::write(path.join(foreign), "foreign").unwrap();
+    }
+    let mut survivor = Peer::worker(path);
+    survivor.tell("counter counter 5");
+    let store = Store::open(path).unwrap();
+    assert_eq!(store.identifier(), "worker-1");
+    store
+        .counter(Opts::new("counter", "A metric"))
+        .unwrap()
+        .inc();
+    store
+        .gauge(GaugeOpts::new("gauge", "Help").mode(GaugeMode::LiveSum))
+        .unwrap()
+        .inc();
+    drop(store);
+
+    let directory = Directory::prepare(Some(path)).unwrap();
+    let ours = ["counter_master.db", "counter_worker-0.db"];
+    let expected = [&ours[..], &["counter_4711.db", "gauge_livesum_worker-x.db"]].concat();
+    let mut found: Vec<String> = names(path)
+        .into_iter()
+        .filter(|name| name.ends_with(".db"))
+        .collect();
+    found.sort();
+    let mut expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+    assert!(path.join("notes.txt").exists());
+    assert_eq!(value(&scrape(path), "counter_total"), 5.0);
+    drop((directory, survivor));
+}
+
+#[test]
+fn the_master_has_metrics_of_its_own() {
+    let parent = Temporary::new();
+    let directory = Directory::prepare(Some(parent.path())).unwrap();
+    assert_eq!(directory.store().identifier(), "master");
+    directory
+        .store()
+        .gauge(GaugeOpts::new("workers", "Help"))
+        .unwrap()
+        .set(2.0);
+    assert_eq!(
+        value(&scrape(parent.path()), "workers{pid=\"master\"}"),
+        2.0
+    );
+}
+
+#[test]
+fn files_that_somebody_removed_are_put_back_with_their_values() {
+    let parent = Temporary::new();
+    let directory = Directory::prepare(Some(parent.path())).unwrap();
+    let wipe = || {
+        for name in names(parent.path())
+            .iter()
+            .filter(|name| name.ends_with(".db"))
+        {
+            fs::remove_file(parent.join(name)).unwrap();
+        }
+    };
+    let store = Store::open(parent.path()).unwrap();
+    let counters = store
+        .counter_vec(Opts::new("counters", "Help"), &["value"])
+        .unwrap();
+    let kept = counters.with_label_values(&["1"]).clone();
+    kept.inc();
+    let present = || parent.join("counter_worker-0.db").exists();
+
+    wipe();
+    kept.inc();
+    assert!(!present());
+    assert_eq!(
+        value(&scrape(parent.path()), "counters_total{value=\"1\"}"),
+        2.0
+    );
+    assert!(present(), "a scrape puts it back");
+
+    wipe();
+    kept.inc();
+    counters.with_label_values(&["2"]).inc();
+    assert!(present(), "a new series puts it back");
+
+    wipe();
+    kept.inc();
+    directory.sweep().unwrap();
+    assert!(present(), "the master puts it back");
+
+    let text = scrape(parent.path());
+    assert_eq!(value(&text, "counters_total{value=\"1\"}"), 4.0);
+    assert_eq!(value(&text, "counters_total{value=\"2\"}"), 1.0);
+    assert!(
+        value(
+            &text,
+            "multiprocess_incidents_total{kind=\"file_restored\"}"
+        ) >= 2.0,
+        "{text}"
+    );
+}
+
+#[test]
+fn an_ended_process_loses_its_live_gauges_and_nothing_else() {
+    let parent = Temporary::new();
+    let directory = Directory::prepare(Some(parent.path())).unwrap();
+    let mut worker = Peer::worker(parent.path());
+    for mode in GaugeMode::ALL {
+        worker.tell(&format!("gauge gauge_{0} {0} 3", mode.as_str()));
+    }
+    worker.tell("counter counter 7");
+    let shown = |text: &str, mode: GaugeMode| text.contains(&format!("\ngauge_{}", mode.as_str()));
+    let before = scrape(parent.path());
+    assert!(
+        GaugeMode::ALL.into_iter().all(|mode| shown(&before, mode)),
+        "{before}"
+    );
+
+    worker.kill();
+    let after = scrape(parent.path());
+    for mode in GaugeMode::ALL {
+        assert_eq!(
+            shown(&after, mode),
+            !mode.is_live(),
+            "{}:\n{after}",
+            mode.as_str()
+        );
+    }
+    assert!(
+        parent.join("gauge_livesum_worker-0.db").exists(),
+        "no hook has run"
+    );
+    directory.sweep().unwrap();
+    let live: Vec<String> = names(parent.path())
+        .into_iter()
+        .filter(|name| name.contains("_live"))
+        .collect();
+    assert_eq!(live, Vec::<String>::new());
+    let swept = scrape(parent.path());
+    assert_eq!(swept, after.replace(&processes(&after), &processes(&swept)));
+    assert_eq!(value(&swept, "counter_total"), 7.0);
+}
+
+/// The part of a text that changes by itself.
+fn processes(text: &str) -> String {
+    text[text.find("# HELP process_").unwrap()..].to_owned()
+}

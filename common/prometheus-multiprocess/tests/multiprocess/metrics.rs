@@ -1,0 +1,436 @@
+//! The API of one process.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use prometheus::{Encoder, HistogramOpts, Opts, Registry, TextEncoder};
+use prometheus_multiprocess::{GaugeMode, GaugeOpts, MultiProcessCollector, OVERFLOW, Store};
+use proptest::prelude::*;
+
+use crate::support::{Temporary, samples, scrape, value};
+
+#[test]
+fn a_counter_is_shown_with_and_without_total_in_its_name() {
+    let directory = Temporary::new();
+    let store = Store::open(directory.path()).unwrap();
+    store
+        .counter(Opts::new("with_total", "Help"))
+        .unwrap()
+        .inc_by(2.5);
+    store.counter(Opts::new("without", "Help")).unwrap().inc();
+    let text = scrape(directory.path());
+    assert!(
+        text.contains("# HELP with_total Help\n# TYPE with_total counter\nwith_total 2.5\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "# HELP without_total Help\n# TYPE without_total counter\nwithout_total 1.0\n"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn invalid_options_are_refused_with_the_name_of_the_metric() {
+    let directory = Temporary::new();
+    let store = Store::open(directory.path()).unwrap();
+    store.counter(Opts::new("taken", "Help")).unwrap();
+    let label = |name: &str| {
+        store
+            .counter_vec(Opts::new("labelled", "Help"), &[name])
+            .map(drop)
+    };
+    let constant = Opts::new("constant", "Help").const_label("a", "1");
+    let bounds = |bounds: &[f64]| {
+        store
+            .histogram(HistogramOpts::new("bounded", "Help").buckets(bounds.to_vec()))
+            .map(drop)
+    };
+    let failures = [
+        ("a b", store.counter(Opts::new("a b", "Help")).map(drop)),
+        (
+            "helpless",
+            store.counter(Opts::new("helpless", "")).map(drop),
+        ),
+        (
+            "taken",
+            store.counter(Opts::new("taken", "Other help")).map(drop),
+        ),
+        (
+            "taken",
+            store
+                .counter_vec(Opts::new("taken", "Help"), &["label"])
+                .map(drop),
+        ),
+        ("taken", store.gauge(Opts::new("taken", "Help")).map(drop)),
+        ("labelled", label("a-b")),
+        ("labelled", label("__a")),
+        ("constant", store.counter_vec(constant, &["a"]).map(drop)),
+        (
+            "histo",
+            store
+                .histogram_vec(HistogramOpts::new("histo", "Help"), &["le"])
+                .map(drop),
+        ),
+        (
+            "summ",
+            store
+                .summary_vec(Opts::new("summ", "Help"), &["quantile"])
+                .map(drop),
+        ),
+        (
+            "per_process",
+            store
+                .gauge_vec(Opts::new("per_process", "Help"), &["pid"])
+                .map(drop),
+        ),
+        ("bounded", bounds(&[1.0, 1.0])),
+        ("bounded", bounds(&[2.0, 1.0])),
+        ("bounded", bounds(&[f64::NAN])),
+        (
+            "variable",
+            store
+                .counter(Opts::new("variable", "Help").variable_label("a"))
+                .map(drop),
+        ),
+    ];
+    for (name, failure) in failures {
+        let error = failure.expect_err(name).to_string();
+        assert!(error.contains(name), "{name} is not in: {error}");
+    }
+    assert_eq!(
+        samples(&scrape(directory.path()))
+            .keys()
+            .filter(|name| !is_own(name))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn the_same_metric_registered_twice_is_one() {
+    let directory = Temporary::new();
+    let store = Store::open(directory.path()).unwrap();
+    let opts = || Opts::new("requests", "Help");
+    store
+        .counter_vec(opts(), &["method"])
+        .unwrap()
+        .with_label_values(&["GET"])
+        .inc();
+    store
+        .counter_vec(opts(), &["method"])
+        .unwrap()
+        .with_label_values(&["GET"])
+        .inc();
+    assert_eq!(
+        value(&scrape(directory.path()), "requests_total{method=\"GET\"}"),
+        2.0
+    );
+}
+
+#[test]
+fn an_update_that_cannot_be_is_ignored_and_counted() {
+    let directory = Temporary::new();
+    let store = Store::open(directory.path()).unwrap();
+    let counter = store.counter(Opts::new("counter", "Help")).unwrap();
+    counter.inc_by(-1.0);
+    counter.inc_by(f64::NAN);
+    let recent = GaugeOpts::new("recent", "Help").mode(GaugeMode::MostRecent);
+    let recent = store.gauge(recent).unwrap();
+    recent.set(5.0);
+    recent.inc();
+    let histogram = store
+        .histogram(HistogramOpts::new("histogram", "Help"))
+        .unwrap();
+    histogram.observe(f64::NAN);
+    store
+        .summary(Opts::new("summary", "Help"))
+        .unwrap()
+        .observe(f64::NAN);
+    let text = scrape(directory.path());
+    assert_eq!(value(&text, "counter_total"), 0.0);
+    assert_eq!(value(&text, "recent"), 5.0);
+    assert_eq!(value(&text, "histogram_sum"), 0.0);
+    assert_eq!(value(&text, "histogram_count"), 0.0);
+    assert_eq!(value(&text, "summary_count"), 0.0);
+    assert_eq!(
+        value(
+            &text,
+            "multiprocess_incidents_total{kind=\"invalid_update\"}"
+        ),
+        5.0
+    );
+}
+
+#[test]
+fn series_above_the_limit_are_counted_together_also_after_a_restart() {
+    let directory = Temporary::new();
+    let total = |text: &str| -> f64 {
+        samples(text)
+            .iter()
+            .filter(|(name, _)| name.starts_with("limited_total"))
+            .map(|(_, value)| value.parse::<f64>().unwrap())
+            .sum()
+    };
+    for round in 1..=3_u32 {
+        let store = Store::open(directory.path()).unwrap().with_series_limit(10);
+        let counters = store
+            .counter_vec(Opts::new("limited", "Help"), &["a", "b"])
+            .unwrap();
+        for index in 0..30 {
+            counters
+                .with_label_values(&["x", &format!("{round}-{index}")])
+                .inc();
+        }
+        counters.with_label_values(&["x", "1-3"]).inc();
+        let text = scrape(directory.path());
+        assert_eq!(total(&text), f64::from(31 * round));
+        assert_eq!(text.matches("\nlimited_total{").count(), 11, "{text}");
+        let overflow = format!("limited_total{{a=\"{OVERFLOW}\",b=\"{OVERFLOW}\"}}");
+        assert_eq!(value(&text, &overflow), f64::from(20 + 30 * (round - 1)));
+        assert_eq!(
+            value(&text, "limited_total{a=\"x\",b=\"1-3\"}"),
+            f64::from(round + 1)
+        );
+    }
+    let text = scrape(directory.path());
+    assert_eq!(
+        value(&text, "multiprocess_incidents_total{kind=\"series_limit\"}"),
+        80.0
+    );
+}
+
+#[test]
+fn the_wrong_number_of_label_values_loses_the_update_and_nothing_else() {
+    let directory = Temporary::new();
+    let store = Store::open(directory.path()).unwrap();
+    let counters = store
+        .counter_vec(Opts::new("counters", "Help"), &["a", "b"])
+        .unwrap();
+    assert!(counters.get_metric_with_label_values(&["1"]).is_err());
+    counters.with_label_values(&["1"]).inc();
+    counters.with_label_values(&["1", "2"]).inc();
+    // What is the same when the values are joined is not the same.
+    counters.with_label_values(&["12", ""]).inc();
+    counters.with_label_values(&["", "12"]).inc();
+    let text = scrape(directory.path());
+    assert_eq!(text.matches("\ncounters_total{").count(), 3, "{text}");
+    assert_eq!(value(&text, "counters_total{a=\"1\",b=\"2\"}"), 1.0);
+    assert_eq!(
+        value(
+            &text,
+            "multiprocess_incidents_total{kind=\"series_refused\"}"
+        ),
+        1.0
+    );
+}
+
+#[test]
+fn removing_a_series_is_refused_with_the_reason() {
+    let directory = Temporary::new();
+    let store = Store::open(directory.path()).unwrap();
+    let counters = store
+        .counter_vec(Opts::new("counters", "Help"), &["a"])
+        .unwrap();
+    counters.with_label_values(&["x"]).inc();
+    let error = counters
+        .remove_label_values(&["x"])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("counters") && error.contains("append only"),
+        "{error}"
+    );
+}
+
+#[test]
+fn families_series_and_buckets_come_in_order() {
+    let directory = Temporary::new();
+    let store = Store::open(directory.path()).unwrap();
+    let opts = HistogramOpts::new("z", "Help")
+        .buckets(vec![0.5, 2.0, 10.0])
+        .const_label("m", "c");
+    let histograms = store.histogram_vec(opts, &["z", "a"]).unwrap();
+    histograms.with_label_values(&["2", "1"]).observe(1.0);
+    histograms.with_label_values(&["1", "1"]).observe(100.0);
+    store
+        .gauge(GaugeOpts::new("b", "Help\nwith \\ two \"lines\"").mode(GaugeMode::Max))
+        .unwrap()
+        .set(-2.0);
+    let text = scrape(directory.path());
+    let expected = r#"# HELP b Help\nwith \\ two "lines"
+# TYPE b gauge
+b -2.0
+# HELP multiprocess_incidents_total What the metric store refused or repaired, by kind
+# TYPE multiprocess_incidents_total counter
+multiprocess_incidents_total{kind="file_restored"} 0.0
+multiprocess_incidents_total{kind="invalid_update"} 0.0
+multiprocess_incidents_total{kind="series_limit"} 0.0
+multiprocess_incidents_total{kind="series_refused"} 0.0
+# HELP z Help
+# TYPE z histogram
+z_bucket{a="1",le="0.5",m="c",z="1"} 0.0
+z_bucket{a="1",le="2.0",m="c",z="1"} 0.0
+z_bucket{a="1",le="10.0",m="c",z="1"} 0.0
+z_bucket{a="1",le="+Inf",m="c",z="1"} 1.0
+z_sum{a="1",m="c",z="1"} 100.0
+z_count{a="1",m="c",z="1"} 1.0
+z_bucket{a="1",le="0.5",m="c",z="2"} 0.0
+z_bucket{a="1",le="2.0",m="c",z="2"} 1.0
+z_bucket{a="1",le="10.0",m="c",z="2"} 1.0
+z_bucket{a="1",le="+Inf",m="c",z="2"} 1.0
+z_sum{a="1",m="c",z="2"} 1.0
+z_count{a="1",m="c",z="2"} 1.0
+# HELP process_cpu_seconds_total"#;
+    assert!(text.starts_with(expected), "{text}");
+}
+
+#[test]
+fn a_registry_gathers_what_the_text_says() {
+    let directory = Temporary::new();
+    let store = Store::open(directory.path()).unwrap();
+    store
+        .counter_vec(Opts::new("requests", "Help"), &["path"])
+        .unwrap()
+        .with_label_values(&["a\"b\\c\nd,e=\"}"])
+        .inc_by(3.0);
+    store
+        .histogram(HistogramOpts::new("duration", "Help").buckets(vec![1.0]))
+        .unwrap()
+        .observe(0.5);
+    store
+        .summary(Opts::new("size", "Help"))
+        .unwrap()
+        .observe(10.0);
+    store
+        .gauge(GaugeOpts::new("temperature", "Help"))
+        .unwrap()
+        .set(f64::INFINITY);
+    let registry = Registry::new();
+    registry
+        .register(Box::new(store.collector().unwrap()))
+        .unwrap();
+    let other = Temporary::new();
+    registry
+        .register(Box::new(MultiProcessCollector::new(other.path()).unwrap()))
+        .unwrap();
+    let mut text = Vec::new();
+    TextEncoder::new()
+        .encode(&registry.gather(), &mut text)
+        .unwrap();
+    let gathered: BTreeMap<String, f64> = numbers(&String::from_utf8(text).unwrap());
+    let direct = numbers(&scrape(directory.path()));
+    assert!(direct.len() > 10);
+    assert_eq!(gathered, direct);
+}
+
+/// The samples whose value stays the same from one scrape to the next, as numbers.
+fn numbers(text: &str) -> BTreeMap<String, f64> {
+    let changing = |name: &str| name.starts_with("process_");
+    samples(text)
+        .into_iter()
+        .filter(|(name, _)| !changing(name))
+        // The `prometheus` crate prints the bound 1.0 as 1.
+        .map(|(name, value)| {
+            let name = name.replace("le=\"1.0\"", "le=\"1\"");
+            (
+                name.replace("le=\"+Inf\"", "le=\"inf\""),
+                value.parse().unwrap(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn many_threads_count_exactly_and_a_scrape_sees_what_was_counted_before_it() {
+    const THREADS: usize = 8;
+    const TIMES: usize = 5_000;
+    let directory = Temporary::new();
+    let store = Store::open(directory.path()).unwrap();
+    let counters = store
+        .counter_vec(Opts::new("counters", "Help"), &["value"])
+        .unwrap();
+    let seen = store.counter(Opts::new("seen", "Help")).unwrap();
+    let histogram = store
+        .histogram(HistogramOpts::new("histogram", "Help").buckets(vec![10.0]))
+        .unwrap();
+    let collector = store.collector().unwrap();
+    let failures = Arc::new(std::sync::Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (counters, histogram, seen) = (counters.clone(), histogram.clone(), seen.clone());
+            scope.spawn(move || {
+                for index in 0..TIMES {
+                    counters
+                        .with_label_values(&[(index % 300 + thread).to_string()])
+                        .inc();
+                    histogram.observe((index % 20) as f64);
+                    seen.inc();
+                }
+            });
+        }
+        for _ in 0..2 {
+            let (collector, seen, failures) =
+                (collector.clone(), seen.clone(), Arc::clone(&failures));
+            scope.spawn(move || {
+                while seen.get() < (THREADS * TIMES) as f64 {
+                    let before = seen.get();
+                    let mut text = String::new();
+                    collector.encode_text(&mut text).unwrap();
+                    let count = value(&text, "histogram_count");
+                    if value(&text, "seen_total") < before
+                        || value(&text, "histogram_bucket{le=\"+Inf\"}") != count
+                        || value(&text, "histogram_bucket{le=\"10.0\"}") > count
+                    {
+                        failures.lock().unwrap().push(text);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(*failures.lock().unwrap(), Vec::<String>::new());
+    let text = scrape(directory.path());
+    let all: f64 = samples(&text)
+        .iter()
+        .filter(|(name, _)| name.starts_with("counters_total"))
+        .map(|(_, value)| value.parse::<f64>().unwrap())
+        .sum();
+    assert_eq!(all, (THREADS * TIMES) as f64);
+    assert_eq!(value(&text, "histogram_count"), (THREADS * TIMES) as f64);
+    assert_eq!(
+        value(&text, "histogram_sum"),
+        (THREADS * TIMES) as f64 * 9.5
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_label_value_and_help_is_read_back_as_it_was_written(
+        help in ".+",
+        values in proptest::collection::btree_map((".*", ".*"), 0.0..1e9_f64, 0..20),
+    ) {
+        let directory = Temporary::new();
+        let store = Store::open(directory.path()).unwrap();
+        let counters = store.counter_vec(Opts::new("counters", help), &["b", "a"]).unwrap();
+        for ((b, a), amount) in &values {
+            counters.with_label_values(&[b, a]).inc_by(*amount);
+        }
+        let families = prometheus::core::Collector::collect(&store.collector().unwrap());
+        let mut read = BTreeMap::new();
+        for family in families.iter().filter(|family| family.name() == "counters_total") {
+            for metric in family.get_metric() {
+                let labels = metric.get_label();
+                prop_assert_eq!(labels[0].name(), "a");
+                let key = (labels[1].value().to_owned(), labels[0].value().to_owned());
+                read.insert(key, metric.get_counter().get_value());
+            }
+        }
+        prop_assert_eq!(read, values);
+    }
+}
+
+fn is_own(name: &str) -> bool {
+    name.starts_with("multiprocess_") || name.starts_with("process_")
+}

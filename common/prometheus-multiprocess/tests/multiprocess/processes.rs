@@ -1,0 +1,305 @@
+//! Several processes in one directory.
+
+use std::{collections::BTreeSet, fs, io::BufRead, path::Path};
+
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
+use prometheus::Opts;
+use prometheus_multiprocess::{Directory, Store};
+
+use crate::support::{Peer, Random, Temporary, eventually, names, scrape, skip, value};
+
+#[test]
+fn processes_take_the_lowest_free_identifier_and_go_on_from_its_counters() {
+    let directory = Temporary::new();
+    let mut workers: Vec<Peer> = (0..4).map(|_| Peer::worker(directory.path())).collect();
+    let identifiers: BTreeSet<String> = workers
+        .iter_mut()
+        .map(|worker| worker.ask("identifier"))
+        .collect();
+    assert_eq!(
+        identifiers.into_iter().collect::<Vec<_>>(),
+        ["worker-0", "worker-1", "worker-2", "worker-3"]
+    );
+    for worker in &mut workers {
+        worker.tell("counter counter 1");
+        worker.tell("gauge level livesum 10");
+        worker.tell("gauge last sum 100");
+    }
+    let killed = workers.remove(1);
+    killed.kill();
+    let text = scrape(directory.path());
+    assert_eq!(value(&text, "counter_total"), 4.0);
+    assert_eq!(value(&text, "level"), 30.0);
+    assert_eq!(value(&text, "last"), 400.0);
+
+    let mut successor = Peer::worker(directory.path());
+    assert_eq!(successor.ask("identifier"), "worker-1");
+    successor.tell("counter counter 1");
+    successor.tell("gauge level livesum 5");
+    let text = scrape(directory.path());
+    assert_eq!(value(&text, "counter_total"), 5.0);
+    assert_eq!(value(&text, "level"), 35.0);
+    assert_eq!(value(&text, "last"), 400.0);
+}
+
+#[test]
+fn processes_that_start_at_once_share_no_identifier() {
+    let directory = Temporary::new();
+    let mut workers: Vec<Peer> = (0..16)
+        .map(|_| Peer::start(&mut Peer::worker_command(directory.path())))
+        .collect();
+    for worker in &mut workers {
+        worker.send("identifier");
+    }
+    let identifiers: BTreeSet<String> = workers.iter_mut().map(Peer::answer).collect();
+    let expected: BTreeSet<String> = (0..16).map(|number| format!("worker-{number}")).collect();
+    assert_eq!(identifiers, expected);
+}
+
+#[test]
+fn what_was_counted_before_a_kill_is_there_after_it() {
+    let directory = Temporary::new();
+    let mut random = Random::new(7);
+    let mut certain = 0.0;
+    let mut in_flight = 0.0;
+    for _ in 0..20 {
+        let mut worker = Peer::worker(directory.path());
+        worker.send("forever counter");
+        let acknowledged = 1 + random.below(500);
+        for _ in 1..acknowledged {
+            worker.answer();
+        }
+        let last: f64 = worker.answer().parse().unwrap();
+        worker.child.kill().unwrap();
+        worker.child.wait().unwrap();
+        // What it wrote before it died is still in the pipe.
+        let mut rest = String::new();
+        let mut printed = last;
+        while worker.answers.read_line(&mut rest).unwrap() > 0 {
+            if let Some(complete) = rest.strip_suffix('\n') {
+                printed = complete.parse().unwrap();
+            }
+            rest.clear();
+        }
+        certain += printed;
+        in_flight += 1.0;
+        let total = value(&scrape(directory.path()), "counter_total");
+        // The worker may have counted many that were still in its buffer.
+        assert!(total >= certain, "{total} of {certain}");
+        certain = total;
+    }
+    assert!(certain >= in_flight);
+    assert_eq!(
+        names(directory.path())
+            .iter()
+            .filter(|name| name.ends_with(".db"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_thousand_deaths_leave_as_many_files_as_one() {
+    let parent = Temporary::new();
+    let directory = Directory::prepare(Some(parent.path())).unwrap();
+    let files = || {
+        let sizes = names(parent.path()).into_iter().map(|name| {
+            let size = fs::metadata(parent.join(&name)).unwrap().len();
+            (name.clone(), if name.ends_with(".lock") { 0 } else { size })
+        });
+        sizes.collect::<Vec<_>>()
+    };
+    let mut first = None;
+    for round in 1..=250_u32 {
+        let mut workers: Vec<Peer> = (0..4).map(|_| Peer::worker(parent.path())).collect();
+        for worker in &mut workers {
+            worker.tell("counter counter 1");
+            worker.tell("series by_value x");
+            worker.tell("gauge level livesum 1");
+            worker.tell("observe duration 0.1");
+        }
+        for worker in workers {
+            worker.kill();
+        }
+        directory.sweep().unwrap();
+        let files = files();
+        assert_eq!(
+            first.get_or_insert_with(|| files.clone()),
+            &files,
+            "round {round}"
+        );
+    }
+    let text = scrape(parent.path());
+    for sample in [
+        "counter_total",
+        "by_value_total{value=\"x\"}",
+        "duration_count",
+    ] {
+        assert_eq!(value(&text, sample), 1000.0, "{sample}");
+    }
+    assert_eq!(value(&text, "level"), 0.0);
+}
+
+#[test]
+fn many_processes_count_exactly_while_others_scrape() {
+    let directory = Temporary::new();
+    let mut workers: Vec<Peer> = (0..4).map(|_| Peer::worker(directory.path())).collect();
+    for worker in &mut workers {
+        worker.send("load load 3 2000");
+    }
+    let collector = prometheus_multiprocess::MultiProcessCollector::new(directory.path()).unwrap();
+    let mut before = 0.0;
+    eventually("the load", || {
+        let mut text = String::new();
+        collector.encode_text(&mut text).unwrap();
+        let now = value(&text, "load_total");
+        assert!(now >= before, "the sum went from {before} to {now}");
+        before = now;
+        now == 24_000.0
+    });
+    for worker in &mut workers {
+        assert_eq!(worker.answer(), "ok");
+    }
+    let text = scrape(directory.path());
+    assert_eq!(value(&text, "load_total"), 24_000.0);
+    for number in 0..100 {
+        assert_eq!(
+            value(&text, &format!("load_by_value_total{{value=\"{number}\"}}")),
+            240.0
+        );
+    }
+}
+
+#[test]
+fn a_forked_child_cannot_add_to_its_parents_files() {
+    let directory = Temporary::new();
+    let mut worker = Peer::worker(directory.path());
+    let refused = worker.ask("fork new");
+    assert!(
+        refused.contains("was forked from") && refused.contains("worker-0"),
+        "{refused}"
+    );
+    assert_eq!(worker.answer(), "ok");
+    let text = scrape(directory.path());
+    assert_eq!(
+        value(&text, "forked_total"),
+        1.0,
+        "an inherited handle counts for the parent"
+    );
+    assert!(!text.contains("new_total"), "{text}");
+}
+
+#[test]
+fn each_live_process_shows_its_own_metrics() {
+    let parent = Temporary::new();
+    let directory = Directory::prepare(Some(parent.path())).unwrap();
+    let worker = Peer::worker(parent.path());
+    let text = scrape(parent.path());
+    let pid = worker.pid();
+    for name in [
+        "process_cpu_seconds_total",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "process_virtual_memory_bytes",
+    ] {
+        assert!(
+            text.contains(&format!("\n{name}{{worker=\"master\"}} ")),
+            "{name}:\n{text}"
+        );
+        assert!(
+            text.contains(&format!("\n{name}{{worker=\"worker-0\"}} ")),
+            "{name}:\n{text}"
+        );
+    }
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    assert_eq!(
+        value(&text, "process_open_fds{worker=\"worker-0\"}"),
+        descriptors as f64
+    );
+    assert!(value(&text, "process_resident_memory_bytes{worker=\"worker-0\"}") > 100_000.0);
+    assert!(value(&text, "process_start_time_seconds{worker=\"worker-0\"}") > 1.7e9);
+
+    worker.kill();
+    let text = scrape(parent.path());
+    assert!(!text.contains("worker=\"worker-0\""), "{text}");
+    // Another process with the pid that the lock file names is not the one that held it.
+    fs::write(
+        parent.join("master.lock"),
+        format!("{} 12345\n", std::process::id()),
+    )
+    .unwrap();
+    let text = scrape(parent.path());
+    assert!(!text.contains("\nprocess_"), "{text}");
+    drop(directory);
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_is_counted_and_goes_away() {
+    let directory = Temporary::new();
+    let path = directory.path().to_owned();
+    // The mount is seen by this thread alone, and goes with it.
+    let seen_by_one = std::thread::spawn(move || match mount_small_disk(&path) {
+        Ok(()) => fill_the_disk(&path),
+        Err(errno) => skip(&format!(
+            "a full disk needs a mount namespace, which is not permitted here: {errno}"
+        )),
+    });
+    seen_by_one.join().unwrap();
+}
+
+fn mount_small_disk(path: &Path) -> nix::Result<()> {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(
+        Some("tmpfs"),
+        path,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some("size=256k"),
+    )
+}
+
+fn fill_the_disk(directory: &Path) {
+    let store = Store::open(directory).unwrap().with_series_limit(100_000);
+    let counters = store
+        .counter_vec(Opts::new("counters", "Help"), &["value"])
+        .unwrap();
+    let first = counters.with_label_values(&["first"]).clone();
+    let ballast = directory.join("ballast");
+    fs::write(&ballast, vec![0; 140 * 1024]).unwrap();
+    let mut stored = 0;
+    let error = loop {
+        match counters.get_metric_with_label_values(&[&stored.to_string()]) {
+            Ok(counter) => counter.inc(),
+            Err(error) => break error,
+        }
+        stored += 1;
+        assert!(stored < 10_000, "the disk never fills");
+    };
+    assert!(error.to_string().contains("space"), "{error}");
+    assert!(store.gauge(Opts::new("gauge", "Help")).is_err());
+    first.inc();
+    counters.with_label_values(&["lost"]).inc();
+    let shown = |text: &str| text.matches("\ncounters_total{").count();
+    let text = scrape(directory);
+    assert_eq!(shown(&text), stored + 1, "what is stored is served");
+    assert_eq!(value(&text, "counters_total{value=\"first\"}"), 1.0);
+    assert!(
+        value(
+            &text,
+            "multiprocess_incidents_total{kind=\"series_refused\"}"
+        ) >= 1.0
+    );
+
+    fs::remove_file(ballast).unwrap();
+    counters.with_label_values(&["late"]).inc();
+    store.gauge(Opts::new("gauge", "Help")).unwrap().set(1.0);
+    let text = scrape(directory);
+    assert_eq!(shown(&text), stored + 2);
+    assert_eq!(value(&text, "counters_total{value=\"late\"}"), 1.0);
+}
