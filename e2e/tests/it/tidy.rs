@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use e2e::{
     Program, SOON,
     markdown::{self, Kind},
@@ -11,14 +11,16 @@ use serde_json::Value;
 
 use crate::{copy, workspace};
 
-/// Files that stand in several scenarios, so that each can be copied whole.
-const SAME_EVERYWHERE: [&str; 4] = ["console.rs", "escape.rs", "otlp.rs", "resource.rs"];
-
 #[test]
-fn a_dependency_has_the_same_version_in_every_manifest() -> Result<()> {
+fn a_dependency_has_the_same_version_in_every_program() -> Result<()> {
     let metadata = workspace::metadata(&["--no-deps"])?;
     let mut versions: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
-    for package in workspace::packages(&metadata)? {
+    // A library states the oldest version that it works with.
+    let is_program = |package: &&Value| {
+        let manifest = package["manifest_path"].as_str().unwrap_or_default();
+        !Path::new(manifest).starts_with(workspace::root().join("common"))
+    };
+    for package in workspace::packages(&metadata)?.iter().filter(is_program) {
         let dependencies = package["dependencies"].as_array().context("no list")?;
         for dependency in dependencies.iter().filter(|found| found["path"].is_null()) {
             let name = dependency["name"].as_str().context("no name")?;
@@ -51,28 +53,6 @@ fn every_manifest_states_the_oldest_compiler_that_the_dependencies_allow() -> Re
     Ok(())
 }
 
-#[test]
-fn a_file_that_stands_in_several_scenarios_is_the_same_in_each() -> Result<()> {
-    for name in SAME_EVERYWHERE {
-        let mut found: Vec<(String, String)> = Vec::new();
-        for entry in fs::read_dir(workspace::root())? {
-            let sources = entry?.path().join("src");
-            let path = sources.join(name);
-            // Other crates have files of the same names.
-            if sources.join("telemetry.rs").exists()
-                && let Ok(text) = fs::read_to_string(&path)
-            {
-                found.push((path.display().to_string(), text));
-            }
-        }
-        ensure!(found.len() > 1, "{name} stands in {} places", found.len());
-        for (path, text) in &found[1..] {
-            assert!(*text == found[0].1, "{path} differs from {}", found[0].0);
-        }
-    }
-    Ok(())
-}
-
 /// The headings of a scenario's README, in their order; others may stand between them.
 const HEADINGS: [&str; 8] = [
     "What it shows",
@@ -83,34 +63,6 @@ const HEADINGS: [&str; 8] = [
     copy::SECTION,
     "Production notes",
     "Limits",
-];
-
-/// What may stand at the root and in a member. Anything else is a leftover, or deserves a line here.
-const AT_THE_ROOT: [&str; 16] = [
-    ".containerignore",
-    "BENCHMARKS.md",
-    "docs",
-    ".ci",
-    ".envrc",
-    ".gitignore",
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "Cargo.lock",
-    "Cargo.toml",
-    "LICENSE-APACHE",
-    "LICENSE-MIT",
-    "README.md",
-    "Taskfile.yml",
-    "deploy",
-];
-const IN_A_MEMBER: [&str; 6] = [
-    "Cargo.toml",
-    "README.md",
-    "examples",
-    "src",
-    "tests",
-    "requirements.txt",
 ];
 
 #[test]
@@ -150,6 +102,9 @@ fn the_readme_of_every_scenario_has_the_same_headings() -> Result<()> {
     Ok(())
 }
 
+/// Documents flags and variables that several scenarios have.
+const CONFIGURATION: &str = "docs/configuration.md";
+
 #[test]
 fn every_scenario_documents_each_flag_with_variable_and_default_and_keeps_the_contract()
 -> Result<()> {
@@ -162,8 +117,13 @@ fn every_scenario_documents_each_flag_with_variable_and_default_and_keeps_the_co
         ("--graceful-timeout", "GRACEFUL_TIMEOUT", "30"),
         ("--error-rate", "ERROR_RATE", "0.5"),
     ];
+    let shared = fs::read_to_string(workspace::root().join(CONFIGURATION))?;
     for scenario in workspace::scenarios()? {
         let readme = fs::read_to_string(workspace::root().join(&scenario).join("README.md"))?;
+        assert!(
+            readme.contains(CONFIGURATION),
+            "{scenario}/README.md has no link to {CONFIGURATION}"
+        );
         let help = Program::new(&scenario).arg("--help").run(SOON)?.stdout;
         let flags = help
             .split_whitespace()
@@ -171,8 +131,11 @@ fn every_scenario_documents_each_flag_with_variable_and_default_and_keeps_the_co
         for flag in flags.filter(|flag| !["--help", "--version"].contains(flag)) {
             let row = readme
                 .lines()
+                .chain(shared.lines())
                 .find(|line| line.starts_with(&format!("| `{flag}` |")));
-            let row = row.with_context(|| format!("{scenario}/README.md has no row for {flag}"))?;
+            let row = row.with_context(|| {
+                format!("neither {scenario}/README.md nor {CONFIGURATION} has a row for {flag}")
+            })?;
             if let Some((_, variable, default)) = CONTRACT.iter().find(|known| known.0 == flag) {
                 assert!(
                     row.contains(&format!("| `{variable}` |")),
@@ -239,29 +202,13 @@ fn every_link_in_a_document_leads_to_a_file() -> Result<()> {
 }
 
 #[test]
-fn no_file_stands_where_nobody_expects_one() -> Result<()> {
-    let members = workspace::members()?;
-    let is_member = |name: &str| members.iter().any(|member| member.name == name);
+fn no_editor_or_merge_tool_left_a_file_behind() -> Result<()> {
     for file in workspace::files()? {
-        let mut components = file.iter().filter_map(|part| part.to_str());
-        let (first, second) = (components.next().unwrap_or_default(), components.next());
-        let is_expected = match second {
-            None => AT_THE_ROOT.contains(&first) || first.starts_with("flake."),
-            Some(_) if AT_THE_ROOT.contains(&first) || first == "fuzz" => true,
-            Some(second) if is_member(first) => {
-                IN_A_MEMBER.contains(&second) || ["peers", "nix"].contains(&second)
-            }
-            Some(_) => false,
-        };
-        assert!(is_expected, "{} is a stray file", file.display());
-        let name = file
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+        let name = file.display().to_string();
         let is_leftover = [".orig", ".rej", ".bak", ".tmp", ".log", "~"]
             .iter()
             .any(|end| name.ends_with(end));
-        assert!(!is_leftover, "{} is a leftover", file.display());
+        assert!(!is_leftover, "{name} is a leftover");
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub(crate) fn metadata(args: &[&str]) -> Result<Value> {
         .find_map(|line| line.strip_prefix("host: "))
         .context("`cargo -vV` names no host")?
         .to_owned();
-    let output = run(&[&METADATA, &["--filter-platform", &host], args].concat())?;
+    let output = run(&[&METADATA[..], &["--filter-platform", &host], args].concat())?;
     Ok(serde_json::from_slice(&output)?)
 }
 
@@ -55,18 +55,16 @@ pub(crate) fn packages(metadata: &Value) -> Result<&Vec<Value>> {
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) description: String,
+    pub(crate) directory: PathBuf,
     /// Whether it is there for readers, and not for the workspace alone.
     pub(crate) published: bool,
 }
 
 impl Member {
-    pub(crate) fn directory(&self) -> PathBuf {
-        root().join(&self.name)
-    }
-
-    /// Whether it is a program to run, read and copy, as opposed to what such programs are made of.
+    /// Whether it is a program to run, read and copy, and not a library that such programs use.
     pub(crate) fn is_scenario(&self) -> bool {
-        self.directory().join("src/telemetry.rs").is_file()
+        let sources = self.directory.join("src");
+        sources.join("main.rs").is_file() && sources.join("telemetry.rs").is_file()
     }
 }
 
@@ -79,14 +77,14 @@ pub(crate) fn members() -> Result<Vec<Member>> {
         .map(|package| Member {
             name: text(&package["name"]),
             description: text(&package["description"]),
+            directory: Path::new(&text(&package["manifest_path"]))
+                .parent()
+                .unwrap_or(root())
+                .to_owned(),
             published: package["publish"].is_null(),
         })
         .collect();
     members.sort_by(|one, other| one.name.cmp(&other.name));
-    for member in &members {
-        let directory = member.directory();
-        ensure!(directory.is_dir(), "{} is missing", directory.display());
-    }
     Ok(members)
 }
 
