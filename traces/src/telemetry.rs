@@ -14,7 +14,8 @@ pub(crate) fn init() -> SdkTracerProvider {
     let resource = telemetry::resource(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
     let mut provider = SdkTracerProvider::builder()
         .with_resource(resource)
-        .with_sampler(telemetry::sampler());
+        .with_sampler(telemetry::sampler())
+        .with_span_limits(telemetry::span_limits());
     for processor in telemetry::span_processors() {
         provider = provider.with_span_processor(processor);
     }

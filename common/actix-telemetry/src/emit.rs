@@ -109,6 +109,7 @@ mod with_tracing {
         macro_rules! at {
             ($level:ident) => {
                 $level!(
+                    name: "access",
                     target: "access",
                     {
                     http.response.status_code = line.status,
@@ -133,6 +134,7 @@ mod with_tracing {
     pub(super) fn panic(panic: &Panic<'_>) {
         let message = panic.message;
         error!(
+            name: "panic",
             target: "panic",
             {
             "exception.type" = "panic",

@@ -59,7 +59,7 @@ pub use crate::logs::{LogProcessor, RequestContext, log_processors};
 #[cfg(feature = "metrics")]
 pub use crate::metrics::{MetricExporter, metric_export_interval, metric_exporters};
 #[cfg(feature = "traces")]
-pub use crate::traces::{SpanProcessor, sampler, span_processors};
+pub use crate::traces::{SpanProcessor, sampler, span_limits, span_processors};
 pub use crate::{
     exception::Exception,
     observe::{

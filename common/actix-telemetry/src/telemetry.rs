@@ -209,7 +209,8 @@ fn logger_provider(resource: &Resource) -> SdkLoggerProvider {
 fn tracer_provider(resource: &Resource) -> SdkTracerProvider {
     let mut provider = SdkTracerProvider::builder()
         .with_resource(resource.clone())
-        .with_sampler(crate::sampler());
+        .with_sampler(crate::sampler())
+        .with_span_limits(crate::span_limits());
     for processor in crate::span_processors() {
         provider = provider.with_span_processor(processor);
     }

@@ -8,7 +8,7 @@ use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
     trace::{
-        BatchConfigBuilder, BatchSpanProcessor, Sampler, Span, SpanData, SpanExporter,
+        BatchConfigBuilder, BatchSpanProcessor, Sampler, Span, SpanData, SpanExporter, SpanLimits,
         SpanProcessor as SdkSpanProcessor,
     },
 };
@@ -78,6 +78,24 @@ fn read_sampler(env: Env<'_>) -> Sampler {
             );
             parent_based(Sampler::AlwaysOn)
         }
+    }
+}
+
+/// How many attributes, events and links a span may have, as `OTEL_SPAN_*_COUNT_LIMIT`,
+/// `OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT`, `OTEL_LINK_ATTRIBUTE_COUNT_LIMIT` and
+/// `OTEL_ATTRIBUTE_COUNT_LIMIT` say; 128 of each by default.
+pub fn span_limits() -> SpanLimits {
+    let env = Env::process();
+    let limit = |name: &str, default| {
+        env.number(&format!("OTEL_{name}_COUNT_LIMIT"), 0..=u32::MAX, default)
+    };
+    let attributes = limit("ATTRIBUTE", 128);
+    SpanLimits {
+        max_attributes_per_span: limit("SPAN_ATTRIBUTE", attributes),
+        max_events_per_span: limit("SPAN_EVENT", 128),
+        max_links_per_span: limit("SPAN_LINK", 128),
+        max_attributes_per_event: limit("EVENT_ATTRIBUTE", attributes),
+        max_attributes_per_link: limit("LINK_ATTRIBUTE", attributes),
     }
 }
 

@@ -11,6 +11,7 @@ mod otlp;
 mod program;
 mod readme;
 mod real_parts;
+mod settings;
 mod support;
 mod taskfile;
 mod tidy;

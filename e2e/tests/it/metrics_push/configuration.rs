@@ -1,72 +1,13 @@
-//! What the variables of the OpenTelemetry specification promise, and what becomes of mistakes.
+//! What the variables of the OpenTelemetry specification promise.
 
 use anyhow::Result;
-use e2e::{Load, SOON, console::Stream, program::Ended};
+use e2e::{Load, SOON, console::Stream};
 
 use super::{metrics_push, pushing_to};
 use crate::{
     otlp::{Protocol, collector},
     support::stop,
 };
-
-/// Asserts that the program refused to start with one line that has all these words.
-#[track_caller]
-fn assert_usage_error(ended: &Ended, words: &[&str]) {
-    let stderr = &ended.stderr;
-    assert_eq!(ended.status.code(), Some(2), "{stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    for word in words {
-        assert!(stderr.contains(word), "no `{word}` in: {stderr}");
-    }
-}
-
-#[test]
-fn an_endpoint_that_can_never_work_is_refused_with_the_variable_and_the_fix() -> Result<()> {
-    const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-    const OWN_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
-    for (protocol, variable, endpoint, fix) in [
-        ("http/protobuf", ENDPOINT, "localhost:4318", "http://"),
-        ("grpc", ENDPOINT, "localhost:4317", "http://"),
-        ("http/protobuf", ENDPOINT, "https://localhost:4318", "tls"),
-        ("grpc", ENDPOINT, "https://localhost:4317", "tls"),
-        ("http/protobuf", ENDPOINT, "http://localhost:4317", "4318"),
-        ("grpc", ENDPOINT, "http://localhost:4318", "4317"),
-        (
-            "http/protobuf",
-            OWN_ENDPOINT,
-            "http://localhost:4317/v1/metrics",
-            "4318",
-        ),
-        ("http/protobuf", ENDPOINT, "http://local host", "http://"),
-    ] {
-        let ended = metrics_push()
-            .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
-            .env(variable, endpoint)
-            .run(SOON)?;
-        assert_usage_error(&ended, &[variable, endpoint, fix]);
-    }
-    Ok(())
-}
-
-#[test]
-fn other_values_that_are_not_allowed_are_refused_with_variable_and_value() -> Result<()> {
-    for (variable, value) in [
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon"),
-        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json"),
-        ("OTEL_METRICS_EXPORTER", "prometheus"),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "often"),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
-        ("ERROR_RATE", "1.5"),
-        ("ERROR_RATE", "NaN"),
-    ] {
-        assert_usage_error(
-            &metrics_push().env(variable, value).run(SOON)?,
-            &[variable, value],
-        );
-    }
-    Ok(())
-}
 
 #[test]
 fn the_first_failed_export_names_the_likely_mistake() -> Result<()> {

@@ -1,0 +1,106 @@
+//! Logs, traces and metrics in one service over several workers, with the `tracing` crate.
+//!
+//! Run with
+//!
+//! ```text
+//! cargo run -p all-signals
+//! ```
+//!
+//! and ask `curl localhost:5100` a few times.
+
+mod metrics;
+mod options;
+mod routes;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use actix_web::App;
+use common::{
+    cli,
+    multiprocess::Store,
+    telemetry::{
+        self as otel,
+        pull::{self, MetricsPort},
+    },
+    workers::{Master, Start, Worker},
+};
+
+use crate::{
+    metrics::{Metrics, Sink},
+    options::Options,
+    routes::{State, WorkError},
+};
+
+fn main() -> ExitCode {
+    let options: Options = cli::parse();
+    options.metrics_port.check(&options.workers.server);
+
+    let master = Master::new(&options.workers).on_start(|_| {
+        telemetry::init_console();
+        anyhow::Ok(())
+    });
+    #[cfg(feature = "embedded-collector")]
+    let master = master.on_start(|start| {
+        use collector::Signal::{Logs, Metrics, Traces};
+
+        collector::embed_unless_configured(&mut start.environment, &[Logs, Metrics, Traces])
+    });
+    master
+        .on_start(|start| match options.metrics {
+            Sink::Push => Ok(None),
+            Sink::Pull => share_metrics(&options, start).map(Some),
+        })
+        .run(|worker| serve(worker, &options))
+}
+
+/// In the master: the directory of the store, and `/metrics` on a port of its own if
+/// it has one.
+fn share_metrics(options: &Options, start: &mut Start) -> anyhow::Result<impl Sized + use<>> {
+    let resource = otel::resource(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    let directory = pull::prepare(start, &resource)?;
+    let mut port: Option<MetricsPort> = None;
+    if let Some(listener) = options.metrics_port.listen(&options.workers.server)? {
+        let collector = directory.store().collector()?;
+        let opened = pull::exposition(collector, Some(start.snapshots.clone())).listen(listener)?;
+        start.notes.push(format!("metrics {}", opened.url()));
+        port = Some(opened);
+    }
+    Ok((port, directory))
+}
+
+/// What a worker does.
+async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
+    let telemetry = telemetry::init(options.metrics);
+    let store = match options.metrics {
+        Sink::Push => None,
+        Sink::Pull => Some(Store::from_env()?),
+    };
+    let (metrics, observe) = Metrics::register(&telemetry, store.as_ref())?;
+    let observe = observe.error::<WorkError>();
+    let state = State {
+        metrics,
+        error_rate: options.error_rate,
+        chain_url: options.chain_url.clone(),
+        client: reqwest::Client::new(),
+    };
+    let exposition = match &store {
+        Some(store) if options.metrics_port.metrics_port.is_none() => {
+            Some(pull::exposition(store.collector()?, worker.snapshots()))
+        }
+        _ => None,
+    };
+    let demo = options.demo;
+    let app = move || {
+        let app = App::new().configure(|app| {
+            routes::configure(app, &state, demo);
+            if let Some(exposition) = &exposition {
+                exposition.configure(app);
+            }
+        });
+        app.wrap(observe.clone())
+    };
+    let served = worker.serve(app).await;
+    telemetry.shutdown().await;
+    Ok(served?)
+}

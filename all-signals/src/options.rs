@@ -1,0 +1,55 @@
+//! The command line.
+
+use clap::Parser;
+use common::{
+    cli,
+    workers::{self, MetricsPortOption},
+};
+use reqwest::Url;
+
+use crate::metrics::Sink;
+
+/// Logs, traces and metrics in one service over several workers, with the `tracing` crate.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) workers: workers::Options,
+
+    /// How metrics leave the service.
+    #[arg(
+        long,
+        env = "METRICS",
+        value_name = "METRICS",
+        hide_env_values = true,
+        default_value = "push"
+    )]
+    pub(crate) metrics: Sink,
+
+    #[command(flatten)]
+    pub(crate) metrics_port: MetricsPortOption,
+
+    /// The chance, from 0 to 1, that a request meets the simulated internal error.
+    #[arg(
+        long,
+        env = "ERROR_RATE",
+        value_name = "ERROR_RATE",
+        hide_env_values = true,
+        default_value_t = 0.5,
+        value_parser = cli::share,
+    )]
+    pub(crate) error_rate: f64,
+
+    /// What `GET /chain` calls, an http:// URL.
+    #[arg(
+        long,
+        env = "CHAIN_URL",
+        value_name = "CHAIN_URL",
+        hide_env_values = true
+    )]
+    pub(crate) chain_url: Option<Url>,
+
+    /// Also serve the routes below /demo: work on other threads, fail, panic.
+    #[arg(long)]
+    pub(crate) demo: bool,
+}

@@ -1,0 +1,117 @@
+//! What the service does. One request is a trace with the spans of `#[instrument]`ed
+//! functions, log records that carry its ids, and increments.
+
+use std::process;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    rt::{self, task::spawn_blocking},
+    web::{self, Data, ServiceConfig},
+};
+use common::telemetry::client;
+use reqwest::{Client, Url};
+use tracing::{Instrument as _, Span, instrument};
+
+use crate::metrics::Metrics;
+
+/// What handlers need.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) metrics: Metrics,
+    pub(crate) error_rate: f64,
+    /// What `GET /chain` calls.
+    pub(crate) chain_url: Option<Url>,
+    pub(crate) client: Client,
+}
+
+/// Adds the routes to an application.
+pub(crate) fn configure(app: &mut ServiceConfig, state: &State, demo: bool) {
+    app.app_data(Data::new(state.clone()))
+        .service(web::resource("/").get(index).head(index))
+        .service(web::resource("/chain").get(chain).head(chain))
+        .service(web::resource("/healthz").get(healthz).head(healthz));
+    if demo {
+        app.service(web::resource("/demo/threads").get(threads))
+            .service(web::resource("/demo/fail").get(fail))
+            .service(web::resource("/demo/panic").get(panic));
+    }
+}
+
+async fn index(state: Data<State>) -> String {
+    state.metrics.requests.inc();
+    tracing::info!("Request received");
+    if let Err(error) = internal_work(state.error_rate).await {
+        // The client is not told.
+        state.metrics.errors.inc();
+        tracing::error!(exception.message = %error, "the internal work failed");
+    }
+    format!("Hello from {}!", process::id())
+}
+
+async fn healthz() -> &'static str {
+    "ok"
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a random error occurred")]
+pub(crate) struct WorkError;
+
+impl ResponseError for WorkError {}
+
+/// Stands for work that sometimes fails, in a span of its own.
+#[instrument(err(level = "debug"))]
+async fn internal_work(error_rate: f64) -> Result<(), WorkError> {
+    match fastrand::f64() < error_rate {
+        true => Err(WorkError),
+        false => Ok(()),
+    }
+}
+
+/// Says hello, and what the next service says.
+async fn chain(state: Data<State>) -> HttpResponse {
+    match call(&state).await {
+        Ok(answer) => HttpResponse::Ok().body(format!("Hello from {}!\n{answer}", process::id())),
+        Err(error) => {
+            tracing::error!(
+                "the call of the next service failed: {}",
+                error.without_url()
+            );
+            HttpResponse::BadGateway().body("the next service cannot be reached\n")
+        }
+    }
+}
+
+#[instrument(skip_all)]
+async fn call(state: &State) -> reqwest::Result<String> {
+    let Some(url) = state.chain_url.clone() else {
+        return Ok("no other service: set CHAIN_URL\n".to_owned());
+    };
+    let request = state.client.get(url).build()?;
+    let response = client::send(&state.client, request).await?;
+    response.error_for_status()?.text().await
+}
+
+/// Works where the span of the request is lost unless it is taken along: on the thread
+/// pool, and in a task of its own.
+async fn threads() -> HttpResponse {
+    on_other_threads().await;
+    HttpResponse::Ok().body("see the trace\n")
+}
+
+#[instrument]
+async fn on_other_threads() {
+    let span = Span::current();
+    let blocking = spawn_blocking(move || span.in_scope(|| tracing::info!("in web::block")));
+    let task = async { tracing::info!("in a spawned task") };
+    let _ = rt::spawn(task.in_current_span()).await;
+    let _ = blocking.await;
+}
+
+async fn fail() -> Result<&'static str, WorkError> {
+    internal_work(1.0).await?;
+    Ok("never")
+}
+
+async fn panic() -> &'static str {
+    panic!("a request asked for it")
+}
