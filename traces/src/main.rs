@@ -61,9 +61,13 @@ async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
     let demo = options.demo;
     let served = worker
         .serve(move || {
-            App::new()
-                .configure(|app| routes::configure(app, &state, demo))
-                .wrap(observe.clone())
+            let app = App::new().configure(|app| routes::configure(app, &state));
+            let app = if demo {
+                app.configure(demo::configure)
+            } else {
+                app
+            };
+            app.wrap(observe.clone())
         })
         .await;
     // However serving ended, the spans that have ended are still exported.

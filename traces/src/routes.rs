@@ -13,7 +13,7 @@ use opentelemetry::{
 };
 use reqwest::{Client, Url};
 
-use crate::{demo, telemetry};
+use crate::telemetry;
 
 /// What handlers need.
 #[derive(Clone)]
@@ -25,14 +25,11 @@ pub(crate) struct State {
 }
 
 /// Adds the routes to an application.
-pub(crate) fn configure(app: &mut ServiceConfig, state: &State, demo: bool) {
+pub(crate) fn configure(app: &mut ServiceConfig, state: &State) {
     app.app_data(Data::new(state.clone()))
         .service(web::resource("/").get(index).head(index))
         .service(web::resource("/chain").get(chain).head(chain))
         .service(web::resource("/healthz").get(healthz).head(healthz));
-    if demo {
-        demo::configure(app);
-    }
 }
 
 async fn index(state: Data<State>) -> String {

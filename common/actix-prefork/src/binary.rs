@@ -34,7 +34,7 @@ impl Binary {
             let metadata = file.metadata()?;
             match metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 {
                 true => Ok(file),
-                false => Err(io::Error::other("it is no executable file")),
+                false => Err(io::Error::other("not an executable file")),
             }
         };
         open().map(Self).map_err(|error| Error::Program {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_executable_file_is_refused_with_its_path() {
+    fn a_path_that_is_not_an_executable_file_is_named_in_the_error() {
         for path in ["/no/such/program", "/tmp", "/proc/self/status"] {
             let error = Binary::open(Path::new(path)).err().unwrap().to_string();
             assert!(error.contains(path), "{error}");

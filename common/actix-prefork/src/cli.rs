@@ -1,4 +1,4 @@
-//! A command line whose mistakes are one clear line each.
+//! Command line parsing that reports an invalid setting in one line.
 
 use std::{
     env,
@@ -11,10 +11,10 @@ use clap::{Arg, Parser, builder::Resettable, error::ErrorKind};
 
 /// Parses the command line and the environment of the program.
 ///
-/// A bad value ends the program with exit code 2 and one line on stderr that
-/// names the flag, the variable (which is the flag's value name), the value and
-/// what is allowed. A variable that is empty counts as unset: env files and service
-/// links set such. `--help` and `--version` print and exit with 0.
+/// An invalid value prints one line to stderr and exits with code 2. The line names
+/// the flag, its variable (the value name of the flag), the value and the expected
+/// values. An empty variable counts as unset. `--help` and `--version` print and exit
+/// with code 0.
 ///
 /// ```no_run
 /// use clap::Parser;
@@ -29,10 +29,10 @@ use clap::{Arg, Parser, builder::Resettable, error::ErrorKind};
 /// }
 ///
 /// let options: Options = cli::parse();
-/// if std::env::var("SHOP").is_err() {
-///     cli::usage_error("SHOP is not set: name the shop");
+/// if std::env::var("DATABASE_URL").is_err() {
+///     cli::usage_error("DATABASE_URL is unset, expected a URL like sqlite://todo.db");
 /// }
-/// # let _ = options.patience;
+/// # let _ = options.pool_size;
 /// ```
 pub fn parse<P: Parser>() -> P {
     let command = P::command().mut_args(without_empty_variable);
@@ -55,9 +55,9 @@ fn without_empty_variable(arg: Arg) -> Arg {
     }
 }
 
-/// Ends the program with exit code 2 and `message` on one line of stderr.
+/// Prints `error: message` on one line of stderr and exits with code 2.
 ///
-/// For what `clap` cannot check, such as variables that another library reads.
+/// Use it for what `clap` cannot check, such as a combination of options.
 pub fn usage_error(message: impl Display) -> ! {
     say(format_args!("error: {message}"));
     process::exit(2)
@@ -69,31 +69,31 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Parses a whole number from `first` to `last`, for an option of `clap`.
+/// Parses a whole number from `first` to `last`; a value parser for `clap`.
 ///
 /// # Errors
 ///
-/// Says which numbers are allowed where `text` is none of them.
+/// Names the expected numbers if `text` is not one of them.
 ///
 /// ```
 /// use actix_prefork::cli::whole_number;
 ///
 /// assert_eq!(whole_number("80", 1, 1024), Ok(80));
 /// let error = whole_number("0", 1, 1024).unwrap_err();
-/// assert_eq!(error, "whole numbers from 1 to 1024 are allowed");
+/// assert_eq!(error, "expected a whole number from 1 to 1024");
 /// ```
 pub fn whole_number(text: &str, first: u16, last: u16) -> Result<u16, String> {
     match text.parse() {
         Ok(number) if (first..=last).contains(&number) => Ok(number),
-        _ => Err(format!("whole numbers from {first} to {last} are allowed")),
+        _ => Err(format!("expected a whole number from {first} to {last}")),
     }
 }
 
-/// Parses a share, a number from 0 to 1, for an option of `clap`.
+/// Parses a fraction, a number from 0 to 1; a value parser for `clap`.
 ///
 /// # Errors
 ///
-/// Says which numbers are allowed where `text` is none of them.
+/// Names the expected numbers if `text` is not one of them.
 ///
 /// ```
 /// use actix_prefork::cli::share;
@@ -104,7 +104,7 @@ pub fn whole_number(text: &str, first: u16, last: u16) -> Result<u16, String> {
 pub fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("numbers from 0 to 1 are allowed".to_owned()),
+        _ => Err("expected a number from 0 to 1".to_owned()),
     }
 }
 

@@ -1,76 +1,76 @@
-//! What keeps a server from starting.
+//! Errors that keep a server from starting.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
 /// An error that keeps a server from starting.
 ///
-/// The message is complete: it contains what the operating system said, which is
-/// therefore not a `source` as well.
+/// The message includes the error of the operating system, so there is no
+/// [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `--host` is no address of this machine.
+    /// The host name does not resolve.
     #[error(
-        "cannot find the address of host {host:?}: {error}; \
+        "cannot resolve host {host:?}: {error}; \
          check --host or BIND_HOST (127.0.0.1 is this machine only, 0.0.0.0 every interface)"
     )]
     Resolve {
         /// The host as given.
         host: String,
-        /// Why it does not resolve.
+        /// The error of the resolver.
         error: io::Error,
     },
 
-    /// The address cannot be listened on.
+    /// Listening on the address failed.
     #[error("cannot listen on {address}: {error}; {}", advice(.error))]
     Bind {
         /// The address as resolved.
         address: SocketAddr,
-        /// Why it cannot be bound.
+        /// The error of the operating system.
         error: io::Error,
     },
 
-    /// A Unix domain socket cannot be listened on.
-    #[error("cannot listen on the Unix domain socket {}: {error}; {}", .path.display(), advice_for_path(.error))]
+    /// Listening on the Unix domain socket failed.
+    #[error("cannot listen on Unix domain socket {}: {error}; {}", .path.display(), advice_for_path(.error))]
     BindUnix {
         /// The path as given.
         path: PathBuf,
-        /// Why it cannot be bound.
+        /// The error of the operating system.
         error: io::Error,
     },
 
-    /// What a service manager passed is not what is served on.
-    #[error("cannot use the sockets that systemd passed (LISTEN_FDS): {why}")]
+    /// The program cannot serve on the sockets that systemd passed.
+    #[error("cannot use the sockets from systemd (LISTEN_FDS): {why}")]
     Activation {
-        /// What is wrong, and what to do.
+        /// The reason, and what to do.
         why: String,
     },
 
-    /// The operating system refused something that every server needs.
+    /// A system call that every server needs failed.
     #[error("cannot {what}: {error}")]
     System {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// Why it was refused.
+        /// The error of the operating system.
         error: io::Error,
     },
 
-    /// The program's file cannot be run by new workers.
+    /// A reload found no executable at the path of this program.
     #[error(
-        "cannot run {}: {error}; put the program there and send SIGHUP again",
+        "cannot run {}: {error}; install the program there and send SIGHUP again",
         .path.display()
     )]
     Program {
-        /// Where the program was called from.
+        /// The path of the program.
         path: PathBuf,
         /// Why it cannot be run.
         error: io::Error,
     },
 
-    /// The application could not be created on a serving thread.
+    /// The application factory failed on a serving thread.
     #[error(
-        "serving thread {thread} could not create the application: its factory failed or panicked; \
-         the message above says why"
+        "serving thread {thread} cannot create the application: its factory failed or panicked, \
+         see the message above"
     )]
     Application {
         /// The thread's index, from 0.
@@ -81,14 +81,14 @@ pub enum Error {
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another program, or another master, listens there: stop it, \
+            "stop the program that listens there, \
              or choose another port with --port or PORT (0 picks a free one)"
         }
         io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need a privilege: choose another with --port or PORT"
+            "ports below 1024 need CAP_NET_BIND_SERVICE; choose another port with --port or PORT"
         }
         io::ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has that address: check --host or BIND_HOST"
+            "no interface of this machine has this address; check --host or BIND_HOST"
         }
         _ => "check --host and --port",
     }
@@ -97,25 +97,25 @@ fn advice(error: &io::Error) -> &'static str {
 fn advice_for_path(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another program, or another master, listens there: stop it, \
+            "stop the program that listens there, \
              or choose another path with --uds or BIND_UDS"
         }
         io::ErrorKind::AlreadyExists => "remove it, or choose another path with --uds or BIND_UDS",
         io::ErrorKind::InvalidFilename => {
-            "choose a shorter one with --uds or BIND_UDS; a relative one will do"
+            "choose a shorter path with --uds or BIND_UDS; it may be relative"
         }
         io::ErrorKind::NotFound => {
-            "its directory has to exist: create it, or check --uds or BIND_UDS"
+            "create its directory, or choose another path with --uds or BIND_UDS"
         }
         io::ErrorKind::PermissionDenied => {
-            "this user has to be allowed to write in its directory, and to replace what is there"
+            "this user needs write permission for its directory and for a socket that is there"
         }
-        io::ErrorKind::WouldBlock => "another program holds a lock on its directory: try again",
+        io::ErrorKind::WouldBlock => "another program holds a lock on its directory; try again",
         _ => "check --uds and --uds-mode",
     }
 }
 
-/// Names what the operating system was asked for when it refused.
+/// Adds the operation to an error of the operating system.
 pub(crate) trait Context<T> {
     fn context(self, what: &'static str) -> Result<T, Error>;
 }

@@ -1,11 +1,11 @@
-//! The metrics of the harness in Prometheus' text format.
+//! Harness metrics in the Prometheus text format.
 
 use std::fmt::Write as _;
 
 use crate::{HARNESS_METRICS, HarnessMetric, Point, Snapshot};
 
 impl Snapshot {
-    /// Appends [`HARNESS_METRICS`] in Prometheus' text format, for a scrape.
+    /// Appends [`HARNESS_METRICS`] in the Prometheus text format, for a scrape.
     pub fn encode_text(&self, text: &mut String) {
         for metric in &HARNESS_METRICS {
             let points = metric.points(self);

@@ -30,6 +30,7 @@ use crate::{
     scoreboard::{ROWS, Role, Scoreboard, State},
     slot::Slot,
     sockets::Sockets,
+    wording,
 };
 
 /// All processes of the workers, and what they share.
@@ -69,6 +70,14 @@ pub(crate) struct Ended {
     pub(crate) cut: u32,
     /// The pause until the next try, where there is one.
     pub(crate) pause: Duration,
+}
+
+impl Ended {
+    /// How it ended, for a log line: `worker 2 (pid 4711) exited with status 3`.
+    pub(crate) fn describe(&self) -> String {
+        let (slot, pid) = (self.slot, self.process.pid);
+        format!("worker {slot} (pid {pid}) {}", wording::end(self.status))
+    }
 }
 
 impl<'a> Fleet<'a> {
@@ -120,7 +129,7 @@ impl<'a> Fleet<'a> {
         binary: &Binary,
     ) -> std::io::Result<Pid> {
         let number = self.free_row().ok_or_else(|| {
-            std::io::Error::other("too many workers are still finishing; lower --graceful-timeout")
+            std::io::Error::other("too many old workers are still draining; lower --graceful-timeout")
         })?;
         let row = self.board.row(number);
         row.reset(slot, self.slot(slot).next_role());

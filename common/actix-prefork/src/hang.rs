@@ -1,5 +1,5 @@
-//! Workers whose serving threads do not run: another takes over from them, and
-//! they are ended if they stay away for too long.
+//! Detects unresponsive workers, replaces them, and ends those that stay unresponsive
+//! for too long.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crate::{
     process::{Force, Process, Pulse},
     scoreboard::State,
     supervise::Supervisor,
+    wording::counted,
 };
 
 /// How long a serving thread may be busy before new connections go elsewhere.
@@ -19,7 +20,7 @@ const LATE: Duration = Duration::from_millis(500);
 pub(crate) struct Watch {
     limits: Option<Limits>,
     recycles: bool,
-    /// What happened before is held against nobody.
+    /// Missed heartbeats before this time do not count.
     forgiven: Instant,
     /// When to look next.
     pub(crate) next: Option<Instant>,
@@ -135,9 +136,10 @@ impl Supervisor<'_> {
             let pid = lost.pid;
             let open = self.fleet.board.row(lost.row).activity.connections();
             log::error!(
-                "worker {slot} (pid {pid}) has not served for {:?}, the time of --timeout; \
-                 aborting it, {open} open connections are cut",
-                self.options.timeout
+                "worker {slot} (pid {pid}) has not responded for {:?} (--timeout), \
+                 aborting it, {} cut",
+                self.options.timeout,
+                counted(open, "connection")
             );
             let mut processes = self.fleet.slot_mut(slot).processes_mut();
             if let Some(process) = processes.find(|process| process.pid == pid) {
@@ -194,11 +196,11 @@ fn note(slot: u16, process: &mut Process, pulse: Pulse, age: Duration, now: Inst
     }
     let pid = process.pid;
     match pulse {
-        Pulse::Fine => log::debug!("worker {slot} (pid {pid}) runs again"),
-        Pulse::Late => log::debug!("worker {slot} (pid {pid}) is late by {age:?}"),
+        Pulse::Fine => log::debug!("worker {slot} (pid {pid}) responds again"),
+        Pulse::Late => log::debug!("worker {slot} (pid {pid}) has not responded for {age:?}"),
         Pulse::Hung => log::warn!(
-            "worker {slot} (pid {pid}) hangs: a serving thread has not run for {age:.1?}; \
-             another worker takes over from it"
+            "worker {slot} (pid {pid}) hangs: a serving thread has not run for {age:.1?}, \
+             replacing it"
         ),
         Pulse::Lost => {}
     }

@@ -1,5 +1,4 @@
-//! The metrics of the harness: one list, from which they are pulled and pushed
-//! under the same names.
+//! The list of harness metrics, for pull and push under the same names.
 
 use crate::{
     SpawnReason,
@@ -9,21 +8,21 @@ use crate::{
 
 /// A metric of the harness.
 ///
-/// Every point has the attribute `slot`, unless it is of the whole server, and
-/// perhaps one more; both have few values, so that there are at most two dozen
-/// series for each slot.
+/// Points of a slot have the attribute `slot`; points of the whole server do not. A
+/// metric may have one more attribute, with a fixed set of values. There are at most
+/// two dozen series for each slot.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct HarnessMetric {
-    /// Its name as OpenTelemetry has it, for example `worker.spawns`.
+    /// The OpenTelemetry name, for example `worker.spawns`.
     pub name: &'static str,
-    /// Its unit, as UCUM has it: `s` or one in braces.
+    /// The UCUM unit: `s`, or an annotation in braces such as `{process}`.
     pub unit: &'static str,
-    /// What it says.
+    /// The description, for people.
     pub description: &'static str,
-    /// Whether it only ever rises.
+    /// Whether it is a counter, as opposed to a gauge.
     pub is_counter: bool,
-    /// The attribute that it has besides `slot`.
+    /// The name of the attribute that it has besides `slot`.
     pub attribute: Option<&'static str>,
     read: fn(&Snapshot) -> Vec<Point>,
 }
@@ -32,17 +31,17 @@ pub struct HarnessMetric {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Point {
-    /// The slot, or none if it is of the whole server.
+    /// The slot; `None` for the whole server.
     pub slot: Option<u16>,
-    /// The value of the metric's other attribute.
+    /// The value of the other attribute, [`HarnessMetric::attribute`].
     pub attribute: Option<&'static str>,
     /// The value.
     pub value: f64,
 }
 
 impl HarnessMetric {
-    /// Its name as Prometheus has it, for example `worker_spawns_total`: the
-    /// OpenTelemetry name as the specification maps it.
+    /// The Prometheus name, for example `worker_spawns_total`, mapped from the
+    /// OpenTelemetry name as the OpenTelemetry specification says.
     pub fn prometheus_name(&self) -> String {
         let mut name = self.name.replace('.', "_");
         if self.unit == "s" {
@@ -54,7 +53,7 @@ impl HarnessMetric {
         name
     }
 
-    /// Its points in a snapshot.
+    /// The points of this metric in a snapshot.
     pub fn points(&self, snapshot: &Snapshot) -> Vec<Point> {
         (self.read)(snapshot)
     }
@@ -65,7 +64,7 @@ pub const HARNESS_METRICS: [HarnessMetric; 12] = [
     HarnessMetric {
         name: "worker.up",
         unit: "{worker}",
-        description: "Whether the slot has a worker that serves",
+        description: "1 if the slot has a worker that serves, else 0",
         is_counter: false,
         attribute: None,
         read: |snapshot| each(snapshot, |slot| Some(f64::from(u8::from(slot.up)))),
@@ -73,7 +72,7 @@ pub const HARNESS_METRICS: [HarnessMetric; 12] = [
     HarnessMetric {
         name: "worker.processes",
         unit: "{process}",
-        description: "Worker processes that are there, by state",
+        description: "Worker processes, by state",
         is_counter: false,
         attribute: Some("state"),
         read: |snapshot| each_of(snapshot, STATES, |slot| slot.processes),
@@ -92,7 +91,7 @@ pub const HARNESS_METRICS: [HarnessMetric; 12] = [
     HarnessMetric {
         name: "worker.exits",
         unit: "{process}",
-        description: "Worker processes ended, by kind: exit code 0, another one, or a signal",
+        description: "Worker processes ended, by kind: exit status 0, another status, or a signal",
         is_counter: true,
         attribute: Some("kind"),
         read: |snapshot| {
@@ -103,7 +102,7 @@ pub const HARNESS_METRICS: [HarnessMetric; 12] = [
     HarnessMetric {
         name: "worker.requests",
         unit: "{request}",
-        description: "Requests answered, of whatever route",
+        description: "Requests answered, on all routes",
         is_counter: true,
         attribute: None,
         read: |snapshot| each(snapshot, |slot| Some(slot.requests as f64)),
@@ -119,7 +118,7 @@ pub const HARNESS_METRICS: [HarnessMetric; 12] = [
     HarnessMetric {
         name: "worker.cut_connections",
         unit: "{connection}",
-        description: "Connections that were open when their worker ended, idle ones included",
+        description: "Connections, including idle ones, that were open when their worker ended",
         is_counter: true,
         attribute: None,
         read: |snapshot| each(snapshot, |slot| Some(slot.cut_connections as f64)),
@@ -127,7 +126,7 @@ pub const HARNESS_METRICS: [HarnessMetric; 12] = [
     HarnessMetric {
         name: "worker.accept_queue",
         unit: "{connection}",
-        description: "Connections that wait to be accepted, as of at most a second ago",
+        description: "Connections waiting to be accepted, sampled every second",
         is_counter: false,
         attribute: None,
         read: |snapshot| each(snapshot, |slot| slot.accept_queue.map(f64::from)),
@@ -135,7 +134,7 @@ pub const HARNESS_METRICS: [HarnessMetric; 12] = [
     HarnessMetric {
         name: "worker.heartbeat.age",
         unit: "s",
-        description: "Time since all serving threads were known to run",
+        description: "Time since all serving threads were last known to run",
         is_counter: false,
         attribute: None,
         read: |snapshot| each(snapshot, |slot| Some(slot.heartbeat_age?.as_secs_f64())),
@@ -143,7 +142,7 @@ pub const HARNESS_METRICS: [HarnessMetric; 12] = [
     HarnessMetric {
         name: "worker.boot.duration",
         unit: "s",
-        description: "How long the last worker that became ready took",
+        description: "Time from start to ready of the last worker that became ready",
         is_counter: false,
         attribute: None,
         read: |snapshot| each(snapshot, |slot| Some(slot.boot?.as_secs_f64())),
@@ -151,7 +150,7 @@ pub const HARNESS_METRICS: [HarnessMetric; 12] = [
     HarnessMetric {
         name: "worker.drain.duration",
         unit: "s",
-        description: "How long the last worker that was told to finish took",
+        description: "Drain time of the last worker that drained",
         is_counter: false,
         attribute: None,
         read: |snapshot| each(snapshot, |slot| Some(slot.drain?.as_secs_f64())),
@@ -159,7 +158,7 @@ pub const HARNESS_METRICS: [HarnessMetric; 12] = [
     HarnessMetric {
         name: "worker.reloads",
         unit: "{reload}",
-        description: "Reloads, by whether every worker was replaced",
+        description: "Reloads, by result",
         is_counter: true,
         attribute: Some("result"),
         read: |snapshot| {

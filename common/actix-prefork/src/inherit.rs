@@ -186,7 +186,7 @@ fn take_descriptors() -> io::Result<[OwnedFd; COUNT]> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Relaxed) {
         return Err(io::Error::other(
-            "a worker process runs one master's work, once",
+            "a worker process can run only one master",
         ));
     }
     // In `ps` and for `pkill` a worker has the program's name, not the number of

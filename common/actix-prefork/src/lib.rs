@@ -79,6 +79,8 @@ mod supervise;
 #[cfg(feature = "master")]
 mod tally;
 #[cfg(feature = "master")]
+mod wording;
+#[cfg(feature = "master")]
 mod work;
 
 pub use address::Address;

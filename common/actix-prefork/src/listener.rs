@@ -143,8 +143,9 @@ pub(crate) fn listen(host: &str, port: u16) -> Result<TcpListener, Error> {
     }
 }
 
-/// Listens on a port beside that of the service, for `/metrics` for example. `host` is what
-/// `--host` takes; port 0 picks a free one.
+/// Listens on a port in addition to that of the service, for example for `/metrics`.
+///
+/// `host` has the syntax of `--host`. Port 0 picks a free port.
 ///
 /// ```
 /// let listener = actix_prefork::listen_beside("127.0.0.1", 0)?;
@@ -154,8 +155,8 @@ pub(crate) fn listen(host: &str, port: u16) -> Result<TcpListener, Error> {
 ///
 /// # Errors
 ///
-/// If the host has no address, or none of its addresses can be listened on. The error does not
-/// name them; the caller knows which option they come from.
+/// Fails if the host does not resolve, or if listening fails on each of its addresses. The error
+/// names neither host nor port; the caller knows which option they come from.
 pub fn listen_beside(host: &str, port: u16) -> io::Result<TcpListener> {
     let addresses: Vec<_> = (without_brackets(host), port).to_socket_addrs()?.collect();
     TcpListener::bind(addresses.as_slice())
@@ -169,7 +170,7 @@ fn without_brackets(host: &str) -> &str {
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, Error> {
     let addresses = (without_brackets(host), port).to_socket_addrs();
     let found = addresses.and_then(|mut addresses| {
-        let nothing = || io::Error::new(io::ErrorKind::NotFound, "it has no address");
+        let nothing = || io::Error::new(io::ErrorKind::NotFound, "no address found");
         addresses.next().ok_or_else(nothing)
     });
     found.map_err(|error| Error::Resolve {

@@ -87,13 +87,13 @@ impl Notifier {
                 Ok(now) => self.send(&[
                     NotifyState::Reloading,
                     now,
-                    NotifyState::Status("replacing the workers one by one"),
+                    NotifyState::Status("replacing workers one by one"),
                 ]),
-                Err(error) => log::warn!("cannot tell systemd of the reload: {error}"),
+                Err(error) => log::warn!("cannot report the reload to systemd: {error}"),
             },
             Phase::Stopping => self.send(&[
                 NotifyState::Stopping,
-                NotifyState::Status("open connections finish"),
+                NotifyState::Status("waiting for open connections"),
             ]),
         }
     }
@@ -123,7 +123,7 @@ impl Notifier {
             let _ = writeln!(message, "{state}");
         }
         if let Err(error) = socket.send_to_addr(message.as_bytes(), manager) {
-            log::warn!("cannot notify systemd of {message:?}: NOTIFY_SOCKET: {error}");
+            log::warn!("cannot send {message:?} to systemd (NOTIFY_SOCKET): {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The command line and the environment of a program that runs in workers.
+//! Flags and environment variables of a server.
 
 use std::{io, net::TcpListener, path::PathBuf, time::Duration};
 
@@ -9,16 +9,16 @@ use crate::{
     listener::listen_beside,
 };
 
-/// The most worker processes that one master runs.
+/// The maximum number of worker processes of one master.
 pub const MAX_WORKERS: u16 = 256;
 
-/// Options of a program that serves from several worker processes.
+/// Options of a program with worker processes.
 ///
-/// Flatten it into the options of your own program with `#[command(flatten)]`.
+/// Flatten them into the options of your program with `#[command(flatten)]`.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Options {
-    /// Where and how each worker serves.
+    /// Options that a program with one process has as well.
     #[command(flatten)]
     pub server: ServerOptions,
 
@@ -33,7 +33,7 @@ pub struct Options {
     )]
     pub workers: u16,
 
-    /// Seconds without a sign of life after which a worker is aborted; 0 for never.
+    /// Abort a worker that has not responded for this many seconds; 0 disables it.
     #[arg(
         long,
         env = "WORKER_TIMEOUT",
@@ -44,7 +44,7 @@ pub struct Options {
     )]
     pub timeout: Duration,
 
-    /// Seconds without a sign of life until another worker has taken over.
+    /// Replace a worker that has not responded for this many seconds.
     #[arg(
         long,
         env = "WORKER_HANG_TIMEOUT",
@@ -66,7 +66,7 @@ pub struct Options {
     )]
     pub boot_timeout: Duration,
 
-    /// Requests after which a worker is replaced by a new one; 0 for never.
+    /// Replace a worker after this many requests; 0 disables it.
     #[arg(
         long,
         env = "MAX_REQUESTS",
@@ -77,7 +77,7 @@ pub struct Options {
     )]
     pub max_requests: u32,
 
-    /// Requests, at random from 0 to this, that each worker may serve beyond that.
+    /// Add a random number of requests, from 0 to this, to --max-requests of each worker.
     #[arg(
         long,
         env = "MAX_REQUESTS_JITTER",
@@ -89,7 +89,7 @@ pub struct Options {
     pub max_requests_jitter: u32,
 }
 
-/// Options of a program that serves HTTP, in one process or in each of several.
+/// Options of a program that serves HTTP, with or without worker processes.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct ServerOptions {
@@ -114,7 +114,7 @@ pub struct ServerOptions {
     )]
     pub port: u16,
 
-    /// Path of a Unix domain socket to listen on, in place of host and port.
+    /// Path of a Unix domain socket to listen on instead of host and port.
     #[arg(
         long,
         env = "BIND_UDS",
@@ -123,7 +123,7 @@ pub struct ServerOptions {
     )]
     pub uds: Option<PathBuf>,
 
-    /// Who may connect to that socket, as the octal mode of a file: 660 for a proxy in its group.
+    /// Permissions of that socket as an octal file mode; 660 lets its group connect.
     #[arg(
         long,
         env = "UDS_MODE",
@@ -134,7 +134,7 @@ pub struct ServerOptions {
     )]
     pub uds_mode: u32,
 
-    /// Threads that serve requests, in each process.
+    /// Number of serving threads in each process.
     #[arg(
         long,
         env = "WORKER_THREADS",
@@ -157,11 +157,11 @@ pub struct ServerOptions {
     pub graceful_timeout: Duration,
 }
 
-/// Option of a program that may serve `/metrics` on a port of its own.
+/// Option of a program that can serve `/metrics` on a separate port.
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[group(skip)]
 pub struct MetricsPortOption {
-    /// Port that serves /metrics instead of the application's; 0 picks a free one.
+    /// Serve /metrics on this port instead of the application's; 0 picks a free one.
     #[arg(
         long,
         env = "METRICS_PORT",
@@ -173,22 +173,22 @@ pub struct MetricsPortOption {
 }
 
 impl MetricsPortOption {
-    /// Ends the program with one line if the port is that of the application.
+    /// Prints one line and exits with code 2 if both ports are the same.
     pub fn check(&self, server: &ServerOptions) {
         let port = server.port;
         if port != 0 && self.metrics_port == Some(port) {
             usage_error(format_args!(
-                "--metrics-port (METRICS_PORT) and --port (PORT) are both {port}: choose another \
-                 port for /metrics, or leave METRICS_PORT unset to have it on the application's"
+                "--metrics-port (METRICS_PORT) and --port (PORT) are both {port}; choose another \
+                 port for /metrics, or unset METRICS_PORT to serve it on the application's port"
             ));
         }
     }
 
-    /// Listens on the port, on the host of the application, if one is set.
+    /// Listens on the port, if it is set, at the host of the application.
     ///
     /// # Errors
     ///
-    /// If it cannot be listened on.
+    /// Fails if the host does not resolve or the port is in use.
     pub fn listen(&self, server: &ServerOptions) -> io::Result<Option<TcpListener>> {
         let (host, Some(port)) = (&server.host, self.metrics_port) else {
             return Ok(None);
@@ -207,21 +207,21 @@ fn seconds(text: &str) -> Result<Duration, String> {
     const DAY: f64 = 86_400.0;
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=DAY).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("seconds from 0 to 86400 are allowed".to_owned()),
+        _ => Err("expected a number of seconds from 0 to 86400".to_owned()),
     }
 }
 
 /// As [`seconds`], but more than none.
 fn some_seconds(text: &str) -> Result<Duration, String> {
     match seconds(text)? {
-        Duration::ZERO => Err("seconds from more than 0 to 86400 are allowed".to_owned()),
+        Duration::ZERO => Err("expected a number of seconds above 0, up to 86400".to_owned()),
         time => Ok(time),
     }
 }
 
 /// Parses a number of requests.
 fn requests(text: &str) -> Result<u32, String> {
-    let allowed = |_| format!("whole numbers from 0 to {} are allowed", u32::MAX);
+    let allowed = |_| format!("expected a whole number from 0 to {}", u32::MAX);
     text.parse().map_err(allowed)
 }
 
@@ -229,7 +229,7 @@ fn requests(text: &str) -> Result<u32, String> {
 fn mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err("an octal number from 0 to 777 is allowed".to_owned()),
+        _ => Err("expected an octal number from 0 to 777".to_owned()),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     process::Process,
     scoreboard::Role,
     supervise::Supervisor,
+    wording::counted,
 };
 
 /// What is being replaced.
@@ -114,8 +115,10 @@ impl Rollover {
         }
         self.report = Report::default();
         Some(format!(
-            "reloaded: {} workers replaced, {} drained clean, {} connections cut",
-            report.replaced, report.clean, report.cut
+            "reloaded: {} replaced, {} drained cleanly, {} cut",
+            counted(report.replaced, "worker"),
+            report.clean,
+            counted(report.cut, "connection")
         ))
     }
 }
@@ -124,23 +127,20 @@ impl Supervisor<'_> {
     /// Begins to replace all workers by the program that is on disk now.
     pub(crate) fn reload(&mut self) {
         if self.rollover.reload.is_some() {
-            log::info!("SIGHUP: another reload follows this one");
+            log::info!("SIGHUP: a reload is in progress, another one will follow");
             self.rollover.again = true;
             return;
         }
         let Some(path) = &self.path else {
             self.fleet.board.count_reload(false);
             return log::error!(
-                "cannot reload: nobody knows where this program is on disk; \
+                "cannot reload: cannot determine the path of this executable; \
                  start it by its path"
             );
         };
         match Binary::open(path) {
             Ok(binary) => {
-                log::info!(
-                    "SIGHUP: replacing the workers one by one; new ones run {}",
-                    path.display()
-                );
+                log::info!("SIGHUP: replacing workers one by one with {}", path.display());
                 let slots = self.fleet.slots();
                 let open = slots.filter(|(_, slot)| slot.is_open());
                 self.rollover.reload = Some(Reload {
@@ -178,7 +178,7 @@ impl Supervisor<'_> {
         let due = due.map(|(slot, _)| slot);
         drop(slots);
         if let Some(slot) = due {
-            log::info!("worker {slot} has answered its number of requests; replacing it");
+            log::info!("worker {slot} reached its request limit (--max-requests), replacing it");
             self.start_worker(slot, SpawnReason::Recycle);
         }
     }
@@ -204,26 +204,19 @@ impl Supervisor<'_> {
     pub(crate) fn rolled_over(&mut self, ended: &Ended) {
         self.rollover.note_ended(ended);
         let process = &ended.process;
-        let (slot, pid) = (ended.slot, process.pid);
         let reload = self.rollover.reload.as_ref();
         let boots = process.reason == SpawnReason::Reload
             && process.ready.is_none()
             && process.retired.is_none();
         let of_this = |reload: &Reload| boots && process.started >= reload.began;
-        let runs_new = |reload: &Reload| reload.done.contains(&slot);
+        let runs_new = |reload: &Reload| reload.done.contains(&ended.slot);
         if reload.is_some_and(of_this) {
-            self.fail_reload(&format!(
-                "worker {slot} (pid {pid}) ended before it was ready: {}",
-                ended.status
-            ));
+            self.fail_reload(&format!("{} before it was ready", ended.describe()));
         } else if ended.role == Role::Current
             && !ended.status.success()
             && reload.is_some_and(runs_new)
         {
-            self.fail_reload(&format!(
-                "worker {slot} (pid {pid}), which runs the new program, ended: {}",
-                ended.status
-            ));
+            self.fail_reload(&format!("{} with the new program", ended.describe()));
         }
         self.tell_report();
     }
@@ -232,8 +225,8 @@ impl Supervisor<'_> {
     pub(crate) fn fail_reload(&mut self, why: &str) {
         if let Some(reload) = &self.rollover.reload {
             log::error!(
-                "the reload has failed: {why}; {} workers were replaced, {} go on as they are",
-                reload.done.len(),
+                "reload failed: {why}; {} replaced, {} still to replace keep the old program",
+                counted(reload.done.len() as u32, "worker"),
                 reload.pending.len()
             );
             self.fleet.board.count_reload(false);

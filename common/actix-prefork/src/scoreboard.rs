@@ -25,9 +25,9 @@ use crate::{MAX_WORKERS, activity::Activity, tally::Tally};
 /// Changes with the layout, so that a worker of another build notices.
 const VERSION: u32 = 3;
 
-/// What a worker says when it cannot understand its master.
-pub(crate) const OTHER_BUILD: &str = "the master runs another build of this program, whose \
-                                      scoreboard this one cannot read: stop the master and start it anew";
+/// The error of a worker that cannot read the scoreboard of its master.
+pub(crate) const OTHER_BUILD: &str = "the master runs another build of this program with an \
+                                      incompatible scoreboard; stop the master and start it again";
 
 /// A slot may have several processes for a while: one that serves, one that
 /// boots to take over from it, and some that finish.

@@ -184,7 +184,7 @@ impl Thread {
     /// Where the application cannot be created, `ready` is dropped.
     async fn run(self, create: Box<Create>, ready: oneshot::Sender<()>) {
         let Ok(connections) = create(self.activity, self.step.clone()).await else {
-            return log::error!("the application cannot be created");
+            return log::error!("cannot create the application: its factory failed");
         };
         let listener = match self.listen() {
             Ok(listener) => listener,
@@ -224,7 +224,7 @@ impl Thread {
             match listener.accept().await {
                 Ok(stream) => {
                     if std::mem::take(&mut told) {
-                        log::info!("connections are accepted again");
+                        log::info!("accepting connections again");
                     }
                     let open = self.activity.connection();
                     let load = Load::new(self.loads.clone(), self.index);
@@ -250,8 +250,8 @@ impl Thread {
                     // Said once, since clients decide how often it happens.
                     if !std::mem::replace(&mut told, true) {
                         log::error!(
-                            "cannot accept connections: {error}; trying again every \
-                             {ACCEPT_PAUSE:?} (for too many open files, raise `ulimit -n`)"
+                            "cannot accept connections: {error}; retrying every \
+                             {ACCEPT_PAUSE:?} (if too many files are open, raise `ulimit -n`)"
                         );
                     }
                     time::sleep(ACCEPT_PAUSE).await;

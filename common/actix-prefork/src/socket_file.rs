@@ -88,7 +88,7 @@ fn try_listen(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> 
 
 fn too_long(path: &Path) -> io::Error {
     let text = format!(
-        "its path has {} bytes, and the operating system takes about 100",
+        "the path has {} bytes, the limit is about 100",
         path.as_os_str().as_bytes().len()
     );
     io::Error::new(io::ErrorKind::InvalidFilename, text)
@@ -112,7 +112,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            let text = "something is there that is no socket, and it is left alone";
+            let text = "path exists and is not a socket";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
         Ok(_) => {}

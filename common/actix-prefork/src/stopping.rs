@@ -11,8 +11,8 @@ use crate::{
     supervise::{Stage, Supervisor},
 };
 
-/// What a worker may take after the graceful timeout: 5 seconds, in which it flushes
-/// its telemetry for example. Then the master kills it.
+/// The time that a worker gets after the graceful timeout: 5 seconds, for example to
+/// flush its telemetry. Then the master kills it.
 pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A stop that has begun.
@@ -46,9 +46,9 @@ impl Urgency {
 
     fn describe(self) -> &'static str {
         match self {
-            Self::Graceful => "stopping; open connections finish first",
-            Self::Quick => "stopping quickly; open connections are cut",
-            Self::Kill => "killing the workers",
+            Self::Graceful => "stopping, waiting for open connections",
+            Self::Quick => "stopping quickly, open connections are cut",
+            Self::Kill => "killing all workers",
         }
     }
 
@@ -125,7 +125,7 @@ impl Supervisor<'_> {
         if let Stage::Stopping(stop) = &self.stage
             && stop.deadline <= Instant::now()
         {
-            log::warn!("killing the workers that did not stop in time");
+            log::warn!("killing workers that did not stop in time");
             self.failed = true;
             self.stop(Urgency::Kill);
         }

@@ -11,10 +11,10 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::cli::say;
 use crate::{
     BoxError, Environment, MAX_WORKERS, Master, Options, SpawnReason, Start,
     binary::{self, Binary},
+    cli::say,
     error::Context as _,
     fleet::{Ended, Fleet, Ready},
     hang::Watch,
@@ -24,6 +24,7 @@ use crate::{
     scoreboard::{Role, State},
     slot::Slot,
     stopping::{FLUSH_TIMEOUT, Stopping, Urgency},
+    wording::counted,
     worker::program_name,
 };
 
@@ -52,7 +53,7 @@ pub(crate) struct Supervisor<'a> {
     kept: Vec<Box<dyn Any>>,
 }
 
-/// What the master is about.
+/// Lifecycle stage of the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// The first workers boot. One that fails ends everything.
@@ -126,8 +127,7 @@ impl<'a> Supervisor<'a> {
         self.kept.clear();
         match self.cut {
             0 => log::info!("stopped"),
-            1 => log::info!("stopped; 1 connection was still open"),
-            open => log::info!("stopped; {open} connections were still open"),
+            cut => log::info!("stopped, {} cut", counted(cut, "connection")),
         }
         if self.failed {
             ExitCode::FAILURE
@@ -179,7 +179,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Tells the service manager what the master is about.
+    /// Reports the lifecycle stage to the service manager.
     fn notify(&mut self) {
         let phase = match self.stage {
             Stage::Starting => Phase::Starting,
@@ -267,7 +267,7 @@ impl<'a> Supervisor<'a> {
                 if reason == SpawnReason::Reload {
                     return self.fail_reload(&format!("cannot start worker {slot}: {error}"));
                 }
-                log::error!("cannot start worker {slot}: {error}; trying again in {pause:?}");
+                log::error!("cannot start worker {slot}: {error}; retrying in {pause:?}");
             }
         }
     }
@@ -312,30 +312,30 @@ impl<'a> Supervisor<'a> {
         let now = Instant::now();
         let open = self.open_slots();
         if open >= usize::from(MAX_WORKERS) {
-            return log::warn!("SIGTTIN: there are {open} workers, which is the most there can be");
+            return log::warn!("SIGTTIN ignored: {open} workers are the maximum");
         }
         if open < self.fleet.slots.len() {
             self.fleet.slots[open].open(now);
         } else {
             if let Err(error) = self.fleet.sockets.add() {
-                return log::error!("SIGTTIN: no worker is added: {error}");
+                return log::error!("SIGTTIN: cannot add a worker: {error}");
             }
             self.fleet.slots.push(Slot::new(now, SpawnReason::Scale));
         }
         self.rollover.opened(open as u16);
-        log::info!("SIGTTIN: {} workers", open + 1);
+        log::info!("SIGTTIN: now {}", counted(open as u32 + 1, "worker"));
     }
 
     fn remove_worker(&mut self) {
         let open = self.open_slots();
         if open <= 1 {
-            return log::warn!("SIGTTOU: there is one worker, which is the fewest there can be");
+            return log::warn!("SIGTTOU ignored: 1 worker is the minimum");
         }
         // Always the last one, so that open slots are those below a number.
         let last = open as u16 - 1;
         self.fleet.close(last);
         self.rollover.closed(last);
-        log::info!("SIGTTOU: {} workers", open - 1);
+        log::info!("SIGTTOU: now {}", counted(u32::from(last), "worker"));
     }
 
     fn open_slots(&self) -> usize {
@@ -359,10 +359,11 @@ impl<'a> Supervisor<'a> {
                 let pid = process.pid;
                 match process.ready {
                     None => log::error!(
-                        "worker {slot} (pid {pid}) was not ready within {boot:?}; killing it"
+                        "worker {slot} (pid {pid}) was not ready within {boot:?} (--boot-timeout), \
+                         killing it"
                     ),
                     Some(_) => {
-                        log::warn!("worker {slot} (pid {pid}) did not end in time; killing it")
+                        log::warn!("worker {slot} (pid {pid}) did not exit in time, killing it")
                     }
                 }
                 process.kill();
@@ -384,45 +385,31 @@ impl<'a> Supervisor<'a> {
     }
 
     fn tell_end(&self, ended: &Ended) {
-        let (slot, status, cut, pause) = (ended.slot, ended.status, ended.cut, ended.pause);
-        let pid = ended.process.pid;
-        let success = status.success();
+        let (what, pause) = (ended.describe(), ended.pause);
+        let cut = counted(ended.cut, "connection");
+        let success = ended.status.success();
         match self.stage {
             // The worker has printed its error.
             Stage::Starting if ended.state == State::Failed => {}
-            Stage::Starting => say(format_args!(
-                "error: worker {slot} (pid {pid}) ended before it was ready: {status}"
-            )),
-            Stage::Serving if ended.role == Role::Retired && success && cut == 0 => {
-                log::debug!("worker {slot} (pid {pid}) ended");
+            Stage::Starting => say(format_args!("error: {what} before it was ready")),
+            Stage::Serving if ended.role == Role::Retired && success && ended.cut == 0 => {
+                log::debug!("{what}");
             }
-            Stage::Serving if ended.role == Role::Retired => {
-                log::warn!("worker {slot} (pid {pid}) ended: {status}; {cut} connections cut");
+            Stage::Serving if ended.role == Role::Retired => log::warn!("{what}, {cut} cut"),
+            Stage::Serving if ended.role == Role::Replacement => {
+                log::error!("{what} before it was ready, the old worker keeps serving");
             }
-            Stage::Serving if ended.role == Role::Replacement => log::error!(
-                "worker {slot} (pid {pid}) ended before it was ready: {status}; \
-                 the one before it goes on"
-            ),
-            Stage::Serving if success => {
-                log::info!(
-                    "worker {slot} (pid {pid}) ended, {cut} connections cut; starting another"
-                );
-            }
-            Stage::Serving if pause.is_zero() => {
-                log::error!("worker {slot} (pid {pid}) ended: {status}; starting another");
-            }
-            Stage::Serving => log::error!(
-                "worker {slot} (pid {pid}) ended: {status}; it crashes again and again, \
-                 starting another in {pause:?}"
-            ),
+            Stage::Serving if success => log::info!("{what}, {cut} cut, restarting"),
+            Stage::Serving if pause.is_zero() => log::error!("{what}, restarting"),
+            Stage::Serving => log::error!("{what}, crash loop, restarting in {pause:?}"),
             Stage::Stopping(_) if success || ended.process.ready.is_none() => {
-                log::debug!("worker {slot} (pid {pid}) ended");
+                log::debug!("{what}");
             }
-            Stage::Stopping(_) => log::warn!("worker {slot} (pid {pid}) ended: {status}"),
+            Stage::Stopping(_) => log::warn!("{what} during the stop"),
         }
     }
 
-    /// Gives up: something at the start went wrong, and was told.
+    /// Stops after an error during the start, which has been printed.
     fn fail(&mut self) {
         self.failed = true;
         self.stop(Urgency::Quick);

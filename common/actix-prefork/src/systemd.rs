@@ -25,8 +25,8 @@ pub(crate) fn passed_socket() -> Result<Option<Listener>, Error> {
     };
     if count > 1 {
         return Err(failed(format!(
-            "it passed {count}, and this program serves on one: leave one Listen...= in the \
-             .socket unit, or start the service once for each"
+            "{count} sockets passed, expected one; leave one Listen...= line in the .socket \
+             unit, or start one service for each socket"
         )));
     }
     // SAFETY: systemd has put the descriptor there for this very process, as
@@ -47,7 +47,6 @@ fn check(descriptor: &OwnedFd) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(
-        "it passed something else than a listening stream socket: \
-         use ListenStream= and Accept=no in the .socket unit",
+        "not a listening stream socket; use ListenStream= and Accept=no in the .socket unit",
     ))
 }

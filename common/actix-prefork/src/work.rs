@@ -50,7 +50,7 @@ fn prepare(
     inherited: io::Result<Inherited>,
     options: &ServerOptions,
 ) -> Result<(Worker, &'static Post), Error> {
-    let inherited = inherited.context("take over what the master passed")?;
+    let inherited = inherited.context("use the descriptors that the master passed")?;
     let memory = inherited.scoreboard.try_clone();
     let snapshots = memory.and_then(Scoreboard::open).map(Snapshots::new);
     let board = Scoreboard::open(inherited.scoreboard).context("open the scoreboard")?;
@@ -63,7 +63,7 @@ fn prepare(
     let stop = StopRequest::new();
     let orphaned = stop.clone();
     lifeline::watch(inherited.lifeline, move || orphaned.raise(Stop::Quick))
-        .context("watch over the master")?;
+        .context("watch the master")?;
     let listener = Arc::new(inherited.http);
     let queue = listener.clone();
     let worker = Worker {

@@ -24,7 +24,7 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 use reqwest::{Body, Client, Request, Response, ResponseBuilderExt as _, StatusCode, Url, Version};
 
-use crate::{Method, propagation};
+use crate::{observe::Method, propagation};
 
 /// Sends a request in a client span below the current context.
 ///

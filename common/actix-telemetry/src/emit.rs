@@ -11,7 +11,7 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 use opentelemetry_semantic_conventions::metric::HTTP_SERVER_REQUEST_DURATION;
 
-use crate::Exception;
+use crate::exception::Exception;
 
 /// The access line of a request.
 pub(crate) struct AccessLine<'a> {

@@ -12,7 +12,10 @@ use opentelemetry_sdk::{
     metrics::{PeriodicReader, SdkMeterProvider},
 };
 
-use crate::{Provider, SHUTDOWN_TIMEOUT, env, shutdown::shutdown_blocking};
+use crate::{
+    env, metrics,
+    shutdown::{Provider, SHUTDOWN_TIMEOUT, shutdown_blocking},
+};
 
 // What a worker does after the last request has to fit in what the master allows.
 const _: () = assert!(SHUTDOWN_TIMEOUT.as_millis() < actix_prefork::FLUSH_TIMEOUT.as_millis());
@@ -41,8 +44,8 @@ pub fn push_harness_metrics(
     // The first worker reads the same variables and reports what is wrong with them.
     env::mute();
     let mut provider = SdkMeterProvider::builder().with_resource(resource);
-    let interval = crate::metric_export_interval(interval);
-    for exporter in crate::metric_exporters() {
+    let interval = metrics::metric_export_interval(interval);
+    for exporter in metrics::metric_exporters() {
         let reader = PeriodicReader::builder(exporter).with_interval(interval);
         provider = provider.with_reader(reader.build());
     }

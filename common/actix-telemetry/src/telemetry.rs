@@ -11,7 +11,18 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 #[cfg(feature = "traces")]
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
-use crate::{Observe, Provider, resource, shutdown};
+#[cfg(feature = "metrics")]
+use crate::metrics;
+#[cfg(feature = "traces")]
+use crate::traces;
+#[cfg(feature = "logs")]
+use crate::{logger, logs};
+use crate::{
+    observe::{self, Observe},
+    panics, propagation,
+    resource::resource,
+    shutdown::{Provider, shutdown},
+};
 
 /// The telemetry of one process: its signals have one resource, one middleware and
 /// one shutdown.
@@ -93,7 +104,7 @@ impl Telemetry {
         #[cfg(feature = "metrics")]
         if self.metrics.is_some() {
             let meter = opentelemetry::global::meter(env!("CARGO_PKG_NAME"));
-            observe = observe.metrics(crate::OtelHttpMetrics::new(&meter));
+            observe = observe.metrics(observe::OtelHttpMetrics::new(&meter));
         }
         #[cfg(feature = "logs")]
         if self.logs.is_some() {
@@ -164,8 +175,8 @@ impl Builder {
     /// hook and the propagators.
     pub fn build(self) -> Telemetry {
         let resource = resource(&self.name, &self.version);
-        crate::panics::install();
-        crate::propagation::install_propagators();
+        panics::install();
+        propagation::install_propagators();
         Telemetry {
             #[cfg(feature = "metrics")]
             metrics: self
@@ -181,9 +192,9 @@ impl Builder {
 
 #[cfg(feature = "metrics")]
 fn meter_provider(resource: &Resource, interval: Duration) -> SdkMeterProvider {
-    let interval = crate::metric_export_interval(interval);
+    let interval = metrics::metric_export_interval(interval);
     let mut provider = SdkMeterProvider::builder().with_resource(resource.clone());
-    for exporter in crate::metric_exporters() {
+    for exporter in metrics::metric_exporters() {
         let reader = PeriodicReader::builder(exporter).with_interval(interval);
         provider = provider.with_reader(reader.build());
     }
@@ -196,12 +207,12 @@ fn meter_provider(resource: &Resource, interval: Duration) -> SdkMeterProvider {
 fn logger_provider(resource: &Resource) -> SdkLoggerProvider {
     let mut provider = SdkLoggerProvider::builder()
         .with_resource(resource.clone())
-        .with_log_processor(crate::RequestContext);
-    for processor in crate::log_processors() {
+        .with_log_processor(logs::RequestContext);
+    for processor in logs::log_processors() {
         provider = provider.with_log_processor(processor);
     }
     let provider = provider.build();
-    crate::logger::connect(&provider);
+    logger::connect(&provider);
     provider
 }
 
@@ -209,9 +220,9 @@ fn logger_provider(resource: &Resource) -> SdkLoggerProvider {
 fn tracer_provider(resource: &Resource) -> SdkTracerProvider {
     let mut provider = SdkTracerProvider::builder()
         .with_resource(resource.clone())
-        .with_sampler(crate::sampler())
-        .with_span_limits(crate::span_limits());
-    for processor in crate::span_processors() {
+        .with_sampler(traces::sampler())
+        .with_span_limits(traces::span_limits());
+    for processor in traces::span_processors() {
         provider = provider.with_span_processor(processor);
     }
     let provider = provider.build();

@@ -19,7 +19,7 @@ use actix_web::{
 };
 use pin_project_lite::pin_project;
 
-use crate::Exception;
+use crate::exception::Exception;
 
 thread_local! {
     /// What [`RecordErrors`] saw, until the poll returns to [`Observe`](super::Observe)

@@ -14,7 +14,7 @@ use actix_web::{
     Error,
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode, Version,
+        StatusCode,
         header::{CONTENT_TYPE, USER_AGENT},
     },
     rt::time::sleep,
@@ -22,10 +22,11 @@ use actix_web::{
 use opentelemetry::{Context, trace::TraceContextExt as _};
 
 use super::{
-    Method, Thread,
     errors::{self, Recorded},
     http_metrics::Finished,
-    request::{RequestAttributes, bounded},
+    method::Method,
+    parts::Thread,
+    request::{RequestAttributes, bounded, protocol_version},
     span,
 };
 use crate::{
@@ -272,14 +273,5 @@ impl Client {
             address: request.peer_addr().map(|peer| peer.ip().to_string()),
             user_agent: user_agent.map(|value| bounded(&String::from_utf8_lossy(value.as_bytes()))),
         }
-    }
-}
-
-pub(super) fn protocol_version(version: Version) -> Option<&'static str> {
-    match version {
-        Version::HTTP_10 => Some("1.0"),
-        Version::HTTP_11 => Some("1.1"),
-        Version::HTTP_2 => Some("2"),
-        _ => None,
     }
 }

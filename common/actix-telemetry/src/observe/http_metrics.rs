@@ -22,7 +22,7 @@ use opentelemetry_semantic_conventions::{
     metric::{HTTP_SERVER_ACTIVE_REQUESTS, HTTP_SERVER_REQUEST_DURATION},
 };
 
-use super::Method;
+use super::method::Method;
 
 /// Bucket bounds of `http.server.request.duration`, in seconds, as the [conventions]
 /// advise.

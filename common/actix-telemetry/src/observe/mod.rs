@@ -6,6 +6,7 @@ mod errors;
 mod exchange;
 mod http_metrics;
 mod method;
+mod parts;
 mod request;
 mod response_header;
 mod span;
@@ -23,7 +24,6 @@ use actix_web::{
     body::MessageBody,
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
 };
-use opentelemetry::global::BoxedTracer;
 use pin_project_lite::pin_project;
 
 #[cfg(feature = "export")]
@@ -40,8 +40,9 @@ pub use self::{
 
 use self::{
     body::ObservedBody,
-    errors::{Recognize, Recorded},
+    errors::Recorded,
     exchange::Exchange,
+    parts::{Parts, Thread},
 };
 
 /// Observes every request of an application.
@@ -75,43 +76,6 @@ use self::{
 ///   body was handed over to be written, or when the client went away.
 #[derive(Clone, Default)]
 pub struct Observe(Parts);
-
-#[derive(Clone, Default)]
-struct Parts {
-    metrics: Option<Box<dyn ThreadMetrics>>,
-    spans: bool,
-    logs: bool,
-    traceresponse: bool,
-    skip: Vec<String>,
-    errors: Vec<Recognize>,
-}
-
-/// [`HttpMetrics`] without its type.
-trait ThreadMetrics: Send {
-    fn boxed(&self) -> Box<dyn ThreadMetrics>;
-    fn began(&self, method: Method);
-    fn ended(&self, request: &Finished<'_>);
-}
-
-impl<M: HttpMetrics> ThreadMetrics for M {
-    fn boxed(&self) -> Box<dyn ThreadMetrics> {
-        Box::new(self.clone())
-    }
-
-    fn began(&self, method: Method) {
-        HttpMetrics::began(self, method);
-    }
-
-    fn ended(&self, request: &Finished<'_>) {
-        HttpMetrics::ended(self, request);
-    }
-}
-
-impl Clone for Box<dyn ThreadMetrics> {
-    fn clone(&self) -> Self {
-        (**self).boxed()
-    }
-}
 
 impl Observe {
     /// Answers panics, and nothing else yet.
@@ -185,12 +149,6 @@ where
         let thread = Rc::new(Thread { parts, tracer });
         ready(Ok(ObserveService { service, thread }))
     }
-}
-
-/// What a serving thread needs.
-struct Thread {
-    parts: Parts,
-    tracer: Option<BoxedTracer>,
 }
 
 /// The service that [`Observe`] makes.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use actix_web::dev::ServiceRequest;
+use actix_web::{dev::ServiceRequest, http::Version};
 
-use super::Method;
+use super::method::Method;
 
 /// The longest text from a client that telemetry repeats, in characters.
 const LENGTH_LIMIT: usize = 256;
@@ -55,6 +55,16 @@ pub(crate) fn bounded(text: &str) -> String {
     match text.char_indices().nth(LENGTH_LIMIT) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+/// The attribute `network.protocol.version`.
+pub(super) fn protocol_version(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        _ => None,
     }
 }
 

@@ -19,8 +19,12 @@ use opentelemetry_semantic_conventions::attribute::{
     USER_AGENT_ORIGINAL,
 };
 
-use super::{Method, exchange::protocol_version, http_metrics::SCHEME, request::bounded};
-use crate::Exception;
+use super::{
+    http_metrics::SCHEME,
+    method::Method,
+    request::{bounded, protocol_version},
+};
+use crate::exception::Exception;
 
 /// The tracer of the process, with the scope of this crate.
 pub(super) fn tracer() -> BoxedTracer {

@@ -7,7 +7,7 @@ use opentelemetry::Context;
 use opentelemetry_otlp::{WithExportConfig, WithHttpConfig, WithTonicConfig};
 use tokio::runtime::{self, Runtime};
 
-use super::{Destination, Protocol};
+use super::destination::{Destination, Protocol};
 
 /// Where the gRPC exporters live. They need a runtime that goes on turning while the
 /// thread that serves, or shuts down, waits for them.

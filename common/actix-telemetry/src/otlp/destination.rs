@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, net::IpAddr, time::Duration};
 use http::{Uri, uri::PathAndQuery};
 use opentelemetry_otlp::Compression;
 
-use super::{Signal, headers, variable};
+use super::signal::{Signal, headers, variable};
 use crate::env::{self, Env, Variable};
 
 /// No limit, as `OTEL_EXPORTER_OTLP_TIMEOUT=0` means. Small enough to be added to

@@ -1,5 +1,7 @@
 //! What the variables of the exporter mean.
 
+use std::time::Duration;
+
 use super::*;
 
 fn read(variables: &[(&str, &str)]) -> Vec<Exporter> {

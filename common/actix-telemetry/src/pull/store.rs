@@ -16,7 +16,9 @@ use prometheus_multiprocess::{
     Gauge, GaugeMode, GaugeOpts, GaugeVec, Histogram, HistogramVec, Store,
 };
 
-use crate::{DURATION_BOUNDS, Finished, HttpMetrics, Method, observe::SCHEME};
+#[cfg(feature = "prefork")]
+use super::exposition::Exposition;
+use crate::observe::{DURATION_BOUNDS, Finished, HttpMetrics, Method, SCHEME};
 
 /// The labels of the duration. A request without one of them has it empty, which to
 /// Prometheus is the same as without.
@@ -169,8 +171,8 @@ pub fn prepare(
 pub fn exposition(
     collector: MultiProcessCollector,
     snapshots: Option<actix_prefork::Snapshots>,
-) -> super::Exposition {
-    super::Exposition::new(move || {
+) -> Exposition {
+    Exposition::new(move || {
         let mut text = String::new();
         collector.encode_text(&mut text)?;
         if let Some(snapshots) = &snapshots {

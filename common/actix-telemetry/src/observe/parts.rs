@@ -1,0 +1,52 @@
+//! What the middleware does with each request, and what a serving thread needs for it.
+
+use opentelemetry::global::BoxedTracer;
+
+use super::{
+    errors::Recognize,
+    http_metrics::{Finished, HttpMetrics},
+    method::Method,
+};
+
+/// What a serving thread needs.
+pub(super) struct Thread {
+    pub(super) parts: Parts,
+    pub(super) tracer: Option<BoxedTracer>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Parts {
+    pub(super) metrics: Option<Box<dyn ThreadMetrics>>,
+    pub(super) spans: bool,
+    pub(super) logs: bool,
+    pub(super) traceresponse: bool,
+    pub(super) skip: Vec<String>,
+    pub(super) errors: Vec<Recognize>,
+}
+
+/// [`HttpMetrics`] without its type.
+pub(super) trait ThreadMetrics: Send {
+    fn boxed(&self) -> Box<dyn ThreadMetrics>;
+    fn began(&self, method: Method);
+    fn ended(&self, request: &Finished<'_>);
+}
+
+impl<M: HttpMetrics> ThreadMetrics for M {
+    fn boxed(&self) -> Box<dyn ThreadMetrics> {
+        Box::new(self.clone())
+    }
+
+    fn began(&self, method: Method) {
+        HttpMetrics::began(self, method);
+    }
+
+    fn ended(&self, request: &Finished<'_>) {
+        HttpMetrics::ended(self, request);
+    }
+}
+
+impl Clone for Box<dyn ThreadMetrics> {
+    fn clone(&self) -> Self {
+        (**self).boxed()
+    }
+}

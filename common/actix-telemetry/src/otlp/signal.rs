@@ -1,0 +1,91 @@
+//! The signals, and the variables of the OTLP exporter that each of them has.
+
+use std::collections::HashMap;
+
+use crate::env::{self, Env, Variable};
+
+/// A signal that is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    #[cfg(feature = "metrics")]
+    Metrics,
+    #[cfg(feature = "logs")]
+    Logs,
+    #[cfg(feature = "traces")]
+    Traces,
+}
+
+impl Signal {
+    /// The signal's part of the names of variables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(feature = "metrics")]
+            Self::Metrics => "METRICS",
+            #[cfg(feature = "logs")]
+            Self::Logs => "LOGS",
+            #[cfg(feature = "traces")]
+            Self::Traces => "TRACES",
+        }
+    }
+
+    /// What is exported, for messages.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            #[cfg(feature = "metrics")]
+            Self::Metrics => "metrics",
+            #[cfg(feature = "logs")]
+            Self::Logs => "log records",
+            #[cfg(feature = "traces")]
+            Self::Traces => "spans",
+        }
+    }
+
+    /// The path that is appended to `OTEL_EXPORTER_OTLP_ENDPOINT` over HTTP.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            #[cfg(feature = "metrics")]
+            Self::Metrics => "v1/metrics",
+            #[cfg(feature = "logs")]
+            Self::Logs => "v1/logs",
+            #[cfg(feature = "traces")]
+            Self::Traces => "v1/traces",
+        }
+    }
+}
+
+/// A variable of the OTLP exporter: that of the signal goes before the general one.
+pub(super) fn variable(env: Env<'_>, signal: Signal, what: &str) -> Option<Variable> {
+    env.first(&[
+        format!("OTEL_EXPORTER_OTLP_{}_{what}", signal.name()),
+        format!("OTEL_EXPORTER_OTLP_{what}"),
+    ])
+}
+
+/// Parses `name=value,name=value` with percent-encoded values, as the specification
+/// has headers. The values are secrets and never printed.
+pub(super) fn headers(variable: &Variable) -> HashMap<String, String> {
+    let mut headers = HashMap::new();
+    for pair in variable.value.split(',').map(str::trim) {
+        if pair.is_empty() {
+            continue;
+        }
+        let parsed = pair.split_once('=').and_then(|(name, value)| {
+            let value = percent_encoding::percent_decode_str(value.trim());
+            let value = value.decode_utf8().ok()?.into_owned();
+            http::HeaderValue::try_from(&value).ok()?;
+            let name = http::HeaderName::try_from(name.trim()).ok()?;
+            Some((name.as_str().to_owned(), value))
+        });
+        match parsed {
+            Some((name, value)) => {
+                headers.insert(name, value);
+            }
+            None => {
+                let name = pair.split('=').next().unwrap_or_default();
+                let expected = "expected name=value pairs";
+                env::warn(&variable.name, &format!("{name}=…"), expected, "the others");
+            }
+        }
+    }
+    headers
+}

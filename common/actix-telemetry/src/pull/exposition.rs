@@ -1,0 +1,133 @@
+//! What answers a scrape, on the application's port or on a port of its own.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    dev::{Server, ServerHandle},
+    error::ErrorInternalServerError,
+    http::KeepAlive,
+    rt::System,
+    web::{self, ServiceConfig},
+};
+use anyhow::Context as _;
+
+/// The media type of Prometheus' text format.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Connections to a port of its own at most. Scrapers are few; others wait.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Seconds that a scrape gets to finish when the port is closed.
+const CLOSE_TIMEOUT: u64 = 1;
+
+/// What answers a scrape.
+///
+/// ```
+/// use actix_telemetry::pull::Exposition;
+/// use actix_web::App;
+///
+/// let exposition = Exposition::new(|| Ok("up 1\n".to_owned()));
+/// let app = App::new().configure(|app| exposition.configure(app));
+/// # let _ = app;
+/// ```
+#[derive(Clone)]
+pub struct Exposition(Arc<dyn Fn() -> anyhow::Result<String> + Send + Sync>);
+
+impl Exposition {
+    /// Answers with the text that `render` returns, in Prometheus' text format. An
+    /// error is logged and answered with 500.
+    pub fn new(render: impl Fn() -> anyhow::Result<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(render))
+    }
+
+    /// Adds `GET` and `HEAD /metrics` to an application.
+    pub fn configure(&self, app: &mut ServiceConfig) {
+        app.service(
+            web::resource("/metrics")
+                .app_data(web::Data::new(self.clone()))
+                .get(scrape)
+                .head(scrape),
+        );
+    }
+
+    /// Serves `/metrics` and nothing else on a socket that listens, in a thread of its
+    /// own: it answers also while all serving threads are busy.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no thread left or refuses the socket.
+    pub fn listen(self, listener: TcpListener) -> anyhow::Result<MetricsPort> {
+        let address = listener.local_addr()?;
+        let (started, is_started) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new().name("metrics".to_owned());
+        let thread = thread.spawn(move || {
+            System::new().block_on(async move {
+                let server = self.server(listener)?;
+                // The other side waits for it.
+                let _ = started.send(server.handle());
+                server.await
+            })
+        })?;
+        let server = is_started.recv();
+        Ok(MetricsPort {
+            address,
+            server: server.context("the thread that serves /metrics did not start")?,
+            thread: Some(thread),
+        })
+    }
+
+    fn server(self, listener: TcpListener) -> io::Result<Server> {
+        let app = move || App::new().configure(|app| self.configure(app));
+        let server = HttpServer::new(app)
+            .workers(1)
+            .max_connections(MAX_CONNECTIONS)
+            // Between two scrapes a connection would only be in the way of a stop.
+            .keep_alive(KeepAlive::Disabled)
+            .shutdown_timeout(CLOSE_TIMEOUT)
+            .disable_signals()
+            .listen(listener)?;
+        Ok(server.run())
+    }
+}
+
+async fn scrape(exposition: web::Data<Exposition>) -> actix_web::Result<HttpResponse> {
+    // Rendering takes a moment, in which the thread serves others.
+    let text = web::block(move || (exposition.0)()).await?;
+    let text = text.map_err(|error| {
+        log::error!("cannot answer a scrape of /metrics: {error:#}");
+        ErrorInternalServerError("cannot read the metrics; see the log")
+    })?;
+    Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(text))
+}
+
+/// The port of `/metrics`. Dropping it closes the port; a scrape gets a second to finish.
+pub struct MetricsPort {
+    address: SocketAddr,
+    server: ServerHandle,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl MetricsPort {
+    /// The URL of `/metrics`.
+    pub fn url(&self) -> String {
+        format!("http://{}/metrics", self.address)
+    }
+}
+
+impl Drop for MetricsPort {
+    fn drop(&mut self) {
+        // The command is sent at once; what is returned only waits for its end.
+        drop(self.server.stop(true));
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(Err(error))) => log::warn!("the server of /metrics failed: {error}"),
+            Some(Err(_)) => log::warn!("the server of /metrics panicked"),
+            _ => {}
+        }
+    }
+}
