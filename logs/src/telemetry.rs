@@ -19,5 +19,7 @@ pub(crate) fn init() -> SdkLoggerProvider {
     }
     let provider = provider.build();
     logger::connect(&provider);
+    // The trace of the caller, whose ids each record carries.
+    telemetry::install_propagators();
     provider
 }

@@ -49,6 +49,7 @@ async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
         chain_url: options.chain_url(&worker.address()?)?,
         client: reqwest::Client::builder()
             .timeout(TIMEOUT)
+            .no_proxy()
             // A new connection each time, so that another worker may answer.
             .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())

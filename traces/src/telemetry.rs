@@ -20,7 +20,9 @@ pub(crate) fn init() -> SdkTracerProvider {
         provider = provider.with_span_processor(processor);
     }
     let provider = provider.build();
-    global::set_tracer_provider(provider.clone());
+    if !telemetry::sdk_disabled() {
+        global::set_tracer_provider(provider.clone());
+    }
     // The headers that carry a trace from one service to the next.
     telemetry::install_propagators();
     provider

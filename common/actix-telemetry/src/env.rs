@@ -6,27 +6,9 @@
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 
-use std::{
-    collections::BTreeSet,
-    env,
-    fmt::Display,
-    ops::RangeInclusive,
-    str::FromStr,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-};
+use std::{env, fmt::Display, ops::RangeInclusive, str::FromStr};
 
-/// Variables that were reported in this process.
-static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-
-/// Set by `actix-prefork` in each worker process: its number, from 0. All workers have
-/// the same environment, so the first one reports for all.
-const WORKER_SLOT: &str = "WORKER_SLOT";
-
-/// Whether another process reports for this one.
-static MUTED: AtomicBool = AtomicBool::new(false);
+use crate::warn::warn;
 
 /// Where variables are looked up: the environment of the process, or that of a test.
 #[derive(Clone, Copy)]
@@ -107,29 +89,10 @@ impl Variable {
     }
 }
 
-/// Reports a variable that is not used as it stands, once per process.
-///
-/// `value` is printed as it is: pass a redacted text where it may hold a secret.
-pub(crate) fn warn(name: &str, value: &str, expected: &str, used: impl Display) {
-    let is_another_worker = env::var_os(WORKER_SLOT).is_some_and(|slot| slot != "0");
-    if is_another_worker || MUTED.load(Relaxed) {
-        return;
-    }
-    let mut reported = REPORTED.lock().unwrap_or_else(PoisonError::into_inner);
-    if reported.insert(name.to_owned()) {
-        log::warn!("{name} is {value:?}, {expected}; using {used}");
-    }
-}
-
-/// Has [`warn`] print nothing more in this process.
-#[cfg(feature = "prefork")]
-pub(crate) fn mute() {
-    MUTED.store(true, Relaxed);
-}
-
-/// Whether this process is a worker of `actix-prefork`.
-pub(crate) fn is_worker() -> bool {
-    env::var_os(WORKER_SLOT).is_some()
+/// Whether `OTEL_SDK_DISABLED` says that nothing is recorded. Then leave the global
+/// tracer provider unset: a context is passed on as it came.
+pub fn sdk_disabled() -> bool {
+    Env::process().flag("OTEL_SDK_DISABLED")
 }
 
 #[cfg(test)]

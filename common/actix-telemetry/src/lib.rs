@@ -25,6 +25,8 @@ mod observe;
 pub mod panics;
 pub mod propagation;
 mod resource;
+mod stderr;
+mod warn;
 
 #[cfg(feature = "export")]
 mod delivery;
@@ -61,6 +63,7 @@ pub use crate::metrics::{MetricExporter, metric_export_interval, metric_exporter
 #[cfg(feature = "traces")]
 pub use crate::traces::{SpanProcessor, sampler, span_limits, span_processors};
 pub use crate::{
+    env::sdk_disabled,
     exception::Exception,
     observe::{
         DURATION_BOUNDS, Finished, HttpMetrics, Method, Observe, OtelHttpMetrics, RecordErrors,

@@ -1,50 +1,54 @@
 //! The `log` crate on the console and, once a provider is connected, over
 //! OpenTelemetry.
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use env_filter::Filter;
 use log::{Log, Metadata, Record};
 use opentelemetry_appender_log::OpenTelemetryLogBridge;
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 
-use crate::{console, env::Env, feedback::is_below_the_exporters, limit};
+use crate::{
+    env::Env,
+    feedback::is_below_the_exporters,
+    limit,
+    stderr::{self, CONSOLE},
+    warn::warn_filter,
+};
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
+
+/// The variable with the filter of what is exported.
+const OTEL: &str = "OTEL_RUST_LOG";
 
 /// The longest text of a record unless a variable says otherwise, in characters.
 const LENGTH_LIMIT: usize = 4_096;
 
-/// Makes the console the logger of the process, as [`console::init`] does, and has
+/// Makes the console the logger of the process, as [`console::init`](crate::console::init) does, and has
 /// [`connect`] send records to OpenTelemetry as well.
 ///
 /// Call it at the start of `main`, in the master too. A message or a value that is
-/// longer than `OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT` or
-/// `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` (4,096 characters by default) is cut.
+/// longer than 4,096 characters is cut, or than
+/// `OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT` or `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`
+/// once a provider is connected.
 pub fn install() {
-    let (filter, problem) = console::filter("RUST_LOG");
-    let env = Env::process();
-    let of_all = env.number(
-        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-        0..=usize::MAX,
-        LENGTH_LIMIT,
-    );
+    let (filter, bad) = stderr::filter(CONSOLE);
     let logger = LOGGER.get_or_init(|| Logger {
         console: Sink {
-            log: Box::new(console::logger()),
+            log: Box::new(stderr::logger()),
             filter,
         },
         otel: OnceLock::new(),
-        length_limit: env.number(
-            "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-            0..=usize::MAX,
-            of_all,
-        ),
+        length_limit: AtomicUsize::new(LENGTH_LIMIT),
     });
     if log::set_logger(logger).is_ok() {
+        stderr::is_ready();
         log::set_max_level(logger.console.filter.filter());
     }
-    console::report(problem);
+    warn_filter(CONSOLE, bad);
 }
 
 /// Sends records to OpenTelemetry from now on, those that `OTEL_RUST_LOG` lets
@@ -56,7 +60,7 @@ pub fn connect(provider: &SdkLoggerProvider) {
     let Some(logger) = LOGGER.get() else {
         return;
     };
-    let (filter, problem) = console::filter("OTEL_RUST_LOG");
+    let (filter, bad) = stderr::filter(OTEL);
     let level = filter.filter();
     let sink = Sink {
         log: Box::new(Bridge {
@@ -65,16 +69,21 @@ pub fn connect(provider: &SdkLoggerProvider) {
         }),
         filter,
     };
+    let env = Env::process();
+    let limit = |name, default| env.number(name, 0..=usize::MAX, default);
+    let of_all = limit("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", LENGTH_LIMIT);
+    let of_logs = limit("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", of_all);
+    logger.length_limit.store(of_logs, Relaxed);
     if logger.otel.set(sink).is_ok() {
         log::set_max_level(log::max_level().max(level));
     }
-    console::report(problem);
+    warn_filter(OTEL, bad);
 }
 
 struct Logger {
     console: Sink,
     otel: OnceLock<Sink>,
-    length_limit: usize,
+    length_limit: AtomicUsize,
 }
 
 /// A place where records go, and which of them.
@@ -109,7 +118,7 @@ impl Log for Logger {
         if console.is_none() && otel.is_none() {
             return;
         }
-        limit::with_limited(record, self.length_limit, |record| {
+        limit::with_limited(record, self.length_limit.load(Relaxed), |record| {
             for sink in [console, otel].into_iter().flatten() {
                 if sink.filter.matches(record) {
                     sink.log.log(record);

@@ -13,9 +13,9 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 
 use crate::{
-    console,
     emit::{self, Panic},
     limit::limited,
+    stderr,
 };
 
 /// The longest message that is recorded, in characters: it may hold what a client sent.
@@ -62,7 +62,7 @@ fn record(panic: &PanicHookInfo<'_>) {
     // task, or by what drops the providers while `main` is left.
     if aborts(&message) {
         log::logger().flush();
-        console::flush();
+        stderr::flush();
     }
 }
 

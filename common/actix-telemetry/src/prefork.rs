@@ -13,8 +13,9 @@ use opentelemetry_sdk::{
 };
 
 use crate::{
-    env, metrics,
+    metrics,
     shutdown::{Provider, SHUTDOWN_TIMEOUT, shutdown_blocking},
+    warn::mute,
 };
 
 // What a worker does after the last request has to fit in what the master allows.
@@ -42,7 +43,7 @@ pub fn push_harness_metrics(
         return Ok(HarnessMetrics(None));
     }
     // The first worker reads the same variables and reports what is wrong with them.
-    env::mute();
+    mute();
     let mut provider = SdkMeterProvider::builder().with_resource(resource);
     let interval = metrics::metric_export_interval(interval);
     for exporter in metrics::metric_exporters() {

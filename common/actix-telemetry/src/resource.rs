@@ -10,7 +10,10 @@ use opentelemetry_semantic_conventions::attribute::{
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
-use crate::env::{self, Env};
+use crate::{
+    env::Env,
+    warn::{is_worker, warn},
+};
 
 const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
@@ -34,7 +37,7 @@ static INSTANCE: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().to_string())
 ///
 /// [resource]: https://opentelemetry.io/docs/specs/semconv/resource/service/
 pub fn resource(name: &str, version: &str) -> Resource {
-    let attributes = attributes(Env::process(), name, version, env::is_worker());
+    let attributes = attributes(Env::process(), name, version, is_worker());
     // The SDK would read the variables too, but does not decode them.
     Resource::builder_empty()
         .with_detector(Box::new(TelemetryResourceDetector))
@@ -52,7 +55,7 @@ fn attributes(env: Env<'_>, name: &str, version: &str, is_worker: bool) -> Vec<K
     if let Some(text) = env.get(ATTRIBUTES) {
         match parse(&text) {
             Ok(found) => attributes.extend(found),
-            Err(pair) => env::warn(
+            Err(pair) => warn(
                 ATTRIBUTES,
                 &pair,
                 "expected name=value pairs with percent-encoded UTF-8",

@@ -9,7 +9,7 @@ use actix_web::rt::{task::spawn_blocking, time::timeout};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::{metrics::SdkMeterProvider, trace::SdkTracerProvider};
 
-use crate::{console, delivery, observe};
+use crate::{delivery, observe, stderr};
 
 /// How long [`shutdown`] waits for the last exports: 4 seconds. The master of
 /// `actix-prefork` gives a worker 5, and what was lost is logged before they are over.
@@ -93,7 +93,7 @@ pub async fn shutdown<P: Into<Provider>>(providers: impl IntoIterator<Item = P>)
         let _ = timeout(left, flush).await;
     }
     delivery::report_losses();
-    console::flush();
+    stderr::flush();
 }
 
 /// As [`shutdown`], for a thread without an async runtime.

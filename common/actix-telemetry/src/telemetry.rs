@@ -14,7 +14,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 #[cfg(feature = "metrics")]
 use crate::metrics;
 #[cfg(feature = "traces")]
-use crate::traces;
+use crate::{env::sdk_disabled, traces};
 #[cfg(feature = "logs")]
 use crate::{logger, logs};
 use crate::{
@@ -226,6 +226,8 @@ fn tracer_provider(resource: &Resource) -> SdkTracerProvider {
         provider = provider.with_span_processor(processor);
     }
     let provider = provider.build();
-    opentelemetry::global::set_tracer_provider(provider.clone());
+    if !sdk_disabled() {
+        opentelemetry::global::set_tracer_provider(provider.clone());
+    }
     provider
 }

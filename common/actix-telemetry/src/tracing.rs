@@ -33,9 +33,10 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    console::{self, Escaped, Quoted, Stderr},
-    env::{Env, warn},
+    env::Env,
     feedback::is_below_the_exporters,
+    stderr::{self, CONSOLE, EscapedText as Escaped, Quoted, Stderr},
+    warn::warn_filter,
 };
 
 /// A line on stderr for each event, as [`console::init`](crate::console::init) writes it
@@ -44,11 +45,11 @@ pub fn console<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    crate::console::flush_at_the_end();
+    stderr::flush_at_the_end();
     Console {
-        is_coloured: console::is_coloured(),
+        is_coloured: stderr::is_coloured(),
     }
-    .with_filter(filter("RUST_LOG"))
+    .with_filter(filter(CONSOLE))
 }
 
 /// What may be exported: what `OTEL_RUST_LOG` lets through (`info` and above by
@@ -66,15 +67,10 @@ fn filter(variable: &str) -> EnvFilter {
     let Some(text) = Env::process().get(variable) else {
         return EnvFilter::new(DEFAULT);
     };
-    match EnvFilter::try_new(format!("{DEFAULT},{text}")) {
-        Ok(filter) => filter,
-        Err(_) => {
-            let expected = "expected levels like info and targets like my_crate=debug, separated \
-                            by commas";
-            warn(variable, &text, expected, "info");
-            EnvFilter::new(DEFAULT)
-        }
-    }
+    EnvFilter::try_new(format!("{DEFAULT},{text}")).unwrap_or_else(|_| {
+        warn_filter(variable, Some(text));
+        EnvFilter::new(DEFAULT)
+    })
 }
 
 struct NotBelowTheExporters;

@@ -6,7 +6,10 @@ use http::{Uri, uri::PathAndQuery};
 use opentelemetry_otlp::Compression;
 
 use super::signal::{Signal, headers, variable};
-use crate::env::{self, Env, Variable};
+use crate::{
+    env::{Env, Variable},
+    warn::warn,
+};
 
 /// No limit, as `OTEL_EXPORTER_OTLP_TIMEOUT=0` means. Small enough to be added to
 /// any point in time.
@@ -47,7 +50,7 @@ impl Destination {
                 .inspect_err(|expected| {
                     let shown = without_secrets(&variable.value);
                     let used = protocol.default_endpoint();
-                    env::warn(&variable.name, &shown, expected, used);
+                    warn(&variable.name, &shown, expected, used);
                 })
                 .ok()
         });
@@ -167,13 +170,13 @@ fn endpoint(
         return Err("expected a host, as in http://host:port".to_owned());
     }
     match (protocol, uri.port_u16()) {
-        (Protocol::HttpProtobuf, Some(4317)) => env::warn(
+        (Protocol::HttpProtobuf, Some(4317)) => warn(
             &variable.name,
             &without_secrets(value),
             "but 4317 is usually the port of gRPC (OTEL_EXPORTER_OTLP_PROTOCOL=grpc)",
             "HTTP on that port",
         ),
-        (Protocol::Grpc, Some(4318)) => env::warn(
+        (Protocol::Grpc, Some(4318)) => warn(
             &variable.name,
             &without_secrets(value),
             "but 4318 is usually the port of HTTP (OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf)",

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::env::{self, Env, Variable};
+use crate::{
+    env::{Env, Variable},
+    warn::warn,
+};
 
 /// A signal that is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +86,7 @@ pub(super) fn headers(variable: &Variable) -> HashMap<String, String> {
             None => {
                 let name = pair.split('=').next().unwrap_or_default();
                 let expected = "expected name=value pairs";
-                env::warn(&variable.name, &format!("{name}=…"), expected, "the others");
+                warn(&variable.name, &format!("{name}=…"), expected, "the others");
             }
         }
     }

@@ -69,7 +69,7 @@ fn an_outage_is_told_once_and_so_is_its_end_with_the_number_of_lost_records() ->
         assert_eq!(get(&running, "/demo/burst/50")?.status, 200);
         let down = |line: &str| line.contains("log records do not arrive at http://");
         let line = running.wait_for_line(down, SOON)?;
-        assert!(line.contains("50 more are lost, 50 in all"), "{line}");
+        assert!(line.contains("50 more are lost, 50 in total"), "{line}");
         assert!(line.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{line}");
         assert_eq!(get(&running, "/demo/burst/50")?.status, 200);
         // The batch has failed when the queue, which is filled once more, has room again.

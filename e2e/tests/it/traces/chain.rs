@@ -162,7 +162,7 @@ fn a_next_service_that_is_gone_or_silent_or_fails_is_a_502_and_an_error_of_the_c
             .start()?;
         let answer = get(&running, "/chain")?;
         assert_eq!(answer.status, 502, "{url}");
-        assert_eq!(answer.body, "the next service could not be asked\n");
+        assert_eq!(answer.body, "the next service cannot be reached\n");
         let call = wait_for_name(&collector, "GET")?;
         assert_eq!(text(&call, "error.type"), Some(error), "{url}");
         let (code, told) = status(&call);
@@ -175,7 +175,8 @@ fn a_next_service_that_is_gone_or_silent_or_fails_is_a_502_and_an_error_of_the_c
         assert_eq!(text(&server, "error.type"), Some("502"));
         // The log says why, with the ids.
         let id = server.trace_id();
-        let line = |line: &str| line.contains("cannot be asked") && line.contains(&id);
+        let line =
+            |line: &str| line.contains("the call of the next service failed") && line.contains(&id);
         running.wait_for_line(line, SOON)?;
     }
     Ok(())

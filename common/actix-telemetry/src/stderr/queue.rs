@@ -59,7 +59,7 @@ pub(crate) fn flush_at_the_end() {
 }
 
 /// Waits until the lines so far are written, for half a second at most.
-pub(super) fn flush() {
+pub(crate) fn flush() {
     let Some(messages) = &QUEUE.messages else {
         return;
     };
@@ -96,7 +96,8 @@ impl Queue {
     fn start() -> Self {
         let (messages, received) = sync_channel(LINES);
         let thread = thread::Builder::new().name("console".to_owned());
-        let started = thread.spawn(move || write_all(&received, &mut io::stderr()));
+        let spawn = || thread.spawn(move || write_all(&received, &mut io::stderr()));
+        let started = without_signals(spawn);
         Self {
             messages: started.is_ok().then_some(messages),
             waiting: AtomicUsize::new(0),
@@ -115,6 +116,25 @@ impl Queue {
             self.dropped.fetch_add(1, Relaxed);
         }
     }
+}
+
+/// Starts a thread that no signal is delivered to. A program that waits for signals
+/// blocks them in its own threads, later than this one may start, and a signal that
+/// another thread gets would end the process.
+fn without_signals<T>(spawn: impl FnOnce() -> T) -> T {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{SigSet, SigmaskHow};
+
+        let Ok(before) = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK) else {
+            return spawn();
+        };
+        let spawned = spawn();
+        let _ = before.thread_set_mask();
+        spawned
+    }
+    #[cfg(not(unix))]
+    spawn()
 }
 
 /// Writes what it receives. A line is one write, so that those of several processes
