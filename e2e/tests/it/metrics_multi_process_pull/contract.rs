@@ -29,11 +29,12 @@ fn wait_for_observed(running: &e2e::Running, count: f64) -> Result<Scrape> {
 /// The series of a metric by method and status, with the other labels checked.
 fn by_method_and_status(scrape: &Scrape) -> BTreeSet<(String, String, u64)> {
     let parse = |(labels, count): (&str, f64)| {
-        let rest = labels.strip_prefix("{http_request_method=\"")?;
+        let rest = labels.strip_prefix("{error_type=\"\",http_request_method=\"")?;
         let (method, rest) = rest.split_once("\",http_response_status_code=\"")?;
-        let (status, rest) = rest.split_once("\",http_route=\"/\",url_scheme=\"http\"}")?;
-        rest.is_empty()
-            .then(|| (method.to_owned(), status.to_owned(), count as u64))
+        let (status, rest) = rest.split_once("\",http_route=\"")?;
+        let route = if status == "404" { "" } else { "/" };
+        let end = format!("{route}\",network_protocol_version=\"1.1\",url_scheme=\"http\"}}");
+        (rest == end).then(|| (method.to_owned(), status.to_owned(), count as u64))
     };
     let series = scrape.series(COUNT);
     series
@@ -81,18 +82,19 @@ fn no_client_can_make_a_series() -> Result<()> {
         ))?;
         connection.receive()?;
     }
-    for method in ["HEAD", "POST", "FOOBAR"] {
+    for method in ["PUT", "POST", "FOOBAR"] {
         assert_eq!(http::request(addr, method, "/")?.status, 405, "{method}");
     }
     for path in ["/healthz", "/metrics"] {
         assert_eq!(http::get(addr, path)?.status, 200, "{path}");
     }
-    let scrape = wait_for_observed(&running, 153.0)?;
+    let scrape = wait_for_observed(&running, 203.0)?;
     assert_eq!(scrape.sum(REQUESTS), 100.0);
     let expected = [
         ("GET", "200", 100),
-        ("HEAD", "405", 1),
+        ("GET", "404", 50),
         ("POST", "405", 1),
+        ("PUT", "405", 1),
         ("_OTHER", "405", 51),
     ];
     let expected = expected.map(|(method, status, count)| (method.into(), status.into(), count));
@@ -162,7 +164,10 @@ fn the_content_type_is_that_of_the_text_format_and_a_worker_reports_on_itself() 
     let memory: Vec<_> = memory.filter(|(_, bytes)| *bytes > 0.0).collect();
     assert_eq!(memory.len(), 3, "{}", scrape.text);
     let post = http::request(running.addr()?, "POST", "/metrics")?;
-    assert_eq!((post.status, post.header("allow")), (405, Some("GET")));
+    assert_eq!(
+        (post.status, post.header("allow")),
+        (405, Some("GET, HEAD"))
+    );
     Ok(())
 }
 

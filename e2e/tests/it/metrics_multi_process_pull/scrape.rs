@@ -62,7 +62,7 @@ impl Scrape {
     pub(super) fn observed(&self) -> f64 {
         let counts = self.series("http_server_request_duration_seconds_count");
         for (labels, count) in counts {
-            let bucket = labels.replace(",url_scheme", ",le=\"+Inf\",url_scheme");
+            let bucket = labels.replace(",network", ",le=\"+Inf\",network");
             let bucket = self.samples.get(&format!("{DURATION}_bucket{bucket}"));
             assert_eq!(bucket, Some(&count), "{labels} in {}", self.text);
         }

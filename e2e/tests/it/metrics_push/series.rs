@@ -41,6 +41,7 @@ fn labels_are_exactly_those_of_the_contract() -> Result<()> {
         ("http.request.method", "GET"),
         ("http.response.status_code", "200"),
         ("http.route", "/"),
+        ("network.protocol.version", "1.1"),
         ("url.scheme", "http"),
     ];
     assert_eq!(received.count(DURATION, &attributes), 100);
@@ -78,9 +79,10 @@ fn no_client_can_make_a_series() -> Result<()> {
     let received = collector.received();
     assert_eq!(received.sum(REQUESTS, &[]), 100.0);
     let of = |method| received.count(DURATION, &[("http.request.method", method)]);
-    assert_eq!((of("GET"), of("_OTHER")), (100, 50));
+    assert_eq!((of("GET"), of("_OTHER")), (150, 50));
     assert_eq!(received.count(DURATION, &[("http.route", "/")]), 150);
-    assert_eq!(received.series(DURATION, &[]).count(), 2, "{received:?}");
+    // One more than the two of the route: those that match none are a series without a route.
+    assert_eq!(received.series(DURATION, &[]).count(), 3, "{received:?}");
     assert_eq!(received.series(ACTIVE, &[]).count(), 2, "{received:?}");
     Ok(())
 }

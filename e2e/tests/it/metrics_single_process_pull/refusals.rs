@@ -77,13 +77,3 @@ fn values_that_are_not_allowed_are_refused_with_flag_variable_and_value() -> Res
     assert_refused(&workers, USAGE, &["--workers"]);
     Ok(())
 }
-
-#[test]
-fn an_attribute_that_would_break_the_format_is_refused() -> Result<()> {
-    for attribute in ["a:b", "9a"] {
-        let program = pull().env("OTEL_RESOURCE_ATTRIBUTES", format!("{attribute}=1"));
-        let words = [attribute, "target_info", "OTEL_RESOURCE_ATTRIBUTES"];
-        assert_refused(&program.run(SOON)?, FAILURE, &words);
-    }
-    Ok(())
-}

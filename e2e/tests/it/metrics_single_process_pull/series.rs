@@ -25,12 +25,16 @@ fn no_client_can_make_a_series() -> Result<()> {
         ))?;
         connection.receive()?;
     }
-    let scrape = settled(&running, 150.0)?;
+    let scrape = settled(&running, 250.0)?;
     assert_eq!(scrape.sum(REQUESTS, &[]), 100.0);
     for name in [COUNT, HTTP_REQUESTS] {
-        assert_eq!(scrape.sum(name, &[("http_request_method", "GET")]), 100.0);
-        assert_eq!(scrape.sum(name, &[("http_request_method", "_OTHER")]), 50.0);
-        assert_eq!(scrape.series(name).count(), 2, "{}", scrape.text);
+        assert_eq!(scrape.sum(name, &[("http_route", "/")]), 150.0);
+        // Without a route: those that match none.
+        for method in ["GET", "_OTHER"] {
+            let labels = [("http_request_method", method), ("http_route", "")];
+            assert_eq!(scrape.sum(name, &labels), 50.0, "{}", scrape.text);
+        }
+        assert_eq!(scrape.series(name).count(), 4, "{}", scrape.text);
     }
     assert_eq!(scrape.series(ACTIVE).count(), 2, "{}", scrape.text);
     for word in ["evil", "FOO", "nope"] {
@@ -40,13 +44,14 @@ fn no_client_can_make_a_series() -> Result<()> {
 }
 
 #[test]
-fn health_checks_scrapes_and_unmatched_requests_are_in_no_metric() -> Result<()> {
+fn health_checks_and_scrapes_are_in_no_metric() -> Result<()> {
     for program in [pull(), pull_with_metrics_port()] {
         let running = program.start()?;
-        for path in ["/healthz", "/metrics", "/nope", "/metrics/", "/healthz?x=1"] {
+        for path in ["/healthz", "/healthz?x=1"] {
             http::get(running.addr()?, path)?;
             http::request(running.addr()?, "POST", path)?;
         }
+        Scrape::of(&running)?;
         let scrape = Scrape::of(&running)?;
         let http: Vec<_> = scrape
             .samples
