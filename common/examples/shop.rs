@@ -1,9 +1,9 @@
-//! A service with metrics that its worker processes share: the code of the guide in the README.
+//! A service whose worker processes share their metrics. The README explains it step by step.
 //!
 //! Run with `cargo run -p common --features multiprocess --example shop`, then
 //! `curl localhost:5100/orders/7` and `curl localhost:5100/metrics`.
 
-use std::{env, path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use actix_web::{App, HttpResponse, error::ErrorInternalServerError, web};
 use clap::Parser;
@@ -29,8 +29,7 @@ fn main() -> ExitCode {
 
 /// In the master: the directory, kept until the last worker has ended.
 fn prepare(start: &mut Start) -> anyhow::Result<Directory> {
-    let named = env::var_os(DIRECTORY_VARIABLE);
-    let directory = Directory::prepare(named.as_deref().map(Path::new))?;
+    let directory = Directory::from_env()?;
     let path = directory.path().display().to_string();
     start.environment.insert(DIRECTORY_VARIABLE.into(), path);
     Ok(directory)
@@ -38,7 +37,7 @@ fn prepare(start: &mut Start) -> anyhow::Result<Directory> {
 
 /// In each worker: its metrics, and the service.
 async fn serve(worker: Worker) -> anyhow::Result<()> {
-    let store = Store::open(env::var(DIRECTORY_VARIABLE)?)?;
+    let store = Store::from_env()?;
     let orders = Opts::new("orders", "Orders looked at");
     let orders = store.counter_vec(orders, &["kind"])?;
     let collector = web::Data::new(store.collector()?);

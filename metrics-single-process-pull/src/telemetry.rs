@@ -1,7 +1,10 @@
 //! The lesson: one registry for the instruments of OpenTelemetry, the metrics of
 //! actix-web-prom and those of the process.
 
-use common::telemetry::{self, pull::Exposition};
+use common::telemetry::{
+    self,
+    pull::{Exposition, with_label_names},
+};
 use opentelemetry::metrics::{Counter, Meter, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
@@ -40,11 +43,9 @@ impl Telemetry {
             // Or every line would carry the name of the meter.
             .scope_info_enabled(false)
             .build()?;
+        let resource = telemetry::resource(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         let provider = SdkMeterProvider::builder()
-            .with_resource(telemetry::resource(
-                env!("CARGO_PKG_NAME"),
-                env!("CARGO_PKG_VERSION"),
-            ))
+            .with_resource(with_label_names(&resource))
             .with_reader(exporter)
             .build();
         let metrics = Metrics::new(&provider.meter(env!("CARGO_PKG_NAME")));

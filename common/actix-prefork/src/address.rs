@@ -2,21 +2,21 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
-/// Where a server listens.
+/// The address that a server listens on.
 ///
-/// It is displayed as nginx's `proxy_pass` takes it: `http://127.0.0.1:5100`, or
+/// Its `Display` is the syntax of nginx's `proxy_pass`: `http://127.0.0.1:5100`, or
 /// `http://unix:/run/app.sock` for a Unix domain socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Address {
-    /// An address and a port, which is the real one where 0 was asked for.
+    /// An address and a port. If port 0 was configured, it is the actual port.
     Tcp(SocketAddr),
     /// The path of a Unix domain socket.
     Unix(PathBuf),
 }
 
 impl Address {
-    /// The address of a path there, which begins with a slash.
+    /// The URL of a path, which begins with a slash.
     pub fn url(&self, path: &str) -> String {
         match self {
             Self::Tcp(_) => format!("{self}{path}"),

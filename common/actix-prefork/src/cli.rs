@@ -22,10 +22,10 @@ use clap::{Arg, Parser, builder::Resettable, error::ErrorKind};
 ///
 /// #[derive(Parser)]
 /// struct Options {
-///     /// Seconds that an order may take.
-///     #[arg(long, env = "PATIENCE", value_name = "PATIENCE", default_value_t = 30,
-///           value_parser = |text: &str| cli::whole_number(text, 1, 3600))]
-///     patience: u16,
+///     /// Connections to the database.
+///     #[arg(long, env = "POOL_SIZE", value_name = "POOL_SIZE", default_value_t = 4,
+///           value_parser = |text: &str| cli::whole_number(text, 1, 100))]
+///     pool_size: u16,
 /// }
 ///
 /// let options: Options = cli::parse();

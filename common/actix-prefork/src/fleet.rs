@@ -129,7 +129,9 @@ impl<'a> Fleet<'a> {
         binary: &Binary,
     ) -> std::io::Result<Pid> {
         let number = self.free_row().ok_or_else(|| {
-            std::io::Error::other("too many old workers are still draining; lower --graceful-timeout")
+            std::io::Error::other(
+                "too many old workers are still draining; lower --graceful-timeout",
+            )
         })?;
         let row = self.board.row(number);
         row.reset(slot, self.slot(slot).next_role());

@@ -185,9 +185,7 @@ fn place(slot: u16) -> io::Result<Place> {
 fn take_descriptors() -> io::Result<[OwnedFd; COUNT]> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Relaxed) {
-        return Err(io::Error::other(
-            "a worker process can run only one master",
-        ));
+        return Err(io::Error::other("a worker process can run only one master"));
     }
     // In `ps` and for `pkill` a worker has the program's name, not the number of
     // the descriptor that it was executed from.

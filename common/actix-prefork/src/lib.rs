@@ -1,24 +1,70 @@
-//! Worker processes that serve HTTP on one port, and the master that keeps them.
+//! Worker processes for actix-web services.
 //!
-//! A program hands its options and what a worker does to a `Master`, which has an
-//! example. It needs the feature `master`, which is on by default.
+//! A master process opens the port, starts worker processes, and replaces them when
+//! they crash, hang or are due. Deploys, scaling and crashes of single workers lose no
+//! connection that waits to be accepted. Flags and signals are those of gunicorn.
 //!
-//! The master listens, starts the program again for each worker, and hands it
-//! the worker's socket. It holds the sockets for life: a connection that waits in
-//! a queue survives the worker that it was queued for. Words and signals are
-//! gunicorn's: `TERM` stops gracefully; `INT`, `QUIT` and a second `TERM` stop
-//! quickly; `HUP` replaces the workers one by one, by the program that is on disk
-//! now; `TTIN` and `TTOU` make it one worker more or fewer.
+//! ```no_run
+//! use std::process::ExitCode;
 //!
-//! A program that serves from one process calls [`serve_alone`] instead, and
-//! stops in the same way.
+//! use actix_prefork::{Error, Master, Options, Worker};
+//! use actix_web::{App, web};
+//! use clap::Parser;
 //!
-//! A worker finds its slot, a number from 0, in the environment variable `WORKER_SLOT`.
+//! #[derive(Parser)]
+//! struct Cli {
+//!     #[command(flatten)]
+//!     workers: Options,
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     let cli: Cli = actix_prefork::cli::parse();
+//!     Master::new(&cli.workers).run(serve)
+//! }
+//!
+//! async fn serve(worker: Worker) -> Result<(), Error> {
+//!     let app = || App::new().route("/", web::get().to(|| async { "Hello" }));
+//!     worker.serve(app).await
+//! }
+//! ```
+//!
+//! ```console
+//! $ hello --workers 4
+//! hello: ready on http://127.0.0.1:5100, master 4710, workers 4711 4712 4713 4714
+//! ```
+//!
+//! # How it works
+//!
+//! - The master executes the program again for each worker. `main` runs in both;
+//!   [`Master::run`] returns in the master, and calls its argument in a worker. Do not
+//!   start threads or an async runtime before it.
+//! - Each slot has its own listening socket in one `SO_REUSEPORT` group. The master
+//!   holds the sockets, so connections in the queue of a worker that ended are served
+//!   by its successor.
+//! - A worker finds its slot, a number from 0, in the environment variable
+//!   `WORKER_SLOT`.
+//! - The master writes what it does to the [`log`] crate. Install a logger before
+//!   [`Master::run`].
+//!
+//! # Signals
+//!
+//! | signal to the master | effect |
+//! |---|---|
+//! | `TERM` | graceful stop: open connections may finish within `--graceful-timeout` |
+//! | `INT`, `QUIT`, second `TERM` | quick stop: open connections are cut |
+//! | `HUP` | replace the workers one by one with the program that is on disk now |
+//! | `TTIN`, `TTOU` | one worker more, one worker less |
+//!
+//! # One process
+//!
+//! [`serve_alone`] serves from one process and stops in the same way. With
+//! `default-features = false` only that is built, for every Unix. The feature `master`
+//! needs Linux.
 
 #[cfg(all(feature = "master", not(target_os = "linux")))]
 compile_error!(
-    "worker processes need Linux (memfd, SO_REUSEPORT groups, open-file-description locks); \
-     for a single process build `actix-prefork` with `default-features = false`"
+    "the feature `master` of `actix-prefork` needs Linux; \
+     for a single process, set `default-features = false`"
 );
 
 mod activity;

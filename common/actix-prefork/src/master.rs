@@ -1,4 +1,4 @@
-//! The master: it listens, starts the workers, and keeps them until it is stopped.
+//! The master: it listens, starts the workers, and replaces them when they end.
 
 use std::{
     any::Any,
@@ -11,23 +11,23 @@ use crate::{
     BoxError, Options, Snapshots, Worker, inherit, supervise::Supervisor, work::work, worker::fail,
 };
 
-/// Variables that the workers get besides those of the master.
+/// Environment variables of the workers, in addition to those of the master.
 pub type Environment = BTreeMap<String, String>;
 
-/// What a start hook may still add.
+/// The state that a start hook can add to.
 #[non_exhaustive]
 pub struct Start {
-    /// Variables that the workers get besides those of the master.
+    /// Environment variables of the workers, in addition to those of the master.
     pub environment: Environment,
-    /// Notes in the line that says that the workers are ready.
+    /// Notes that the master appends to its ready line.
     pub notes: Vec<String>,
-    /// What the master and its workers count, whenever it is asked for.
+    /// Takes snapshots of what the master and its workers count.
     pub snapshots: Snapshots,
     pub(crate) on_exit: Vec<OnExit<'static>>,
 }
 
 impl Start {
-    /// Calls `hook` in the master after each worker's end, as [`Master::on_exit`] does.
+    /// Calls `hook` in the master after each worker has ended, as [`Master::on_exit`] does.
     pub fn on_exit(&mut self, hook: impl FnMut(&Exit) + 'static) {
         self.on_exit.push(Box::new(hook));
     }
@@ -52,17 +52,17 @@ pub struct Spawn {
 pub enum SpawnReason {
     /// The server started.
     Boot,
-    /// The worker before it failed, or was killed.
+    /// The previous worker failed or was killed.
     Crash,
-    /// The worker before it ended by itself, as it does when it gets a `SIGTERM`.
+    /// The previous worker exited with status 0, for example because of a `SIGTERM`.
     Exit,
-    /// `SIGHUP`: it takes over from a worker that runs what the file held before.
+    /// `SIGHUP`: it replaces a worker that runs the old program.
     Reload,
-    /// It takes over from a worker that has answered its number of requests.
+    /// It replaces a worker that reached its request limit.
     Recycle,
-    /// It takes over from a worker whose serving threads do not run.
+    /// It replaces an unresponsive worker.
     Hang,
-    /// `SIGTTIN`: there is to be one worker more.
+    /// `SIGTTIN` added a worker.
     Scale,
 }
 
@@ -98,13 +98,13 @@ impl SpawnReason {
 pub struct Exit {
     /// The worker's slot, from 0.
     pub slot: u16,
-    /// Its process id, which the system may use again.
+    /// Its process id, which the operating system may already have reused.
     pub pid: u32,
-    /// Whether it had been ready.
+    /// Whether it had become ready.
     pub was_ready: bool,
     /// Its exit code, or the signal that killed it.
     pub status: ExitStatus,
-    /// Connections that were open when it ended, idle ones included.
+    /// Connections, including idle ones, that were open when it ended.
     pub cut: u32,
 }
 
@@ -113,7 +113,9 @@ type OnSpawn<'a> = Box<dyn FnMut(&Spawn) + 'a>;
 type OnReady<'a> = Box<dyn FnMut(u16) + 'a>;
 pub(crate) type OnExit<'a> = Box<dyn FnMut(&Exit) + 'a>;
 
-/// Keeps worker processes that serve on one port.
+/// Runs worker processes that serve on one port.
+///
+/// The [crate documentation](crate) explains what the master does.
 ///
 /// ```no_run
 /// use std::process::ExitCode;
@@ -153,7 +155,7 @@ pub(crate) struct Hooks<'a> {
 }
 
 impl<'a> Master<'a> {
-    /// A master with those options.
+    /// Creates a master with these options.
     pub fn new(options: &'a Options) -> Self {
         Self {
             options,
@@ -166,13 +168,13 @@ impl<'a> Master<'a> {
         }
     }
 
-    /// Calls `hook` in the master when the port is open and before the first
-    /// worker starts.
+    /// Calls `hook` in the master after the port is open and before the first worker
+    /// starts.
     ///
-    /// What it returns is kept until the last worker has ended, and dropped then. If
-    /// it fails, the error is printed and no worker starts. Several hooks are called in
-    /// the order in which they were added, and what they returned is dropped in the
-    /// reverse order.
+    /// The master keeps the returned value until the last worker has ended, and then
+    /// drops it. If the hook fails, the master prints the error and starts no worker.
+    /// Several hooks run in the order in which they were added; their values are
+    /// dropped in reverse order.
     pub fn on_start<F, T, E>(mut self, hook: F) -> Self
     where
         F: FnOnce(&mut Start) -> Result<T, E> + 'a,
@@ -186,35 +188,33 @@ impl<'a> Master<'a> {
         self
     }
 
-    /// Calls `hook` in the master after the start of each worker.
+    /// Calls `hook` in the master after it has started a worker.
     pub fn on_spawn(mut self, hook: impl FnMut(&Spawn) + 'a) -> Self {
         self.hooks.on_spawn = Box::new(hook);
         self
     }
 
-    /// Calls `hook` in the master, with the slot, when a worker is ready.
+    /// Calls `hook` in the master, with the slot, when a worker has become ready.
     pub fn on_ready(mut self, hook: impl FnMut(u16) + 'a) -> Self {
         self.hooks.on_ready = Box::new(hook);
         self
     }
 
-    /// Calls `hook` in the master after each worker's end, however it ended.
+    /// Calls `hook` in the master after a worker has ended, for whatever reason.
     pub fn on_exit(mut self, hook: impl FnMut(&Exit) + 'a) -> Self {
         self.hooks.on_exit.push(Box::new(hook));
         self
     }
 
-    /// Runs the master, or in a worker process the worker.
+    /// Runs the master; in a worker process, runs `body`.
     ///
-    /// `body` is what a worker does: it gets the [`Worker`], calls
-    /// [`Worker::serve`], and returns when everything is done, after a last flush
-    /// of telemetry for example. It may take 5 seconds for what comes after the
-    /// graceful timeout.
+    /// `body` gets the [`Worker`], calls [`Worker::serve`], and returns when it has
+    /// cleaned up, for example after a last flush of telemetry. It has
+    /// [`FLUSH_TIMEOUT`](crate::FLUSH_TIMEOUT) after the graceful timeout.
     ///
-    /// To be called from `main`, before there are other threads that start
-    /// processes: a worker is sent a signal when the thread that started it ends.
-    /// What goes wrong is printed on one line. The exit code is 0 after a stop in
-    /// which each worker ended by itself, else 1.
+    /// Call this from the main thread, without an async runtime (no
+    /// `#[actix_web::main]`). The exit code is 0 if the master was stopped and every
+    /// worker exited by itself, else 1. An error is printed on one line.
     pub fn run<F, R, E>(self, body: F) -> ExitCode
     where
         F: FnOnce(Worker) -> R,

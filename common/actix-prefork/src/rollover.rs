@@ -140,7 +140,10 @@ impl Supervisor<'_> {
         };
         match Binary::open(path) {
             Ok(binary) => {
-                log::info!("SIGHUP: replacing workers one by one with {}", path.display());
+                log::info!(
+                    "SIGHUP: replacing workers one by one with {}",
+                    path.display()
+                );
                 let slots = self.fleet.slots();
                 let open = slots.filter(|(_, slot)| slot.is_open());
                 self.rollover.reload = Some(Reload {

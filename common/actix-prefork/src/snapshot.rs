@@ -9,9 +9,9 @@ use crate::{
     tally::{ExitKind, Tally},
 };
 
-/// Takes snapshots, in the master as well as in a worker.
+/// Takes snapshots, in the master and in workers.
 ///
-/// They come from shared memory: nobody is asked, so nobody can be late.
+/// It reads shared memory, so it never waits for another process.
 #[derive(Clone)]
 pub struct Snapshots(Arc<Scoreboard>);
 
@@ -39,52 +39,52 @@ impl fmt::Debug for Snapshots {
     }
 }
 
-/// What master and workers have counted and how they do, at one moment.
+/// Counters and state of the master and its workers at one moment.
 ///
-/// [`HARNESS_METRICS`](crate::HARNESS_METRICS) are made of it. Counters count from
-/// the start of the master; they never fall, whatever becomes of the workers.
+/// [`HARNESS_METRICS`](crate::HARNESS_METRICS) turns it into metrics. Counters start
+/// with the master and keep their values when a worker ends.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Every slot that ever had a worker.
+    /// Every slot that has had a worker.
     pub slots: Vec<SlotSnapshot>,
     /// Reloads that replaced every worker.
     pub reloads: u64,
-    /// Reloads that did not.
+    /// Reloads that failed.
     pub failed_reloads: u64,
 }
 
-/// The part of one slot in a [`Snapshot`].
+/// One slot in a [`Snapshot`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SlotSnapshot {
     /// The slot, from 0.
     pub slot: u16,
-    /// Whether there is a worker that serves.
+    /// Whether the slot has a worker that serves.
     pub up: bool,
-    /// Its process id.
+    /// The process id of that worker.
     pub pid: Option<u32>,
-    /// Processes that were started, for each of [`SpawnReason::ALL`].
+    /// Processes started, by reason, in the order of [`SpawnReason::ALL`].
     pub spawns: [u64; SpawnReason::ALL.len()],
-    /// Processes that ended: with exit code 0, with another one, by a signal.
+    /// Processes ended: with exit status 0, with another status, by a signal.
     pub exits: [u64; ExitKind::ALL.len()],
-    /// Processes that are there: booting, serving, draining.
+    /// Processes that are booting, serving, draining.
     pub processes: [u64; 3],
-    /// How long ago all serving threads of the worker were known to run.
+    /// Time since all serving threads of the worker were last known to run.
     pub heartbeat_age: Option<Duration>,
     /// Open connections.
     pub connections: u64,
-    /// Requests that were answered.
+    /// Requests answered.
     pub requests: u64,
-    /// Connections that were open when their worker ended, idle ones included.
+    /// Connections, including idle ones, that were open when their worker ended.
     pub cut_connections: u64,
-    /// How long the last worker that became ready took.
+    /// Time from start to ready of the last worker that became ready.
     pub boot: Option<Duration>,
-    /// How long the last worker that was told to finish took.
+    /// Drain time of the last worker that drained.
     pub drain: Option<Duration>,
-    /// Connections that waited to be accepted when the master last looked, at
-    /// most a second ago. Of a socket that all slots share, the first slot has
-    /// them; of a Unix domain socket they are not known.
+    /// Connections waiting to be accepted, sampled every second. If all slots share a
+    /// socket, only the first slot has this value. It is `None` for a Unix domain
+    /// socket.
     pub accept_queue: Option<u32>,
 }
 

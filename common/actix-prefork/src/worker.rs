@@ -1,4 +1,4 @@
-//! A process that serves: one of several below a master, or one by itself.
+//! A process that serves: a worker of a master, or a single process.
 
 use std::{
     cell::Cell,
@@ -30,7 +30,10 @@ use crate::{
 /// How long a worker that leaves accepts what was queued for it alone.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The process that serves requests, as it looks from inside.
+/// The process that serves requests.
+///
+/// [`Master::run`](crate::Master::run) and [`serve_alone`] hand it to the body of the
+/// program.
 pub struct Worker {
     pub(crate) slot: u16,
     pub(crate) listener: Arc<Listener>,
@@ -63,45 +66,47 @@ pub(crate) enum Phase {
 }
 
 impl Worker {
-    /// The worker's slot, from 0: a respawned worker has the slot of the one before it.
+    /// The slot of the worker, from 0. A worker that is replaced hands its slot on.
     pub fn slot(&self) -> u16 {
         self.slot
     }
 
-    /// Where it listens; a port that was given as 0 is the real one here.
+    /// The address that the worker listens on, with the actual port if port 0 was
+    /// configured.
     ///
     /// # Errors
     ///
-    /// Fails if the operating system does not tell.
+    /// Fails if the operating system does not return it.
     pub fn address(&self) -> Result<Address, Error> {
         let address = self.listener.address();
         address.context("read the address of the socket")
     }
 
-    /// What the master and all its workers count; none where there is no master.
+    /// Snapshots of what the master and all its workers count; `None` without a master.
     #[cfg(feature = "master")]
     pub fn snapshots(&self) -> Option<crate::Snapshots> {
         self.snapshots.clone()
     }
 
-    /// Adds a note to the line with which a process without a master says that it
-    /// is ready; below one, that line is the master's, and the note is not shown.
+    /// Adds a note to the ready line of a process without a master. A worker ignores
+    /// it, because the master prints the ready line.
     pub fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
 
-    /// Serves the application until the worker is told to stop, and then until
-    /// the last connection has finished or the graceful timeout is over.
+    /// Serves the application until the worker is stopped, and then drains: it
+    /// returns when the last connection has finished or the graceful timeout is over.
     ///
     /// `factory` is called once on each serving thread, as with
-    /// [`HttpServer::new`](actix_web::HttpServer::new). No request is lost by the
-    /// stop: every answer from then on says `Connection: close`, and a connection
-    /// is closed only after it has had its answer or has been silent for a while.
+    /// [`HttpServer::new`](actix_web::HttpServer::new). A graceful stop loses no
+    /// request. While the worker drains, every response has `Connection: close`. A
+    /// connection is closed after such a response, or after it has been idle for
+    /// 2 seconds.
     ///
     /// # Errors
     ///
-    /// Fails if the application cannot be created, or the operating system
-    /// refuses a thread or a descriptor.
+    /// Fails if `factory` fails or panics, or if the operating system refuses a thread
+    /// or a file descriptor.
     pub async fn serve<F, I, S, B>(&self, factory: F) -> Result<(), Error>
     where
         F: Fn() -> I + Send + Clone + 'static,
@@ -159,13 +164,14 @@ impl Worker {
     }
 }
 
-/// Serves in this process alone, without a master.
+/// Serves from this process, without a master.
 ///
-/// Listens where the options say, or on the socket that systemd passed, says on
-/// stderr when it is ready, and stops as a worker does: `SIGTERM` lets connections finish; `SIGINT`,
-/// `SIGQUIT` and a second `SIGTERM` cut them. `body` gets the [`Worker`], calls
-/// [`Worker::serve`] and returns when everything is done. What goes wrong is
-/// printed on one line, and the exit code is 1.
+/// It listens on the configured address, or on the socket that systemd passed, and
+/// prints a ready line to stderr. `SIGTERM` stops gracefully; `SIGINT`, `SIGQUIT` and a
+/// second `SIGTERM` cut open connections.
+///
+/// `body` gets the [`Worker`], calls [`Worker::serve`], and returns when it has cleaned
+/// up. An error is printed on one line, and the exit code is 1.
 ///
 /// ```no_run
 /// use std::process::ExitCode;

@@ -1,7 +1,7 @@
-//! How a number in a shared mapping is changed, and how a new entry is announced.
+//! Changes numbers in a shared mapping, and publishes new entries.
 //!
-//! Every function takes plain atomics, so that `tests/publish_order.rs` can run
-//! these very lines under a model checker, which tries all orders of execution.
+//! Every function takes plain atomics, so that a model checker can run this file with
+//! its own.
 
 use crate::atomic::{
     AtomicU32, AtomicU64,

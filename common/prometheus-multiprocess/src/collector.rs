@@ -1,4 +1,4 @@
-//! A scrape: the values of all processes that share a directory, as one.
+//! A scrape: the merged values of all processes that share a directory.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -33,15 +33,15 @@ use crate::{
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const BAD_FILES: &str = "multiprocess_bad_files";
-const BAD_FILES_HELP: &str = "Files in the metrics directory whose values do not all count";
+const BAD_FILES_HELP: &str = "Metric files that could not be read in full, by reason";
 /// Bad files that are listed by name; a directory full of strange files must not
 /// fill the scrape.
 const MAX_BAD_FILES: usize = 100;
 
-/// Collects the metrics of all processes that share a directory, whichever process asks.
+/// Collects the metrics of all processes that share a directory, from any of them.
 ///
-/// What a scrape needs again is kept from one to the next, so keep the collector, or a clone of
-/// it, which shares what is kept.
+/// Create it once and keep it: a scrape reuses what the previous one parsed. Clones share this
+/// state.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,7 +55,7 @@ const MAX_BAD_FILES: usize = 100;
 /// collector.encode_text(&mut text)?;
 /// assert!(text.contains("requests_total 1.0\n"));
 ///
-/// // In a registry, beside metrics of this process alone.
+/// // In a registry, next to metrics of this process only.
 /// let registry = prometheus::Registry::new();
 /// registry.register(Box::new(collector))?;
 /// assert!(!registry.gather().is_empty());
@@ -84,11 +84,11 @@ impl fmt::Debug for MultiProcessCollector {
 }
 
 impl MultiProcessCollector {
-    /// A collector for `directory`.
+    /// Creates a collector for `directory`.
     ///
     /// # Errors
     ///
-    /// If it is not a directory.
+    /// Fails if the path is not a directory.
     pub fn new(directory: impl AsRef<Path>) -> Result<MultiProcessCollector, Error> {
         MultiProcessCollector::counting(directory.as_ref(), None)
     }
@@ -100,7 +100,7 @@ impl MultiProcessCollector {
     ) -> Result<MultiProcessCollector, Error> {
         let refused = |error: DirectoryError| Error::Msg(error.to_string());
         let metadata = fs::metadata(path)
-            .map_err(|error| refused(DirectoryError::io(path, "look at it")(error)))?;
+            .map_err(|error| refused(DirectoryError::io(path, "read it")(error)))?;
         if !metadata.is_dir() {
             return Err(refused(DirectoryError::NotADirectory {
                 path: path.to_owned(),
@@ -126,13 +126,13 @@ impl MultiProcessCollector {
 
     /// Appends the metrics in the text format 0.0.4, whose content type is [`CONTENT_TYPE`].
     ///
-    /// The order is the same each time: families by name, series by labels, buckets by bound; then
-    /// the metrics of the processes and of bad files. Concurrent calls share one scrape, which
-    /// began after each of them: what was counted before a call is in its text.
+    /// The order is stable: families by name, series by labels, buckets by bound, then process
+    /// metrics and bad files. Concurrent calls may share one scrape. Every update that happened
+    /// before the call is in the text.
     ///
     /// # Errors
     ///
-    /// If the directory cannot be read. A bad file in it is no error, see
+    /// Fails if the directory cannot be read. A bad file is not an error; it is listed in
     /// `multiprocess_bad_files`.
     pub fn encode_text(&self, out: &mut String) -> Result<(), Error> {
         self.0.encode_since(self.0.next(), out)
@@ -167,8 +167,8 @@ impl Collector for MultiProcessCollector {
         vec![&self.0.desc]
     }
 
-    /// The metrics as protocol buffers. [`MultiProcessCollector::encode_text`] is many
-    /// times faster. If the directory cannot be read, that is logged, and there are none.
+    /// Returns the metrics as protocol buffers. [`MultiProcessCollector::encode_text`] is many
+    /// times faster. If the directory cannot be read, it logs the error and returns nothing.
     fn collect(&self) -> Vec<proto::MetricFamily> {
         let mut text = String::new();
         if let Err(error) = self.encode_text(&mut text) {
@@ -305,7 +305,7 @@ impl Scrape {
             let name: String = file.name.chars().take(100).map(printable).collect();
             if self.logged.len() < MAX_BAD_FILES && self.logged.insert(file.clone()) {
                 log::warn!(
-                    "metrics file {name}: {}; the rest is served, this is logged once",
+                    "metric file {name}: {}, serving the rest (logged once)",
                     file.reason
                 );
             }

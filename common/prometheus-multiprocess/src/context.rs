@@ -61,7 +61,7 @@ impl Shared {
             return Ok(());
         }
         Err(Error::Msg(format!(
-            "process {pid} was forked from process {}, whose store {} it cannot add to; open a store after the fork",
+            "process {pid} was forked from process {} and cannot use its store {}; open a store after the fork",
             self.pid,
             self.identity.name()
         )))
@@ -114,11 +114,7 @@ impl Context {
         self.shared.count(incident);
         let bit = 1 << incident as u8;
         if self.logged.fetch_or(bit, Relaxed) & bit == 0 {
-            log::warn!(
-                "metric {}: {}; this is logged once",
-                self.definition.name,
-                what()
-            );
+            log::warn!("metric {}: {} (logged once)", self.definition.name, what());
         }
     }
 
@@ -163,7 +159,7 @@ impl Context {
             Ok(Link::Restored) => {
                 self.report(
                     Incident::FileRestored,
-                    || "its file was removed and has been put back",
+                    || "its file was removed, restored it",
                 );
             }
             Err(error) => self.report(Incident::SeriesRefused, || error),

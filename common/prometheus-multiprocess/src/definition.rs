@@ -7,7 +7,7 @@ use crate::{
     key, number,
 };
 
-/// Options of a gauge: those that every metric has, and how several processes become one.
+/// Options of a gauge: those of every metric, and the mode that merges several processes.
 ///
 /// ```
 /// use prometheus_multiprocess::{GaugeMode, GaugeOpts};
@@ -22,7 +22,7 @@ use crate::{
 pub struct GaugeOpts {
     /// Name, help and labels.
     pub common_opts: Opts,
-    /// How the values of several processes are put together.
+    /// How the values of several processes are merged.
     pub mode: GaugeMode,
 }
 
@@ -131,7 +131,7 @@ impl Definition {
             .find(|pair| pair[0].is_nan() || pair[0] >= pair[1])
         {
             return Err(Error::Msg(format!(
-                "metric {:?}: the bounds of its buckets must be numbers in increasing order, but {} comes before {}",
+                "metric {:?}: bucket bounds must increase, but {} comes before {}",
                 definition.name, pair[0], pair[1]
             )));
         }

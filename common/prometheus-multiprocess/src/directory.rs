@@ -1,4 +1,4 @@
-//! The directory, as the master prepares it for its workers.
+//! The metrics directory, prepared by the master for its workers.
 
 use std::{
     env,
@@ -19,10 +19,10 @@ use crate::{
     store::Store,
 };
 
-/// The directory that the processes of a service share, prepared and held by their master.
+/// The metrics directory of a service, prepared and held by its master process.
 ///
-/// Dropping it removes a directory that [`Directory::prepare`] chose itself, and leaves one that
-/// the caller named.
+/// Dropping it removes the directory if [`Directory::prepare`] chose the path, and keeps it if the
+/// caller named the path.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -50,16 +50,16 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Makes `path` ready for the workers of a new run; without a path, a private directory
-    /// below `XDG_RUNTIME_DIR`, else `/dev/shm`, else the directory for temporary files.
+    /// Prepares `path` for the workers of a new run. Without a path it uses a private directory
+    /// below `XDG_RUNTIME_DIR`, or else `/dev/shm`, or else the directory for temporary files.
     ///
-    /// A directory that is missing is created with mode 0700. What an earlier run left is removed,
-    /// except what belongs to processes that still run, and the files of other programs stay.
+    /// A missing directory is created with mode 0700. Files of an earlier run are removed, except
+    /// those of processes that still run. Files of other programs stay.
     ///
     /// # Errors
     ///
-    /// If another master uses the directory, if it is not a directory or cannot be
-    /// written, or if it is a symbolic link that neither this user nor root owns.
+    /// Fails if another master holds the directory, if the path is not a directory or not
+    /// writable, or if it is a symbolic link that belongs to neither this user nor root.
     pub fn prepare(path: Option<&Path>) -> Result<Directory, DirectoryError> {
         match path {
             Some(path) => {
@@ -70,43 +70,44 @@ impl Directory {
         }
     }
 
-    /// Where the directory is; workers find it in `PROMETHEUS_MULTIPROC_DIR`.
+    /// The path of the directory. Pass it to the workers in `PROMETHEUS_MULTIPROC_DIR`.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The store for metrics of the master itself; its identifier is `master`.
+    /// The store for metrics of the master itself. Its identifier is `master`.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Prepares the directory that `PROMETHEUS_MULTIPROC_DIR` names, or a private one if
-    /// the variable is unset or empty, as [`Directory::prepare`] does.
+    /// Prepares the directory that `PROMETHEUS_MULTIPROC_DIR` names, or a private one if the
+    /// variable is unset or empty; see [`Directory::prepare`].
     ///
     /// # Errors
     ///
-    /// Those of [`Directory::prepare`].
+    /// Fails as [`Directory::prepare`] does.
     pub fn from_env() -> Result<Directory, DirectoryError> {
         let named = env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty());
         Self::prepare(named.as_deref().map(Path::new))
     }
 
-    /// Clears up after worker processes that have ended, and puts files back that
-    /// somebody removed; for the master to call when a worker has ended, and every few seconds.
+    /// Removes the live gauges of worker processes that have ended, and restores metric files that
+    /// another program removed.
     ///
-    /// Our own scrapes do not depend on it: they leave out live gauges of ended processes, and see
-    /// removed files, at once. It is for readers that look at files alone, such as Python's.
+    /// Call it when a worker has ended and every few seconds, or start a
+    /// [`Sweeper`](crate::Sweeper). Scrapes by this crate do not need it. It is for readers that
+    /// only look at the files, such as Python's.
     ///
     /// # Errors
     ///
-    /// If the directory cannot be read or changed.
+    /// Fails if the directory cannot be read or changed.
     pub fn sweep(&self) -> Result<(), DirectoryError> {
         let _changing = Changing::wait(&self.path)?;
         remove_files(&self.path, |kind, identifier| {
             kind.is_live() && !identity::is_held(&self.path, identifier)
         })?;
         let restored = crate::scan::restore(&self.path)
-            .map_err(DirectoryError::io(&self.path, "put removed files back"))?;
+            .map_err(DirectoryError::io(&self.path, "restore removed files"))?;
         for _ in 0..restored {
             self.store.count(Incident::FileRestored);
         }
@@ -135,7 +136,7 @@ impl Drop for Directory {
             && let Err(error) = fs::remove_dir_all(&self.path)
         {
             log::warn!(
-                "cannot remove the metrics directory {}: {error}",
+                "cannot remove metrics directory {}: {error}",
                 self.path.display()
             );
         }
@@ -153,7 +154,7 @@ fn create(path: &Path) -> Result<(), DirectoryError> {
                 .create(path)
                 .map_err(explain("create it"));
         }
-        Err(error) => return Err(explain("look at it")(error)),
+        Err(error) => return Err(explain("read it")(error)),
         Ok(link) if link.is_symlink() && ![0, geteuid().as_raw()].contains(&link.uid()) => {
             return Err(DirectoryError::ForeignLink {
                 path: path.to_owned(),
@@ -162,7 +163,7 @@ fn create(path: &Path) -> Result<(), DirectoryError> {
         }
         Ok(_) => {}
     }
-    if !fs::metadata(path).map_err(explain("look at it"))?.is_dir() {
+    if !fs::metadata(path).map_err(explain("read it"))?.is_dir() {
         return Err(DirectoryError::NotADirectory {
             path: path.to_owned(),
         });
@@ -198,7 +199,7 @@ fn prepare_temporary() -> Result<Directory, DirectoryError> {
     }
     Err(DirectoryError::io(
         &parent,
-        "find a free directory of this user in it",
+        "find a free directory name in it",
     )(io::ErrorKind::AlreadyExists.into()))
 }
 

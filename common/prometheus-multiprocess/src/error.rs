@@ -1,34 +1,39 @@
-//! Why a directory of metrics cannot be used.
+//! Errors of a metrics directory.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-/// Why a directory of metrics could not be prepared or joined.
+use crate::DIRECTORY_VARIABLE;
+
+/// An error of preparing or opening a metrics directory.
+///
+/// The message includes the error of the operating system, so there is no
+/// [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DirectoryError {
-    /// Another master that runs holds the directory.
+    /// Another master process holds the directory.
     #[error(
-        "metrics directory {}: the master process {pid} is using it; stop that one or choose another directory",
+        "metrics directory {} is in use by master process {pid}; stop it or choose another directory",
         path.display()
     )]
     InUse {
         /// The directory.
         path: PathBuf,
-        /// What the lock file says about the holder.
+        /// The process id of that master, from its lock file.
         pid: u32,
     },
-    /// The path names something else than a directory.
-    #[error("metrics directory {}: it is not a directory; remove it or choose another path", path.display())]
+    /// The path is not a directory.
+    #[error("metrics directory {} is not a directory; remove it or choose another path", path.display())]
     NotADirectory {
         /// The path.
         path: PathBuf,
     },
-    /// The path is a symbolic link that another user can point elsewhere.
+    /// The path is a symbolic link that belongs to another user.
     #[error(
-        "metrics directory {}: it is a symbolic link that belongs to user id {uid}; name the directory itself",
+        "metrics directory {} is a symbolic link that belongs to user id {uid}; name the directory itself",
         path.display()
     )]
     ForeignLink {
@@ -37,39 +42,42 @@ pub enum DirectoryError {
         /// The owner of the link.
         uid: u32,
     },
-    /// An operation in the directory failed.
-    #[error("metrics directory {}: cannot {action}: {source}", path.display())]
+    /// `PROMETHEUS_MULTIPROC_DIR` is unset or empty.
+    #[error("{DIRECTORY_VARIABLE} is unset or empty, expected the path of the metrics directory")]
+    Unset,
+    /// An operation on the directory failed.
+    #[error("metrics directory {}: cannot {action}: {error}", path.display())]
     Io {
         /// The directory.
         path: PathBuf,
-        /// What was tried, with the name of the file.
+        /// The operation, with the name of the file.
         action: String,
-        /// Why it failed.
-        source: io::Error,
+        /// The error of the operating system.
+        error: io::Error,
     },
-    /// Every identifier is taken.
+    /// All worker identifiers are in use.
     #[error(
-        "metrics directory {}: {limit} processes use it already, which is the limit",
+        "metrics directory {}: all {limit} worker identifiers are in use",
         path.display()
     )]
     Full {
         /// The directory.
         path: PathBuf,
-        /// The largest number of worker processes.
+        /// The maximum number of worker processes.
         limit: u32,
     },
 }
 
 impl DirectoryError {
-    /// Explains an I/O error by what was tried at which path.
+    /// Adds the operation and the path to an I/O error.
     pub(crate) fn io<'a>(
         path: &'a Path,
         action: impl Into<String> + 'a,
     ) -> impl FnOnce(io::Error) -> DirectoryError + 'a {
-        move |source| DirectoryError::Io {
+        move |error| DirectoryError::Io {
             path: path.to_owned(),
             action: action.into(),
-            source,
+            error,
         }
     }
 }

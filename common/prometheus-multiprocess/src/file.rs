@@ -316,7 +316,7 @@ fn replace(keep: &Path, path: &Path, damaged: &Damaged) -> io::Result<()> {
     fs::hard_link(keep, &second)?;
     fs::rename(&second, path)?;
     log::error!(
-        "{}: the file was damaged; {} bytes of values are kept, the file as it was is {}",
+        "metric file {} was damaged, kept {} bytes of it and saved the original as {}",
         path.display(),
         damaged.sound.len() - HEADER,
         copy.display()

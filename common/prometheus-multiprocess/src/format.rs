@@ -77,10 +77,10 @@ impl Kind {
     }
 }
 
-/// How the values of one gauge in several processes become one sample, or several.
+/// How a scrape merges the values of a gauge in several processes.
 ///
 /// The modes are those of Python's `multiprocess_mode`. A *live* mode leaves out
-/// processes that have ended; the others keep the last value of an ended process.
+/// processes that have ended; the others keep their last value.
 ///
 /// ```
 /// use prometheus_multiprocess::GaugeMode;
@@ -92,27 +92,26 @@ impl Kind {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum GaugeMode {
-    /// One sample for each process, told apart by the label `pid`, whose value is
-    /// the identifier of the process.
+    /// One sample for each process, with its identifier in the label `pid`.
     #[default]
     All,
-    /// As [`All`](GaugeMode::All), of processes that live.
+    /// Like [`All`](GaugeMode::All), for live processes.
     LiveAll,
     /// The smallest value.
     Min,
-    /// The smallest value of processes that live.
+    /// The smallest value of live processes.
     LiveMin,
     /// The largest value.
     Max,
-    /// The largest value of processes that live.
+    /// The largest value of live processes.
     LiveMax,
     /// The sum.
     Sum,
-    /// The sum over processes that live: what is in progress right now.
+    /// The sum over live processes, for example of requests in progress.
     LiveSum,
-    /// The value that was set last. `inc`, `dec`, `add` and `sub` do nothing on such a gauge.
+    /// The value that was set last. Such a gauge ignores `inc`, `dec`, `add` and `sub`.
     MostRecent,
-    /// As [`MostRecent`](GaugeMode::MostRecent), of processes that live.
+    /// Like [`MostRecent`](GaugeMode::MostRecent), for live processes.
     LiveMostRecent,
 }
 
@@ -131,7 +130,7 @@ impl GaugeMode {
         GaugeMode::LiveMostRecent,
     ];
 
-    /// Python's word for the mode.
+    /// The name of the mode in Python.
     pub fn as_str(self) -> &'static str {
         match self {
             GaugeMode::All => "all",
@@ -147,7 +146,7 @@ impl GaugeMode {
         }
     }
 
-    /// The mode that Python calls `name`.
+    /// The mode with this name in Python.
     pub fn from_name(name: &str) -> Option<GaugeMode> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == name)
     }

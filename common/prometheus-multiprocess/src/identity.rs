@@ -87,8 +87,8 @@ impl Identity {
     }
 }
 
-/// Keeps identifiers from changing hands, so that clearing up after a process that ended
-/// cannot meet the next one that takes its identifier.
+/// Held while an identifier is claimed or cleaned up, so that cleanup never deletes a
+/// successor's files.
 pub(crate) struct Changing {
     _lock: File,
 }
@@ -140,7 +140,7 @@ pub(crate) fn is_held(directory: &Path, identifier: &str) -> bool {
         Err(errno) => {
             // A process that may live must not lose its values.
             log::warn!(
-                "cannot ask who holds {identifier} in {}: {errno}",
+                "cannot query the lock of {identifier} in {}: {errno}",
                 directory.display()
             );
             true

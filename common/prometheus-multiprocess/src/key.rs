@@ -209,10 +209,6 @@ fn push_string(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -255,42 +251,5 @@ mod tests {
             }
         }
         assert_eq!(Key::parse(b"[\"a\", \"b\", {}, \"\xff\"]"), None);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn every_key_is_read_as_it_was_written_also_by_another_parser(
-            family in ".*", sample in ".*", help in ".*", labels in proptest::collection::btree_map(".*", ".*", 0..5),
-        ) {
-            let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let text = write(&family, &sample, pairs.clone(), &help);
-            prop_assert!(text.is_ascii());
-            let key = Key::parse(text.as_bytes()).unwrap();
-            prop_assert_eq!((&*key.family, &*key.sample, &*key.help), (&*family, &*sample, &*help));
-            let read: BTreeMap<String, String> =
-                key.labels.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-            prop_assert_eq!(&read, &labels);
-            let other: (String, String, BTreeMap<String, String>, String) = serde_json::from_str(&text).unwrap();
-            prop_assert_eq!(other, (family, sample, labels, help));
-        }
-
-        #[test]
-        fn no_bytes_make_the_reader_fail(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            Key::parse(&bytes);
-        }
-
-        #[test]
-        fn what_another_writer_wrote_is_read(values in proptest::collection::vec("[\"\\\\/a\u{1f600}\n]*", 4)) {
-            // With spaces elsewhere, characters that are not escaped, and labels that are not
-            // sorted.
-            let text = serde_json::json!([values[0], values[1], {"b": values[2], "a": values[3]}, ""]);
-            let text = serde_json::to_string_pretty(&text).unwrap();
-            let key = Key::parse(text.as_bytes()).unwrap();
-            prop_assert_eq!(&*key.family, &*values[0]);
-            prop_assert_eq!(&*key.labels[0].1, &*values[3]);
-            prop_assert_eq!(&*key.labels[1].1, &*values[2]);
-        }
     }
 }

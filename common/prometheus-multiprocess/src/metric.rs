@@ -9,7 +9,7 @@ use crate::{
     file::Cell,
 };
 
-/// What [`MetricVec`](super::MetricVec) can be a vector of: the metrics of this module.
+/// A metric that [`MetricVec`](super::MetricVec) can hold. This trait is sealed.
 pub trait Metric: sealed::FromCells + Clone + Send + Sync + 'static {}
 
 impl<M: sealed::FromCells + Clone + Send + Sync + 'static> Metric for M {}
@@ -23,7 +23,7 @@ pub(crate) mod sealed {
     }
 }
 
-/// A number that only ever goes up.
+/// A number that only increases.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -50,18 +50,18 @@ impl Counter {
     }
 
     /// Adds `amount`. A negative number or NaN is ignored, counted in
-    /// `multiprocess_incidents_total`, and logged the first time.
+    /// `multiprocess_incidents_total`, and logged once.
     #[inline]
     pub fn inc_by(&self, amount: f64) {
         if amount >= 0.0 {
             cell::add(self.cell.value(), amount);
         } else {
             self.context
-                .invalid_update(amount, "a counter only goes up");
+                .invalid_update(amount, "a counter cannot decrease");
         }
     }
 
-    /// The value in this process and in earlier ones with its identifier.
+    /// The value, including that of earlier processes with the same identifier.
     pub fn get(&self) -> f64 {
         cell::get(self.cell.value())
     }
@@ -123,13 +123,13 @@ impl Gauge {
         self.add(-1.0);
     }
 
-    /// Adds `amount`. A gauge of which the most recent value counts can only be set: there this
-    /// does nothing, is counted in `multiprocess_incidents_total`, and logged the first time.
+    /// Adds `amount`. A gauge with a `MostRecent` mode can only be set; for it the update is
+    /// ignored, counted in `multiprocess_incidents_total`, and logged once.
     #[inline]
     pub fn add(&self, amount: f64) {
         if self.most_recent {
             self.context
-                .invalid_update(amount, "a most recent gauge can only be set");
+                .invalid_update(amount, "a gauge with mode mostrecent can only be set");
         } else {
             cell::add(self.cell.value(), amount);
         }
@@ -166,7 +166,7 @@ impl sealed::FromCells for Gauge {
     }
 }
 
-/// Counts observations in buckets, and adds them up.
+/// Counts observations in buckets and sums them.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -193,8 +193,8 @@ struct HistogramCells {
 }
 
 impl Histogram {
-    /// Counts `value` in the bucket of the lowest bound that is not below it. NaN is ignored,
-    /// counted in `multiprocess_incidents_total`, and logged the first time.
+    /// Adds an observation. NaN is ignored, counted in `multiprocess_incidents_total`, and logged
+    /// once.
     #[inline]
     pub fn observe(&self, value: f64) {
         let cells = &*self.0;
@@ -208,13 +208,11 @@ impl Histogram {
                 cell::add(cells.buckets[bucket].value(), 1.0);
                 cell::add(cells.sum.value(), value);
             }
-            None => cells
-                .context
-                .invalid_update(value, "it fits into no bucket"),
+            None => cells.context.invalid_update(value, "it is not a number"),
         }
     }
 
-    /// How many observations there were.
+    /// The number of observations.
     pub fn get_sample_count(&self) -> u64 {
         self.0
             .buckets
@@ -239,7 +237,7 @@ impl sealed::FromCells for Histogram {
     }
 }
 
-/// Counts observations and adds them up.
+/// Counts observations and sums them.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -259,20 +257,19 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts and adds `value`. NaN is ignored, counted in `multiprocess_incidents_total`,
-    /// and logged the first time.
+    /// Adds an observation. NaN is ignored, counted in `multiprocess_incidents_total`, and logged
+    /// once.
     #[inline]
     pub fn observe(&self, value: f64) {
         if value.is_nan() {
-            self.context
-                .invalid_update(value, "it would make the sum useless");
+            self.context.invalid_update(value, "it is not a number");
             return;
         }
         cell::add(self.count.value(), 1.0);
         cell::add(self.sum.value(), value);
     }
 
-    /// How many observations there were.
+    /// The number of observations.
     pub fn get_sample_count(&self) -> u64 {
         cell::get(self.count.value()) as u64
     }
@@ -297,7 +294,7 @@ impl Context {
     #[cold]
     fn invalid_update(&self, value: f64, why: &str) {
         self.report(Incident::InvalidUpdate, || {
-            format!("the update by {value} is ignored: {why}")
+            format!("update by {value} ignored, {why}")
         });
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     identity,
 };
 
-/// A file whose values do not all count, and why.
+/// A metric file that could not be read in full, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct BadFile {
     pub(crate) name: String,
@@ -134,10 +134,7 @@ impl Listing {
         let path = directory.join(name);
         match file::link(&path.with_extension("keep"), &path) {
             Ok(Link::Restored) => {
-                log::warn!(
-                    "{}: the file was removed and has been put back",
-                    path.display()
-                );
+                log::warn!("metric file {} was removed, restored it", path.display());
                 self.restored += 1;
                 Ok(true)
             }

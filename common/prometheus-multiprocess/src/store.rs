@@ -32,8 +32,8 @@ const SERIES_LIMIT: usize = 2000;
 
 /// The metrics of this process, in files that every process of the service can read.
 ///
-/// A clone is another handle to the same store. The identifier of the process is given
-/// back when the last clone and the last metric are gone.
+/// Clones share the store. The process releases its identifier when the last clone and the last
+/// metric are dropped.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -45,7 +45,7 @@ const SERIES_LIMIT: usize = 2000;
 /// assert_eq!(store.identifier(), "worker-0");
 /// let requests = store.counter(Opts::new("requests", "Number of requests"))?;
 /// requests.inc();
-/// // A name is registered once; asking again gives the same metric.
+/// // Registering the same metric again returns it.
 /// assert_eq!(store.counter(Opts::new("requests", "Number of requests"))?.get(), 1.0);
 /// # Ok(())
 /// # }
@@ -76,81 +76,80 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Joins `directory` as a worker process, with the lowest free identifier `worker-N`.
+    /// Opens `directory` as a worker process, with the lowest free identifier `worker-N`.
     ///
-    /// Counters, histograms, summaries and plain gauges go on from the values that
-    /// the last process with this identifier left; live gauges start anew.
+    /// Counters, histograms, summaries and gauges without a live mode continue from the values of
+    /// the previous process with this identifier. Live gauges start at zero.
     ///
     /// # Errors
     ///
-    /// If the directory does not exist or files cannot be created in it.
+    /// Fails if the directory does not exist, or if files cannot be created in it.
     pub fn open(directory: impl AsRef<Path>) -> Result<Store, DirectoryError> {
         let directory = directory.as_ref();
         Store::with_identity(directory, Identity::worker(directory)?)
     }
 
-    /// Joins the directory that `PROMETHEUS_MULTIPROC_DIR` names, as [`Store::open`] does.
+    /// Opens the directory that `PROMETHEUS_MULTIPROC_DIR` names; see [`Store::open`].
     ///
     /// # Errors
     ///
-    /// Those of [`Store::open`]; if the variable is unset or empty, there is no directory.
+    /// Fails as [`Store::open`] does, and if the variable is unset or empty.
     pub fn from_env() -> Result<Store, DirectoryError> {
-        Store::open(env::var_os(DIRECTORY_VARIABLE).unwrap_or_default())
+        let named = env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty());
+        Store::open(named.ok_or(DirectoryError::Unset)?)
     }
 
-    /// Changes how many series one metric may have, from 2,000; updates of further ones are
-    /// counted in one series, see [`MetricVec::with_label_values`]. It is for metrics that are
-    /// registered afterwards and those that exist.
+    /// Sets the maximum number of series of each metric; the default is 2,000. Updates of further
+    /// series are counted in one series, see [`MetricVec::with_label_values`].
     pub fn with_series_limit(self, limit: usize) -> Store {
         self.0.shared.series_limit.store(limit, Relaxed);
         self
     }
 
-    /// The identifier of this process, such as `worker-0`: the value of the label `pid` of its
-    /// gauges.
+    /// The identifier of this process, such as `worker-0`. Gauges have it in the label `pid`.
     pub fn identifier(&self) -> &str {
         self.0.shared.identity.name()
     }
 
-    /// The directory.
+    /// The path of the directory.
     pub fn directory(&self) -> &Path {
         &self.0.directory
     }
 
-    /// A collector of what all processes stored in the directory.
+    /// Creates a collector of the metrics of all processes in the directory.
     ///
     /// # Errors
     ///
-    /// As [`MultiProcessCollector::new`].
+    /// Fails as [`MultiProcessCollector::new`] does.
     pub fn collector(&self) -> Result<MultiProcessCollector, Error> {
         MultiProcessCollector::counting(&self.0.directory, Some(Arc::clone(&self.0.shared)))
     }
 
-    /// A counter. Its name may end in `_total` or not, its samples' names do.
+    /// Registers a counter, or returns it if it is registered already. The suffix `_total` of the
+    /// name is optional; the samples always have it.
     ///
     /// # Errors
     ///
-    /// This and the following functions fail if a name is invalid, if the name is registered with
-    /// another type, help or labels (the same again is the same metric), if the file cannot be
-    /// written, and in a process that was forked from the one which opened the store.
+    /// Fails if a name is invalid, if the name is registered with another type, help or labels, if
+    /// the file cannot be written, or if this process was forked after the store was opened.
     pub fn counter(&self, opts: Opts) -> Result<Counter, Error> {
         self.single(Definition::new(Kind::Counter, opts, &[])?)
     }
 
-    /// Counters with the labels `label_names`.
+    /// Registers counters with the labels `label_names`.
     ///
     /// # Errors
     ///
-    /// As [`Store::counter`].
+    /// Fails as [`Store::counter`] does.
     pub fn counter_vec(&self, opts: Opts, label_names: &[&str]) -> Result<CounterVec, Error> {
         self.series(Definition::new(Kind::Counter, opts, label_names)?)
     }
 
-    /// A gauge, with [`GaugeOpts`] to say how the values of several processes are put together.
+    /// Registers a gauge. [`GaugeOpts`] sets how the values of several processes are merged.
     ///
     /// # Errors
     ///
-    /// As [`Store::counter`].
+    /// Fails as [`Store::counter`] does.
     pub fn gauge(&self, opts: impl Into<GaugeOpts>) -> Result<Gauge, Error> {
         let opts = opts.into();
         self.single(Definition::new(
@@ -160,11 +159,11 @@ impl Store {
         )?)
     }
 
-    /// Gauges with the labels `label_names`.
+    /// Registers gauges with the labels `label_names`.
     ///
     /// # Errors
     ///
-    /// As [`Store::counter`].
+    /// Fails as [`Store::counter`] does.
     pub fn gauge_vec(
         &self,
         opts: impl Into<GaugeOpts>,
@@ -178,20 +177,20 @@ impl Store {
         )?)
     }
 
-    /// A histogram.
+    /// Registers a histogram.
     ///
     /// # Errors
     ///
-    /// As [`Store::counter`], and if the bounds of the buckets are not in increasing order.
+    /// Fails as [`Store::counter`] does, and if the bucket bounds do not increase.
     pub fn histogram(&self, opts: impl Into<HistogramOpts>) -> Result<Histogram, Error> {
         self.single(Definition::histogram(opts.into(), &[])?)
     }
 
-    /// Histograms with the labels `label_names`.
+    /// Registers histograms with the labels `label_names`.
     ///
     /// # Errors
     ///
-    /// As [`Store::histogram`].
+    /// Fails as [`Store::histogram`] does.
     pub fn histogram_vec(
         &self,
         opts: impl Into<HistogramOpts>,
@@ -200,20 +199,20 @@ impl Store {
         self.series(Definition::histogram(opts.into(), label_names)?)
     }
 
-    /// A summary: count and sum, without quantiles, which cannot be added up.
+    /// Registers a summary: count and sum. It has no quantiles, because they cannot be merged.
     ///
     /// # Errors
     ///
-    /// As [`Store::counter`].
+    /// Fails as [`Store::counter`] does.
     pub fn summary(&self, opts: Opts) -> Result<Summary, Error> {
         self.single(Definition::new(Kind::Summary, opts, &[])?)
     }
 
-    /// Summaries with the labels `label_names`.
+    /// Registers summaries with the labels `label_names`.
     ///
     /// # Errors
     ///
-    /// As [`Store::counter`].
+    /// Fails as [`Store::counter`] does.
     pub fn summary_vec(&self, opts: Opts, label_names: &[&str]) -> Result<SummaryVec, Error> {
         self.series(Definition::new(Kind::Summary, opts, label_names)?)
     }
@@ -247,7 +246,7 @@ impl Store {
     fn single<M: Metric>(&self, definition: Definition) -> Result<M, Error> {
         if !definition.label_names.is_empty() {
             return Err(Error::Msg(format!(
-                "metric {:?} has the variable labels {:?}; register it as a vector",
+                "metric {:?} has the variable labels {:?}; register it with a function that ends in `_vec`",
                 definition.name, definition.label_names
             )));
         }
@@ -265,7 +264,7 @@ impl Store {
                     Ok(series.clone())
                 }
                 _ => Err(Error::Msg(format!(
-                    "metric {:?} is already registered as another one: {:?}",
+                    "metric {:?} is already registered with another type, help or labels: {:?}",
                     definition.name,
                     registered.context.definition()
                 ))),
@@ -298,7 +297,7 @@ impl Store {
 fn incidents(directory: &Path, identifier: &str) -> io::Result<(Vec<Cell>, Arc<OwnFile>)> {
     let file = Arc::new(OwnFile::open(directory, Kind::Counter, identifier)?);
     let name = "multiprocess_incidents";
-    let help = "What the metric store refused or repaired, by kind";
+    let help = "Updates refused and files repaired by the metric store, by kind";
     let keys = Incident::KINDS
         .map(|kind| key::write(name, &format!("{name}_total"), [("kind", kind)], help));
     Ok((file.cells(name, &keys)?, file))

@@ -1,5 +1,4 @@
-//! Clears up after workers that have ended, for readers that look at files alone,
-//! such as a Flask application's `/metrics`.
+//! A thread that cleans up after workers that have ended.
 
 use std::{
     io,
@@ -13,14 +12,14 @@ use std::{
 
 use crate::Directory;
 
-/// How often files are put back that another program removed.
+/// How often it looks for files that another program removed.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// A thread that clears up after workers that have ended, every two seconds and
-/// whenever it is told to.
+/// A thread that calls [`Directory::sweep`] every two seconds and on [`Sweeper::wake`].
 ///
-/// It is a thread of its own so that a slow disk does not hold up the master. Readers
-/// of Python, such as a Flask application's `/metrics`, need it: they look at files alone.
+/// Readers that only look at the files need it, such as the `/metrics` of a Flask
+/// application in the same directory. It is a thread so that a slow disk does not block
+/// the master. Errors are logged.
 #[derive(Debug)]
 pub struct Sweeper {
     wake: Option<Sender<()>>,
@@ -32,7 +31,7 @@ impl Sweeper {
     ///
     /// # Errors
     ///
-    /// If the system has no thread left.
+    /// Fails if the operating system refuses the thread.
     pub fn start(directory: Arc<Directory>) -> io::Result<Self> {
         let (wake, woken) = mpsc::channel();
         let sweep = move || {
@@ -49,7 +48,7 @@ impl Sweeper {
         })
     }
 
-    /// Has the thread clear up now.
+    /// Sweeps now, for example because a worker has ended.
     pub fn wake(&self) {
         if let Some(wake) = &self.wake {
             // It fails only if the thread has panicked, which was printed then.

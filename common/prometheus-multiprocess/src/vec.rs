@@ -19,19 +19,19 @@ use crate::{
     metric::{Counter, Gauge, Histogram, Metric, Summary},
 };
 
-/// Counters that differ in the values of their labels.
+/// Counters with labels.
 pub type CounterVec = MetricVec<Counter>;
-/// Gauges that differ in the values of their labels.
+/// Gauges with labels.
 pub type GaugeVec = MetricVec<Gauge>;
-/// Histograms that differ in the values of their labels.
+/// Histograms with labels.
 pub type HistogramVec = MetricVec<Histogram>;
-/// Summaries that differ in the values of their labels.
+/// Summaries with labels.
 pub type SummaryVec = MetricVec<Summary>;
 
 /// Most metrics have few series, and a chain of a few is followed quickly.
 const MAX_CHAINS: usize = 64 * 1024;
 
-/// Metrics of one name that differ in the values of their labels.
+/// Metrics of one name, one for each combination of label values.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -80,13 +80,13 @@ impl<M> fmt::Debug for MetricVec<M> {
 }
 
 impl<M: Metric> MetricVec<M> {
-    /// The metric with these label values, in the order of the label names; it is created if
-    /// it is new. `clone` it to keep it: an update through a kept handle costs no lookup.
+    /// Returns the metric with these label values, in the order of the label names. A new metric
+    /// is created. `clone` the metric to update it again without a lookup.
     ///
-    /// Above the limit of series ([`Store::with_series_limit`](super::Store::with_series_limit))
-    /// this is the metric all of whose label values are [`OVERFLOW`](crate::OVERFLOW). If the
-    /// series cannot be stored, or the number of values is wrong, the updates of the metric are
-    /// lost. Both are counted in `multiprocess_incidents_total` and logged the first time.
+    /// Above the series limit ([`Store::with_series_limit`](super::Store::with_series_limit)) it
+    /// returns the metric whose label values are all [`OVERFLOW`](crate::OVERFLOW). If the series
+    /// cannot be stored, or the number of values is wrong, updates of the returned metric are lost.
+    /// Both cases are counted in `multiprocess_incidents_total` and logged once for each metric.
     #[inline]
     pub fn with_label_values<V: AsRef<str>>(&self, values: &[V]) -> &M {
         match self.get_metric_with_label_values(values) {
@@ -95,12 +95,12 @@ impl<M: Metric> MetricVec<M> {
         }
     }
 
-    /// As [`MetricVec::with_label_values`], for a caller that wants to know of a failure.
+    /// Like [`MetricVec::with_label_values`], but returns an error if updates would be lost.
     ///
     /// # Errors
     ///
-    /// If the number of values is not that of the label names, if the series cannot be
-    /// stored (a full disk), or if this process was forked after the store was opened.
+    /// Fails if the number of values is wrong, if the series cannot be stored (for example because
+    /// the disk is full), or if this process was forked after the store was opened.
     #[inline]
     pub fn get_metric_with_label_values<V: AsRef<str>>(&self, values: &[V]) -> Result<&M, Error> {
         let hash = self.series.hash(values);
@@ -110,17 +110,16 @@ impl<M: Metric> MetricVec<M> {
         }
     }
 
-    /// Always refused.
+    /// Always fails, because the file format is append only.
     ///
     /// # Errors
     ///
-    /// The format of the files is append only, a removed series would be back with the next
-    /// scrape. Python's client warns and does nothing. A gauge with a live mode goes with its
-    /// process.
+    /// Always. Python's client logs a warning and does nothing. To let a series disappear, use a
+    /// gauge with a live mode: it goes when its process ends.
     pub fn remove_label_values<V: AsRef<str>>(&self, values: &[V]) -> Result<(), Error> {
         let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
         Err(Error::Msg(format!(
-            "metric {:?}: the series {values:?} cannot be removed, its file is append only",
+            "metric {:?}: cannot remove series {values:?}, its file is append only",
             self.series.context.definition().name
         )))
     }
@@ -192,7 +191,7 @@ impl<M: Metric> Series<M> {
     fn overflow(&self) -> Result<&M, Error> {
         self.context.report(
             Incident::SeriesLimit,
-            || "it has as many series as the limit allows, new ones are counted together",
+            || "series limit reached, new series are counted in the series \"_overflow\"",
         );
         match self.overflow.get() {
             Some(metric) => Ok(metric),

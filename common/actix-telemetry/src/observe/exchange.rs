@@ -86,7 +86,7 @@ impl Exchange {
         OPEN.fetch_add(1, SeqCst);
         let parts = &thread.parts;
         let method = Method::from(request.method());
-        if let Some(metrics) = &parts.metrics {
+        for metrics in &parts.metrics {
             metrics.began(method);
         }
         let route = request.match_pattern().map(Arc::from);
@@ -206,7 +206,7 @@ impl Drop for Exchange {
         let parts = &self.thread.parts;
         let took = self.began.elapsed();
         let (cut, error_type) = (self.cut(), self.error_type());
-        if let Some(metrics) = &parts.metrics {
+        for metrics in &parts.metrics {
             metrics.ended(&Finished {
                 method: self.method,
                 route: self.route.as_deref(),

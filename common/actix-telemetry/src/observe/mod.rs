@@ -83,9 +83,10 @@ impl Observe {
         Self::default()
     }
 
-    /// Counts and times requests, with [`OtelHttpMetrics`] for example.
+    /// Counts and times requests, with [`OtelHttpMetrics`] for example. Call it again
+    /// for a second library, if the service pushes and is scraped.
     pub fn metrics(mut self, metrics: impl HttpMetrics) -> Self {
-        self.0.metrics = Some(Box::new(metrics));
+        self.0.metrics.push(Box::new(metrics));
         self
     }
 

@@ -16,7 +16,7 @@ pub(super) struct Thread {
 
 #[derive(Clone, Default)]
 pub(super) struct Parts {
-    pub(super) metrics: Option<Box<dyn ThreadMetrics>>,
+    pub(super) metrics: Vec<Box<dyn ThreadMetrics>>,
     pub(super) spans: bool,
     pub(super) logs: bool,
     pub(super) traceresponse: bool,

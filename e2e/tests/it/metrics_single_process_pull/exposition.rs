@@ -168,7 +168,7 @@ fn target_info_says_who_is_scraped() -> Result<()> {
         .env("OTEL_SERVICE_NAME", "shop")
         .env(
             "OTEL_RESOURCE_ATTRIBUTES",
-            "service.name=other,deployment.environment.name=a%20b",
+            "service.name=other,deployment.environment.name=a%20b,1st=x,a:b=y",
         )
         .start()?;
     let scrape = Scrape::of(&running)?;
@@ -177,6 +177,8 @@ fn target_info_says_who_is_scraped() -> Result<()> {
         ("service_name", "shop"),
         ("process_pid", &pid),
         ("deployment_environment_name", "a b"),
+        ("key_1st", "x"),
+        ("a_b", "y"),
     ];
     assert_eq!(scrape.sum("target_info", &labels), 1.0, "{}", scrape.text);
     assert_eq!(scrape.series("target_info").count(), 1);
