@@ -1,43 +1,43 @@
-//! The lines that change numbers and announce entries, run under a model checker that tries all
-//! orders in which two processes may see each other's memory.
+//! Runs the memory accesses of the metric store under a model checker, which tries all orders in
+//! which two processes can see each other's writes.
+//!
+//! It is here so that a copy of the store does not depend on the model checker.
 
 use std::sync::Arc;
 
-use loom::{cell::UnsafeCell, sync::atomic, thread};
+use loom::{
+    sync::atomic::{self, Ordering::Relaxed},
+    thread,
+};
 
-#[path = "../src/cell.rs"]
+#[path = "../../common/prometheus-multiprocess/src/cell.rs"]
 mod cell;
 
-/// The bytes of two entries; loom fails a test in which one is read while it may be written.
+/// Two entries. Only the order of `used` makes a reader see their contents.
 struct File {
     used: atomic::AtomicU32,
-    entries: [UnsafeCell<u64>; 2],
+    entries: [atomic::AtomicU64; 2],
 }
-
-// SAFETY: that an entry is never read and written at once is what the model checker verifies.
-unsafe impl Sync for File {}
 
 #[test]
 fn a_reader_sees_nothing_of_an_entry_or_all_of_it() {
     loom::model(|| {
         let file = Arc::new(File {
             used: atomic::AtomicU32::new(0),
-            entries: [UnsafeCell::new(0), UnsafeCell::new(0)],
+            entries: [atomic::AtomicU64::new(0), atomic::AtomicU64::new(0)],
         });
         let writer = {
             let file = Arc::clone(&file);
             thread::spawn(move || {
                 for (end, entry) in (1..).zip(&file.entries) {
-                    // SAFETY: see `File`.
-                    entry.with_mut(|entry| unsafe { *entry = 7 });
+                    entry.store(7, Relaxed);
                     cell::publish(&file.used, end);
                 }
             })
         };
         let used = cell::published(&file.used);
         for entry in &file.entries[..used as usize] {
-            // SAFETY: see `File`.
-            assert_eq!(entry.with(|entry| unsafe { *entry }), 7);
+            assert_eq!(entry.load(Relaxed), 7);
         }
         writer.join().expect("the writer does not panic");
     });

@@ -58,7 +58,7 @@ fn wait_for_pauses(hello: &Running, count: usize) -> Result<Vec<(Instant, Durati
             let lines = hello.console().lines();
             let crashes = lines
                 .iter()
-                .filter(|line| line.text.contains("exit status: 3"));
+                .filter(|line| line.text.contains("exited with status 3"));
             let pauses: Vec<_> = crashes
                 .filter_map(|line| Some((line.at, pause(&line.text)?)))
                 .collect();
@@ -68,9 +68,9 @@ fn wait_for_pauses(hello: &Running, count: usize) -> Result<Vec<(Instant, Durati
     .with_context(|| hello.console().to_string())
 }
 
-/// The pause that a line of the master tells: `..., starting another in 1.6s`.
+/// The pause in a line of the master: `..., restarting in 1.6s`.
 fn pause(line: &str) -> Option<Duration> {
-    let (_, pause) = line.split_once("starting another in ")?;
+    let (_, pause) = line.split_once("restarting in ")?;
     let (number, unit) = match pause.strip_suffix("ms") {
         Some(number) => (number, 1e-3),
         None => (pause.strip_suffix('s')?, 1.0),

@@ -23,7 +23,7 @@ fn recycling_loses_nothing(keep_alive: bool) -> Result<()> {
         .start()?;
     let load = Load::on(hello.addr()?).clients(CLIENTS);
     let traffic = load.keep_alive(keep_alive).start()?;
-    let recycled = |line: &str| line.contains("has answered its number of requests");
+    let recycled = |line: &str| line.contains("reached its request limit");
     poll("twelve workers to be recycled", 2 * SOON, || {
         (hello.console().count(recycled) >= 12).then_some(())
     })?;

@@ -36,7 +36,7 @@ fn a_reload_loses_nothing(keep_alive: bool) -> Result<()> {
     let report = traffic.stop()?;
     assert_all_answered(&report, &hello);
     assert_eq!(report.unclean_closes, 0, "{report}");
-    let clean = "reloaded: 4 workers replaced, 4 drained clean, 0 connections cut";
+    let clean = "reloaded: 4 workers replaced, 4 drained cleanly, 0 connections cut";
     assert_eq!(
         hello.console().count(|line| line.contains(clean)),
         3,
@@ -182,8 +182,7 @@ fn a_broken_program_on_disk_harms_no_worker_and_is_told() -> Result<()> {
     for (told, break_it) in (1..).zip(breaks) {
         break_it()?;
         service.signal(Signal::SIGHUP)?;
-        let error =
-            |line: &str| line.contains("the reload has failed") || line.contains("cannot reload");
+        let error = |line: &str| line.contains("reload failed") || line.contains("cannot reload");
         let failed = poll("the reload to fail", SOON, || {
             (service.console().count(error) == told).then_some(())
         });
@@ -223,7 +222,7 @@ fn a_new_worker_that_crashes_or_hangs_at_boot_ends_the_reload_and_the_old_ones_s
         switch.set()?;
         hello.signal(Signal::SIGHUP)?;
         let failed = poll("the reload to fail", SOON, || {
-            let failed = |line: &str| line.contains("the reload has failed");
+            let failed = |line: &str| line.contains("reload failed");
             (hello.console().count(failed) == told).then_some(())
         });
         failed.with_context(|| hello.console().to_string())?;
@@ -283,7 +282,7 @@ fn a_stop_ends_workers_that_a_reload_had_told_to_finish() -> Result<()> {
         "{}",
         hello.console()
     );
-    hello.wait_for_line(|line| line.contains("stopped; 1 connection"), SOON)?;
+    hello.wait_for_line(|line| line.contains("stopped, 1 connection cut"), SOON)?;
     hello.wait_gone(SOON)
 }
 

@@ -61,7 +61,7 @@ fn the_number_of_workers_outlasts_a_reload_and_never_falls_below_one() -> Result
     }
     let last = hello.workers();
     hello.signal(Signal::SIGTTOU)?;
-    hello.wait_for_line(|line| line.contains("the fewest"), SOON)?;
+    hello.wait_for_line(|line| line.contains("SIGTTOU ignored"), SOON)?;
     assert_eq!(hello.workers(), last, "{}", hello.console());
     wait_for_answers_from(&hello, &last)
 }
@@ -76,7 +76,7 @@ fn a_worker_that_is_wanted_again_while_it_leaves_loses_nothing() -> Result<()> {
         for _ in 0..5 {
             let last = hello.workers();
             let told = || {
-                let taken_up = |line: &str| line.contains("SIGTTOU: 1 workers");
+                let taken_up = |line: &str| line.contains("SIGTTOU: now 1 worker");
                 hello.console().count(taken_up)
             };
             let before = told();
@@ -133,7 +133,7 @@ fn a_stop_while_a_worker_leaves_loses_nothing() -> Result<()> {
         .start()?;
     traffic.wait_for_answers(1000, SOON)?;
     hello.signal(Signal::SIGTTOU)?;
-    hello.wait_for_line(|line| line.contains("SIGTTOU: 2 workers"), SOON)?;
+    hello.wait_for_line(|line| line.contains("SIGTTOU: now 2 workers"), SOON)?;
     hello.signal(Signal::SIGTERM)?;
     assert_eq!(
         hello.wait_exit(2 * SOON)?.code(),
@@ -160,7 +160,7 @@ fn a_worker_that_is_killed_while_it_leaves_leaves_nobody_in_its_queue() -> Resul
         (queued.len() >= 4).then_some(())
     })?;
     hello.signal(Signal::SIGTTOU)?;
-    hello.wait_for_line(|line| line.contains("SIGTTOU: 1 workers"), SOON)?;
+    hello.wait_for_line(|line| line.contains("SIGTTOU: now 1 worker"), SOON)?;
     let accepted = e2e::sockets::accepted_by(last, port)?;
     e2e::process::send(last, Signal::SIGKILL)?;
     wait_for_workers(&hello, 1, &[last])?;

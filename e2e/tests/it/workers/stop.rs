@@ -125,7 +125,7 @@ fn ctrl_c_to_the_whole_process_group_stops_cleanly() -> Result<()> {
     );
     hello.wait_gone(SOON)?;
     // Workers that took the signal themselves would look like crashes to the master.
-    let alarming = |line: &str| line.contains("ERROR") || line.contains("ended");
+    let alarming = |line: &str| line.contains("ERROR") || line.contains("WARN");
     assert_eq!(hello.console().count(alarming), 0, "{}", hello.console());
     Ok(())
 }

@@ -89,7 +89,7 @@ fn a_worker_that_exits_by_itself_is_replaced() -> Result<()> {
     })?;
     assert!(workers.contains(&new));
     assert_eq!(workers.iter().filter(|pid| old.contains(pid)).count(), 1);
-    hello.wait_for_line(|line| line.contains("exit status: 7"), SOON)?;
+    hello.wait_for_line(|line| line.contains("exited with status 7"), SOON)?;
     Ok(())
 }
 

@@ -1,0 +1,77 @@
+//! Any text that a program gives to the metric store is read back unchanged, by property tests.
+//!
+//! They are here so that a copy of the store does not depend on a property testing library.
+
+use std::collections::BTreeMap;
+
+use common::multiprocess::{Directory, Store};
+use prometheus::{Opts, core::Collector};
+use proptest::prelude::*;
+
+#[path = "../../common/prometheus-multiprocess/src/key.rs"]
+mod key;
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_key_is_read_as_it_was_written_also_by_another_parser(
+        family in ".*", sample in ".*", help in ".*", labels in proptest::collection::btree_map(".*", ".*", 0..5),
+    ) {
+        let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let text = key::write(&family, &sample, pairs.clone(), &help);
+        prop_assert!(text.is_ascii());
+        let key = key::Key::parse(text.as_bytes()).unwrap();
+        prop_assert_eq!((&*key.family, &*key.sample, &*key.help), (&*family, &*sample, &*help));
+        let read: BTreeMap<String, String> =
+            key.labels.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+        prop_assert_eq!(&read, &labels);
+        let other: (String, String, BTreeMap<String, String>, String) = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(other, (family, sample, labels, help));
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_fail(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        key::Key::parse(&bytes);
+    }
+
+    #[test]
+    fn what_another_writer_wrote_is_read(values in proptest::collection::vec("[\"\\\\/a\u{1f600}\n]*", 4)) {
+        // With spaces elsewhere, characters that are not escaped, and labels that are not
+        // sorted.
+        let text = serde_json::json!([values[0], values[1], {"b": values[2], "a": values[3]}, ""]);
+        let text = serde_json::to_string_pretty(&text).unwrap();
+        let key = key::Key::parse(text.as_bytes()).unwrap();
+        prop_assert_eq!(&*key.family, &*values[0]);
+        prop_assert_eq!(&*key.labels[0].1, &*values[3]);
+        prop_assert_eq!(&*key.labels[1].1, &*values[2]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_label_value_and_help_is_read_back_as_it_was_written(
+        help in ".+",
+        values in proptest::collection::btree_map((".*", ".*"), 0.0..1e9_f64, 0..20),
+    ) {
+        let directory = Directory::prepare(None).unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let counters = store.counter_vec(Opts::new("counters", help), &["b", "a"]).unwrap();
+        for ((b, a), amount) in &values {
+            counters.with_label_values(&[b, a]).inc_by(*amount);
+        }
+        let families = Collector::collect(&store.collector().unwrap());
+        let mut read = BTreeMap::new();
+        for family in families.iter().filter(|family| family.name() == "counters_total") {
+            for metric in family.get_metric() {
+                let labels = metric.get_label();
+                prop_assert_eq!(labels[0].name(), "a");
+                let key = (labels[1].value().to_owned(), labels[0].value().to_owned());
+                read.insert(key, metric.get_counter().get_value());
+            }
+        }
+        prop_assert_eq!(read, values);
+    }
+}
