@@ -199,6 +199,10 @@ fn is_failure(status: StatusCode) -> bool {
 fn error_type(error: &reqwest::Error) -> &'static str {
     let mut cause = error.source();
     while let Some(found) = cause {
+        // What hyper's connector calls it. `reqwest::Error::is_dns` needs 0.13.5.
+        if found.to_string() == "dns error" {
+            return "name_not_resolved";
+        }
         if let Some(error) = found.downcast_ref::<io::Error>() {
             match error.kind() {
                 io::ErrorKind::ConnectionRefused => return "connection_refused",
@@ -213,8 +217,6 @@ fn error_type(error: &reqwest::Error) -> &'static str {
     }
     if error.is_timeout() {
         "timeout"
-    } else if error.is_dns() {
-        "name_not_resolved"
     } else if error.is_connect() {
         "connection_failed"
     } else if error.is_body() || error.is_decode() {

@@ -1,14 +1,7 @@
 //! A request from its arrival to the end of its response. However it ends, the
 //! exchange is dropped, and reports the end then: one report for all signals.
 
-use std::{
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use actix_web::{
     Error,
@@ -17,7 +10,6 @@ use actix_web::{
         StatusCode,
         header::{CONTENT_TYPE, USER_AGENT},
     },
-    rt::time::sleep,
 };
 use opentelemetry::{Context, trace::TraceContextExt as _};
 
@@ -25,6 +17,7 @@ use super::{
     errors::{self, Recorded},
     http_metrics::Finished,
     method::Method,
+    open,
     parts::Thread,
     request::{RequestAttributes, bounded, protocol_version},
     span,
@@ -33,22 +26,6 @@ use crate::{
     emit::{self, AccessLine},
     propagation,
 };
-
-/// How long the end of the last requests is waited for. Less than what a worker gets
-/// whose master was killed.
-const PATIENCE: Duration = Duration::from_millis(100);
-
-/// Requests that have not ended.
-static OPEN: AtomicUsize = AtomicUsize::new(0);
-
-/// Waits until every request has ended. Requests that a quick stop cuts end on other
-/// threads, a moment after serving has ended.
-pub(crate) async fn all_ended() {
-    let began = Instant::now();
-    while OPEN.load(SeqCst) > 0 && began.elapsed() < PATIENCE {
-        sleep(Duration::from_millis(1)).await;
-    }
-}
 
 pub(super) struct Exchange {
     thread: Rc<Thread>,
@@ -83,7 +60,7 @@ enum Progress {
 
 impl Exchange {
     pub(super) fn begin(thread: &Rc<Thread>, request: &ServiceRequest) -> Self {
-        OPEN.fetch_add(1, SeqCst);
+        open::began();
         let parts = &thread.parts;
         let method = Method::from(request.method());
         for metrics in &parts.metrics {
@@ -236,7 +213,7 @@ impl Drop for Exchange {
                 span::end(context, error_type, cut);
             }
         }
-        OPEN.fetch_sub(1, SeqCst);
+        open::ended();
     }
 }
 

@@ -6,6 +6,7 @@ mod errors;
 mod exchange;
 mod http_metrics;
 mod method;
+mod open;
 mod parts;
 mod request;
 mod response_header;
@@ -26,10 +27,10 @@ use actix_web::{
 };
 use pin_project_lite::pin_project;
 
-#[cfg(feature = "export")]
-pub(crate) use self::exchange::all_ended;
 #[cfg(feature = "multiprocess")]
 pub(crate) use self::http_metrics::SCHEME;
+#[cfg(feature = "export")]
+pub(crate) use self::open::all_ended;
 #[cfg(feature = "logs")]
 pub(crate) use self::request::RequestAttributes;
 pub use self::{
