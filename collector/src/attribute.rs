@@ -1,8 +1,8 @@
-//! Attribute values as text, for keys, comparisons and people.
+//! Attribute values as text, for keys, comparisons and output.
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 
-/// Attributes in the order of their keys, so that the same set is always the same key.
+/// Attributes sorted by key, so that equal sets give equal map keys.
 pub(crate) fn sorted(attributes: &[KeyValue]) -> Vec<(String, String)> {
     let mut sorted: Vec<_> = attributes
         .iter()
@@ -12,7 +12,7 @@ pub(crate) fn sorted(attributes: &[KeyValue]) -> Vec<(String, String)> {
     sorted
 }
 
-/// A string as it is, everything else as JSON would show it. Nothing is escaped here.
+/// Strings unchanged, other values in a JSON-like form. Does not escape control characters.
 pub(crate) fn to_text(value: Option<&AnyValue>) -> String {
     match value.and_then(|value| value.value.as_ref()) {
         None => String::new(),
@@ -57,7 +57,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The start of a text in at most `max` bytes.
+/// Truncates the text to at most `max` bytes, at a character boundary.
 pub(crate) fn cut(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {

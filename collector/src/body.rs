@@ -1,4 +1,4 @@
-//! Reading a body without letting a client decide how much memory that takes.
+//! Reads request bodies with bounds on size and time.
 
 use std::{fmt, io::Read, time::Duration};
 
@@ -8,14 +8,14 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-/// How long a client may take to send a body.
+/// Time limit for receiving a whole body.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long and how far the rest of a refused body is read, so that the client gets to read the answer.
+/// Limits for reading the remainder of a refused body, so that the client can read the response.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 const DISCARD_LIMIT: usize = 64 * 1024 * 1024;
 
-/// Why a body was not taken.
+/// Why a body was refused.
 #[derive(Debug)]
 pub(crate) enum BodyError {
     TooLarge { limit: usize },
@@ -32,16 +32,19 @@ impl fmt::Display for BodyError {
                 "the body is larger than the limit of {limit} bytes; export more often or in smaller batches"
             ),
             Self::TooSlow => write!(f, "the body did not arrive within {BODY_TIMEOUT:?}"),
-            Self::Broken(reason) => write!(f, "the body broke off: {reason}"),
+            Self::Broken(reason) => write!(
+                f,
+                "the connection failed before the body was complete: {reason}"
+            ),
             Self::NotGzip(reason) => write!(
                 f,
-                "the body is not what its Content-Encoding, gzip, says: {reason}"
+                "the Content-Encoding is gzip, but the body cannot be decompressed: {reason}"
             ),
         }
     }
 }
 
-/// The whole body, which is at most `limit` bytes long.
+/// Reads the whole body. Fails if it is longer than `limit` bytes.
 pub(crate) async fn read(body: &mut Incoming, limit: usize) -> Result<Bytes, BodyError> {
     let collected = Limited::new(body, limit).collect();
     match timeout(BODY_TIMEOUT, collected).await {
@@ -52,7 +55,7 @@ pub(crate) async fn read(body: &mut Incoming, limit: usize) -> Result<Bytes, Bod
     }
 }
 
-/// Decompresses into at most `limit` bytes, whatever the compressed body claims.
+/// Decompresses the body. Stops as soon as the result exceeds `limit` bytes.
 pub(crate) fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, BodyError> {
     let mut body = Vec::new();
     let too_far = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
@@ -66,8 +69,8 @@ pub(crate) fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, BodyErr
     Ok(body)
 }
 
-/// Reads on without keeping anything: closing a connection with unread data would reset it, and
-/// the client would never see why it was refused.
+/// Reads and discards the remainder of a body. Closing a connection with unread data would reset
+/// it, and the client would not see the response.
 pub(crate) async fn discard(body: &mut Incoming) {
     let drained = async {
         let mut seen = 0;
@@ -77,6 +80,6 @@ pub(crate) async fn discard(body: &mut Incoming) {
             seen += frame.data_ref().map_or(0, Bytes::len);
         }
     };
-    // A client that goes on sending slowly has had its chance.
+    // After the timeout the connection is closed, even if the client is still sending.
     let _ = timeout(DISCARD_TIMEOUT, drained).await;
 }

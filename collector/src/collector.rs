@@ -1,4 +1,4 @@
-//! Starting and stopping: two listeners, a thread that receives, a thread that prints.
+//! Starts and stops the collector: two listeners, a receiving thread and a printing thread.
 
 use std::{
     io,
@@ -17,8 +17,8 @@ use crate::{
 
 /// A running OTLP receiver.
 ///
-/// It lives on threads of its own, so the caller needs no async runtime, and it installs no signal
-/// handler. Dropping it stops it.
+/// It runs on its own threads, so the caller needs no async runtime. It installs no signal
+/// handlers. Dropping it stops it.
 #[derive(Debug)]
 pub struct Collector {
     grpc: SocketAddr,
@@ -33,7 +33,7 @@ impl Collector {
     ///
     /// # Errors
     ///
-    /// When an address cannot be listened on, or when there is no thread to be had.
+    /// Returns an error if it cannot listen on an address or cannot start its threads.
     pub fn start(config: Config) -> Result<Self, Error> {
         let (grpc_listener, grpc) = listen("gRPC", config.grpc)?;
         let (http_listener, http) = listen("HTTP", config.http)?;
@@ -61,31 +61,30 @@ impl Collector {
         })
     }
 
-    /// Where OTLP over gRPC is received, with the real port.
+    /// The address for OTLP over gRPC, with the actual port.
     pub fn grpc_addr(&self) -> SocketAddr {
         self.grpc
     }
 
-    /// Where OTLP over HTTP is received, with the real port.
+    /// The address for OTLP over HTTP, with the actual port.
     pub fn http_addr(&self) -> SocketAddr {
         self.http
     }
 
-    /// What has arrived so far.
+    /// A snapshot of everything received so far.
     pub fn received(&self) -> Received {
         self.intake.received()
     }
 
-    /// Pretends a failure from now on, or ends one.
+    /// Starts simulating a failure, or stops it with [`Fault::None`].
     pub fn set_fault(&self, fault: Fault) {
         self.intake.set_fault(fault);
     }
 
     /// Stops receiving, frees both ports and ends the threads.
     ///
-    /// Requests that are being received are answered and printed first, and so are traces that
-    /// were still waiting for more spans; a client that stalls is cut off after five seconds.
-    /// Stopping twice does nothing the second time.
+    /// It first answers and prints requests in progress, and prints incomplete traces. A client
+    /// that stalls is disconnected after five seconds. A second call does nothing.
     pub fn stop(&self) {
         let receiver = self
             .receiver
@@ -96,7 +95,7 @@ impl Collector {
         self.stop.send_replace(true);
         self.intake.end_hang();
         if receiver.join().is_err() {
-            log::error!("the collector's thread has panicked; what arrived last may be missing");
+            log::error!("the collector's thread panicked, the last requests may be missing");
         }
         self.intake.finish();
     }
@@ -108,7 +107,7 @@ impl Drop for Collector {
     }
 }
 
-/// A non-blocking listener and its real address.
+/// Binds a non-blocking listener. Returns it with its actual address.
 fn listen(protocol: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let bind = || -> io::Result<_> {
         let listener = TcpListener::bind(address)?;

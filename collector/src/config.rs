@@ -1,4 +1,4 @@
-//! What a collector listens on, prints, keeps and pretends.
+//! Configuration of a collector.
 
 use std::{
     env, fmt,
@@ -8,33 +8,36 @@ use std::{
 
 /// The default of [`Config::body_limit`]: 16 MiB.
 ///
-/// A worker's export is a few kilobytes. The OpenTelemetry exporters cap their own messages at 64 MiB.
+/// An export of a worker is usually a few kilobytes. The OpenTelemetry exporters limit their
+/// messages to 64 MiB.
 pub const DEFAULT_BODY_LIMIT: usize = 16 * 1024 * 1024;
 
-/// How a collector is set up. [`Config::default`] listens on free loopback ports and prints text on stdout.
+/// Configuration of a collector. [`Config::default`] listens on free loopback ports and prints
+/// text on stdout.
 pub struct Config {
-    /// Where OTLP over gRPC is received. Port 0 picks a free one.
+    /// Address for OTLP over gRPC. Port 0 picks a free port.
     pub grpc: SocketAddr,
-    /// Where OTLP over HTTP is received. Port 0 picks a free one.
+    /// Address for OTLP over HTTP. Port 0 picks a free port.
     pub http: SocketAddr,
-    /// What is written to `output`.
+    /// Format of the data written to `output`.
     pub format: Format,
-    /// Where the text or the JSON lines go. An output that cannot be written to any more is
-    /// reported once and then ignored; receiving goes on.
+    /// Destination of the text or the JSON lines. If a write fails, the collector logs it once,
+    /// stops printing and keeps receiving.
     pub output: Box<dyn Write + Send>,
-    /// Whether text is coloured with ANSI sequences.
+    /// Colour text with ANSI sequences.
     pub color: bool,
-    /// The largest body in bytes, as sent and once more after decompression.
+    /// Maximum size of a body in bytes, before and after decompression.
     pub body_limit: usize,
-    /// How many log records, and how many spans, [`crate::Collector::received`] gives back. The oldest
-    /// go first. 0, the default, keeps none.
+    /// How many of the latest log records, and how many of the latest spans,
+    /// [`crate::Collector::received`] returns. 0, the default, keeps none.
     pub keep_records: usize,
-    /// What the collector pretends from the start; [`crate::Collector::set_fault`] changes it.
+    /// Failure to simulate from the start. [`crate::Collector::set_fault`] changes it.
     pub fault: Fault,
 }
 
 impl Config {
-    /// A test double: free loopback ports, prints nothing, keeps the last 100,000 log records and spans.
+    /// For tests: listens on free loopback ports, prints nothing, and keeps the last 100,000 log
+    /// records and the last 100,000 spans.
     pub fn silent() -> Self {
         Self {
             format: Format::Silent,
@@ -76,30 +79,31 @@ impl fmt::Debug for Config {
     }
 }
 
-/// What a collector writes for each export request.
+/// Output format of a collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A block for a person to read.
+    /// Readable text.
     Text,
-    /// One line of OTLP JSON, as the file exporter of the OpenTelemetry Collector writes it.
+    /// One line of OTLP JSON for each export request, as the file exporter of the OpenTelemetry
+    /// Collector writes it.
     Json,
     /// Nothing.
     Silent,
 }
 
-/// A failure that a collector pretends, to see what an application makes of it.
+/// A failure that a collector simulates, to test how an application handles it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Receives as it should.
+    /// No failure.
     None,
-    /// Answers every export with HTTP 503 or gRPC `UNAVAILABLE`, and takes nothing.
+    /// Answers every export with HTTP 503 or gRPC `UNAVAILABLE`, and discards its data.
     Unavailable,
-    /// Accepts connections and requests, and answers none until the fault is lifted. Then those
-    /// whose client still waits are handled.
+    /// Accepts connections and requests, but does not answer until the fault is lifted. Then it
+    /// handles the requests whose clients are still connected.
     Hang,
 }
 
-/// Colour is for a terminal whose user has not set `NO_COLOR` (<https://no-color.org>).
+/// True if stdout is a terminal and `NO_COLOR` is unset or empty (<https://no-color.org>).
 fn stdout_wants_color() -> bool {
     io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -1,4 +1,4 @@
-//! The collector that a first run gets when nobody has said where its telemetry should go.
+//! Starts an embedded collector if no OTLP endpoint is configured.
 
 use std::{
     collections::BTreeMap,
@@ -9,22 +9,25 @@ use std::{
 use crate::{Collector, Config, Error, Signal};
 
 /// Starts a collector on free loopback ports and puts its addresses into `env`, unless the
-/// environment says where telemetry goes or that there is none.
+/// environment configures an endpoint or disables the export.
 ///
-/// `env` is the extra environment that the workers get; it is looked at before the process's own.
-/// Nothing is embedded, and `env` stays as it is, if
+/// `env` contains additional environment variables of the workers. They take precedence over the
+/// environment of this process. Returns `None` and leaves `env` unchanged if
 /// - `OTEL_EXPORTER_OTLP_ENDPOINT` or the endpoint variable of one of `signals` is set and not empty,
 /// - `OTEL_SDK_DISABLED` is `true`, or
-/// - the exporter variable of each of `signals` (`OTEL_METRICS_EXPORTER`, …) names something else than `otlp`.
+/// - the exporter variable of each of `signals` (`OTEL_METRICS_EXPORTER`, …) selects other exporters than `otlp`.
 ///
-/// Otherwise each of `signals` that is exported by `otlp` gets its endpoint variable, for gRPC if
-/// `OTEL_EXPORTER_OTLP_PROTOCOL` or the signal's own variable says `grpc`, else for HTTP. One line
-/// on stderr says where the collector listens and how to push elsewhere. Where `HTTP_PROXY` may be set,
-/// the caller has to extend `NO_PROXY`: the exporter over HTTP asks a proxy even for loopback.
+/// Otherwise it sets the endpoint variable of each of `signals` that is exported over OTLP. The
+/// endpoint is the gRPC address if `OTEL_EXPORTER_OTLP_PROTOCOL` or the signal's own protocol
+/// variable is `grpc`, else the HTTP address. One line on stderr states the addresses of the
+/// collector and how to push elsewhere.
+///
+/// If `HTTP_PROXY` may be set, add the loopback addresses to `NO_PROXY`: the HTTP exporter uses the
+/// proxy even for loopback.
 ///
 /// # Errors
 ///
-/// When no loopback port or no thread is to be had.
+/// Returns an error if it cannot listen on a loopback port or cannot start its threads.
 pub fn embed_unless_configured(
     env: &mut BTreeMap<String, String>,
     signals: &[Signal],
@@ -35,7 +38,7 @@ pub fn embed_unless_configured(
     }
     let collector = Collector::start(Config::default())?;
     point_at(&collector, env, &exported);
-    // A closed stderr must not keep the workers from starting.
+    // The workers must start even if stderr is closed.
     let _ = writeln!(
         io::stderr(),
         "collector: no OTLP endpoint is configured, so what the workers push is printed here \
@@ -47,7 +50,7 @@ pub fn embed_unless_configured(
     Ok(Some(collector))
 }
 
-/// The signals that an SDK which follows the specification would export by OTLP.
+/// The signals that an SDK exports over OTLP, according to the specification.
 fn exported_by_otlp(env: &BTreeMap<String, String>, signals: &[Signal]) -> Vec<Signal> {
     if lookup(env, "OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return Vec::new();
@@ -59,7 +62,7 @@ fn exported_by_otlp(env: &BTreeMap<String, String>, signals: &[Signal]) -> Vec<S
     signals.iter().copied().filter(by_otlp).collect()
 }
 
-/// An exporter that is not known is replaced by the default, which is OTLP.
+/// An unknown exporter name falls back to the default, OTLP.
 fn is_otlp(name: &str) -> bool {
     let others = ["", "console", "none", "prometheus"];
     !others.contains(&name.trim().to_ascii_lowercase().as_str())
@@ -76,7 +79,7 @@ fn point_at(collector: &Collector, env: &mut BTreeMap<String, String>, signals: 
     for &signal in signals {
         let protocol = lookup(env, &variable(signal, "PROTOCOL"))
             .or_else(|| lookup(env, "OTEL_EXPORTER_OTLP_PROTOCOL"));
-        // The endpoint of one signal is used as it stands, so it needs the path over HTTP.
+        // SDKs append no path to the endpoint of a single signal, so HTTP needs the full URL.
         let is_grpc = protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("grpc"));
         let endpoint = if is_grpc {
             format!("http://{}", collector.grpc_addr())
@@ -91,7 +94,7 @@ fn variable(signal: Signal, what: &str) -> String {
     format!("OTEL_EXPORTER_OTLP_{}_{what}", signal.variable_part())
 }
 
-/// The variable's value for a worker. An empty value counts as unset, as the specification has it.
+/// The value of a variable in a worker. As the specification requires, empty counts as unset.
 fn lookup(env: &BTreeMap<String, String>, name: &str) -> Option<String> {
     env.get(name)
         .cloned()

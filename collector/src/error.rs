@@ -3,7 +3,7 @@ use std::{io, net::SocketAddr};
 /// Why a collector could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An address could not be listened on.
+    /// The collector could not listen on an address.
     #[error(
         "cannot listen on {address} for OTLP over {protocol}: {source}; \
          stop the program that uses the port, or choose another address (port 0 picks a free one)"
@@ -11,12 +11,12 @@ pub enum Error {
     Listen {
         /// `gRPC` or `HTTP`.
         protocol: &'static str,
-        /// The address that was asked for.
+        /// The configured address.
         address: SocketAddr,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The operating system gave no thread or no event queue.
+    /// The operating system refused a thread or an event queue.
     #[error(
         "cannot start the collector's threads: {0}; raise the limits on processes or open files"
     )]

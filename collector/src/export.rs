@@ -1,4 +1,4 @@
-//! The three signals and what one export request of each carries.
+//! The three signals and their export requests.
 
 use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
@@ -20,7 +20,7 @@ pub enum Signal {
 impl Signal {
     pub(crate) const ALL: [Self; 3] = [Self::Metrics, Self::Logs, Self::Traces];
 
-    /// The name in OTLP paths and texts: `metrics`, `logs`, `traces`.
+    /// The name in OTLP paths and in printed text: `metrics`, `logs`, `traces`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Metrics => "metrics",
@@ -29,7 +29,7 @@ impl Signal {
         }
     }
 
-    /// The part of the `OTEL_*` variables' names: `METRICS`, `LOGS`, `TRACES`.
+    /// The name within `OTEL_*` variables: `METRICS`, `LOGS`, `TRACES`.
     pub(crate) fn variable_part(self) -> &'static str {
         match self {
             Self::Metrics => "METRICS",
@@ -38,7 +38,7 @@ impl Signal {
         }
     }
 
-    /// The path of OTLP over HTTP.
+    /// The path for OTLP over HTTP.
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Metrics => "/v1/metrics",

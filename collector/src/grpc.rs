@@ -1,4 +1,4 @@
-//! OTLP over gRPC: the three services, and errors as the statuses that OTLP names
+//! OTLP over gRPC: the three services, with errors as the gRPC statuses that OTLP specifies
 //! (<https://opentelemetry.io/docs/specs/otlp/#otlpgrpc>).
 
 use std::{net::SocketAddr, sync::Arc};
@@ -37,7 +37,7 @@ use crate::{
     intake::{Intake, Unavailable},
 };
 
-/// Answers one call; whatever it is, there is an answer.
+/// Answers one call. Every failure becomes a response.
 pub(crate) async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
@@ -54,7 +54,7 @@ pub(crate) async fn answer(
         Ok(_slot) => timeout(BODY_TIMEOUT, dispatch(request, &intake))
             .await
             .unwrap_or_else(|_| {
-                let reason = format!("the call was not complete within {BODY_TIMEOUT:?}");
+                let reason = format!("the call did not complete within {BODY_TIMEOUT:?}");
                 Status::deadline_exceeded(reason).into_http()
             }),
         Err(unavailable) => Status::from(unavailable).into_http(),
@@ -72,8 +72,8 @@ pub(crate) async fn answer(
 /// gRPC answers other content types with HTTP 415
 /// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 async fn not_grpc(request: Request<Incoming>, peer: SocketAddr, intake: &Intake) -> Response<Body> {
-    const REASON: &str = "this port takes OTLP over gRPC, and the request is not gRPC; \
-        use the collector's HTTP port, or OTEL_EXPORTER_OTLP_PROTOCOL=grpc";
+    const REASON: &str = "this port accepts OTLP over gRPC, but the request is not gRPC; \
+        use the collector's HTTP port, or set OTEL_EXPORTER_OTLP_PROTOCOL=grpc";
     intake.refuse(peer, "OTLP/gRPC", &REASON);
     body::discard(&mut request.into_body()).await;
     let mut response = Response::new(Body::new(http_body_util::Full::from(REASON)));
@@ -106,17 +106,17 @@ async fn dispatch(request: Request<Incoming>, intake: &Arc<Intake>) -> Response<
         LogsServiceServer::<Receiver>::NAME => serve!(LogsServiceServer),
         TraceServiceServer::<Receiver>::NAME => serve!(TraceServiceServer),
         unknown => Ok(Status::unimplemented(format!(
-            "no such service: {unknown}; OTLP's metrics, logs and trace services are served"
+            "no such service: {unknown}; expected one of the OTLP services for metrics, logs and traces"
         ))
         .into_http()),
     };
     response
 }
 
-/// tonic's statuses in the terms of OTLP, where a client retries `OUT_OF_RANGE`, which would send the same oversized
-/// message again and again, and where a body that cannot be decoded is `INVALID_ARGUMENT`.
+/// Maps tonic's statuses to those of OTLP. OTLP clients retry `OUT_OF_RANGE`, so an oversized message
+/// becomes `RESOURCE_EXHAUSTED`. A body that cannot be decoded becomes `INVALID_ARGUMENT`.
 fn as_otlp_names_it(status: &Status) -> Status {
-    /// What tonic says when decompression hits the limit.
+    /// tonic's message when decompression exceeds the limit.
     const BOMB: &str = "failed to write whole buffer";
     match status.code() {
         Code::OutOfRange => Status::resource_exhausted(format!(
@@ -124,7 +124,7 @@ fn as_otlp_names_it(status: &Status) -> Status {
             status.message()
         )),
         Code::Internal if status.message().contains(BOMB) => Status::resource_exhausted(
-            "the message is larger than the limit after decompression; export more often or in smaller batches",
+            "the decompressed message is larger than the limit; export more often or in smaller batches",
         ),
         Code::Internal => Status::invalid_argument(format!(
             "the message is not an OTLP request: {}",

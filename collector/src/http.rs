@@ -1,4 +1,4 @@
-//! OTLP over HTTP with binary protobuf bodies, as the OTLP specification has it
+//! OTLP over HTTP with binary protobuf bodies, as in the OTLP specification
 //! (<https://opentelemetry.io/docs/specs/otlp/#otlphttp>).
 
 use std::{net::SocketAddr, sync::Arc};
@@ -25,7 +25,7 @@ use crate::{
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
-/// Answers one request; whatever it is, there is an answer.
+/// Answers one request. Every failure becomes a response.
 pub(crate) async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
@@ -42,7 +42,7 @@ pub(crate) async fn answer(
         Ok::<_, Refusal>(())
     };
     match taken.await {
-        // All three Export…ServiceResponse messages of a full success are empty.
+        // On full success, all three Export…ServiceResponse messages are empty.
         Ok(()) => response(StatusCode::OK, PROTOBUF, Bytes::new()),
         Err(refusal) => {
             intake.refuse(peer, "OTLP/HTTP", &refusal.reason);
@@ -52,7 +52,7 @@ pub(crate) async fn answer(
     }
 }
 
-/// An answer other than 200.
+/// An error response.
 struct Refusal {
     status: StatusCode,
     reason: String,
@@ -104,13 +104,13 @@ impl From<Unavailable> for Refusal {
         let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, unavailable.to_string());
         match unavailable {
             Unavailable::Busy => refusal.with(RETRY_AFTER, "1"),
-            // A fault says nothing about when it ends; clients back off by their own rules.
+            // Without Retry-After, clients use their own backoff.
             Unavailable::Fault | Unavailable::Stopping => refusal,
         }
     }
 }
 
-/// `google.rpc.Status`, which OTLP names as the body of every error
+/// `google.rpc.Status`, the body that OTLP specifies for every error
 /// (<https://github.com/googleapis/googleapis/blob/master/google/rpc/status.proto>).
 #[derive(Clone, PartialEq, Message)]
 struct Status {
@@ -146,32 +146,30 @@ fn route(method: &Method, path: &str, headers: &HeaderMap) -> Result<Signal, Ref
     match signal {
         _ if is_grpc => Err(Refusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "this port takes OTLP over HTTP, and the request is gRPC; \
-             use the collector's gRPC port, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+            "this port accepts OTLP over HTTP, but the request is gRPC; \
+             use the collector's gRPC port, or set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
         )),
         None => Err(Refusal::new(
             StatusCode::NOT_FOUND,
-            format!(
-                "no such path: {path}; OTLP is received at /v1/metrics, /v1/logs and /v1/traces"
-            ),
+            format!("no such path: {path}; expected /v1/metrics, /v1/logs or /v1/traces"),
         )),
         Some(signal) if method != Method::POST => Err(Refusal::new(
             StatusCode::METHOD_NOT_ALLOWED,
-            format!("{method} {}: telemetry is sent with POST", signal.path()),
+            format!("the method of {} is {method}, expected POST", signal.path()),
         )
         .with(ALLOW, "POST")),
         Some(signal) if media_type(headers).eq_ignore_ascii_case(PROTOBUF) => Ok(signal),
         Some(_) => Err(Refusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!(
-                "the Content-Type is {:?}; only {PROTOBUF} is taken (OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf)",
+                "the Content-Type is {:?}, but only {PROTOBUF} is accepted; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
                 media_type(headers),
             ),
         )),
     }
 }
 
-/// The media type without its parameters; empty if there is none.
+/// The media type without parameters. Empty if there is none.
 fn media_type(headers: &HeaderMap) -> &str {
     headers
         .get(CONTENT_TYPE)
@@ -192,7 +190,7 @@ fn is_gzipped(headers: &HeaderMap) -> Result<bool, Refusal> {
         Some("gzip") => Ok(true),
         Some(other) => Err(Refusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("the Content-Encoding is {other:?}; only gzip is taken (OTEL_EXPORTER_OTLP_COMPRESSION=gzip)"),
+            format!("the Content-Encoding is {other:?}, but only gzip is accepted; set OTEL_EXPORTER_OTLP_COMPRESSION=gzip"),
         )
         .with(ACCEPT_ENCODING, "gzip")),
     }

@@ -1,4 +1,4 @@
-//! Who sends: one entry for each instance of a service, which here means each worker process.
+//! The senders of telemetry: one entry for each instance of a service, usually a worker process.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,15 +6,15 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use crate::attribute;
 
-/// So many instances are told apart. Workers come and go; the one that has been silent for longest makes room.
+/// Maximum number of instances. Beyond it, the instance that was silent for longest is evicted.
 const MAX_INSTANCES: usize = 1_000;
 
-/// The longest resource attribute that is kept, in bytes, and how many are.
+/// Limits for resource attributes: bytes of each, and number per instance.
 const MAX_TEXT: usize = 1_024;
 const MAX_ATTRIBUTES: usize = 64;
 
-/// A sender of telemetry, told apart by its `service.name` and its `service.instance.id`, or its
-/// `process.pid` where it has no instance id.
+/// A sender of telemetry, identified by `service.name` and `service.instance.id`. Without an
+/// instance id, `process.pid` identifies it.
 #[derive(Clone, Debug)]
 pub struct Instance {
     pub(crate) number: u64,
@@ -22,13 +22,13 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// `service.name`, or `unknown_service`.
+    /// `service.name`, or `unknown_service` if it is missing.
     pub fn service(&self) -> &str {
         self.resource_attribute("service.name")
             .unwrap_or("unknown_service")
     }
 
-    /// `service.instance.id`, or `process.pid`, or nothing.
+    /// `service.instance.id`, or else `process.pid`. Empty if both are missing.
     pub fn id(&self) -> &str {
         self.resource_attribute("service.instance.id")
             .or_else(|| self.pid())
@@ -40,7 +40,7 @@ impl Instance {
         self.resource_attribute("process.pid")
     }
 
-    /// An attribute of the resource as text, cut at 1,024 bytes.
+    /// A resource attribute as text, truncated to 1,024 bytes.
     pub fn resource_attribute(&self, key: &str) -> Option<&str> {
         self.resource
             .iter()
@@ -48,7 +48,7 @@ impl Instance {
             .map(|(_, value)| value.as_str())
     }
 
-    /// All attributes of the resource, ordered by key; at most 64.
+    /// All resource attributes, sorted by key. At most 64.
     pub fn resource(&self) -> &[(String, String)] {
         &self.resource
     }
@@ -67,7 +67,7 @@ struct Known {
 }
 
 impl Instances {
-    /// The instance that a resource describes, and the number of one that had to make room for it.
+    /// Returns the instance of a resource, and the number of the instance that was evicted for it.
     pub(crate) fn intern(&mut self, resource: Option<&Resource>) -> (Arc<Instance>, Option<u64>) {
         let instance = Instance {
             number: self.next_number,
@@ -99,8 +99,8 @@ impl Instances {
         if !self.warned {
             self.warned = true;
             log::warn!(
-                "more than {MAX_INSTANCES} instances have reported; \
-                 those that have been silent for longest are now only kept in the sums"
+                "more than {MAX_INSTANCES} instances reported; \
+                 those that were silent for longest now count only in the sums"
             );
         }
         let oldest = self
@@ -114,7 +114,7 @@ impl Instances {
     }
 }
 
-/// What identifies the instance comes first, so that a flood of attributes cannot push it out.
+/// Keeps the identifying attributes first, so that they are never truncated.
 fn attributes(resource: Option<&Resource>) -> Vec<(String, String)> {
     const IDENTITY: [&str; 3] = ["service.name", "service.instance.id", "process.pid"];
     let mut attributes = attribute::sorted(

@@ -1,4 +1,4 @@
-//! Where both protocols hand over what they have received.
+//! Admits, counts and prints the requests of both protocols.
 
 use std::{
     fmt, io,
@@ -29,8 +29,7 @@ use crate::{
     traces::Traces,
 };
 
-/// How many requests are read and decoded at once. Together with the body limit it bounds the
-/// memory that clients can claim.
+/// How many requests are read at once. Together with the body limit, this bounds memory use.
 const SLOTS: usize = 16;
 
 /// How long a request waits for one of the [`SLOTS`].
@@ -41,7 +40,7 @@ pub(crate) struct Intake {
     style: Style,
     body_limit: usize,
     fault: watch::Sender<Pretence>,
-    /// One more reference for each request that a hang holds.
+    /// Has one additional reference for each request that [`Fault::Hang`] holds.
     held: Arc<()>,
     slots: Semaphore,
     printer: Printer,
@@ -49,7 +48,7 @@ pub(crate) struct Intake {
     state: Mutex<State>,
 }
 
-/// What the collector pretends, and whether it is about to stop.
+/// The simulated failure, and whether the collector is stopping.
 #[derive(Clone, Copy)]
 struct Pretence {
     fault: Fault,
@@ -63,7 +62,7 @@ struct State {
     traces: Traces,
 }
 
-/// Why a request was not even read.
+/// Why a request was refused before it was read.
 #[derive(Debug)]
 pub(crate) enum Unavailable {
     Fault,
@@ -74,7 +73,7 @@ pub(crate) enum Unavailable {
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Fault => "the collector pretends to be unavailable",
+            Self::Fault => "the collector simulates an outage",
             Self::Busy => "the collector is busy with other requests; try again",
             Self::Stopping => "the collector is stopping",
         })
@@ -114,13 +113,13 @@ impl Intake {
         self.fault.send_modify(|pretence| pretence.fault = fault);
     }
 
-    /// Answers the requests that a [`Fault::Hang`] holds, because the collector is about to stop.
+    /// Answers the requests that [`Fault::Hang`] holds. Called when the collector stops.
     pub(crate) fn end_hang(&self) {
         self.fault.send_modify(|pretence| pretence.stopping = true);
     }
 
-    /// Lets a request in, which may take long, or says why not. The permit is held until the request
-    /// is handled.
+    /// Waits until a request may be read, or returns why it is refused. Hold the permit until the
+    /// request is handled.
     pub(crate) async fn admit(&self) -> Result<SemaphorePermit<'_>, Unavailable> {
         let held = Arc::clone(&self.held);
         let mut pretence = self.fault.subscribe();
@@ -143,10 +142,10 @@ impl Intake {
         }
     }
 
-    /// Takes what an export request carries: counts it, and queues it to be printed.
+    /// Counts the data of an export request and queues it for printing.
     ///
-    /// Nothing is awaited between decoding and the end of this, so at most one decoded request, which can
-    /// be a hundred times as large as its body, is in memory.
+    /// A decoded request can be a hundred times as large as its body. There is no await point between
+    /// decoding and the end of this function, so only one decoded request is in memory.
     pub(crate) fn take(&self, export: Export) {
         let mut state = self.state();
         state.kept.count_request(export.signal());
@@ -182,7 +181,7 @@ impl Intake {
         state.kept.snapshot(&state.instances, &state.totals, held)
     }
 
-    /// Prints what still waits, and waits until it is written.
+    /// Prints the remaining traces, and waits until all output is written.
     pub(crate) fn finish(&self) {
         let mut state = self.state();
         let rest = state.traces.take_all();
@@ -251,7 +250,7 @@ impl State {
         text
     }
 
-    /// Spans are printed later, trace by trace.
+    /// Queues spans. They are printed later, trace by trace.
     fn take_traces(&mut self, request: ExportTraceServiceRequest) -> String {
         let now = Instant::now();
         for resource in request.resource_spans {

@@ -1,9 +1,9 @@
-//! An OTLP receiver for a first run and for tests: it prints what arrives and says what has arrived.
+//! An OTLP receiver that prints the telemetry it receives, and that tests can query.
 //!
 //! - A program that starts worker processes embeds it with [`embed_unless_configured`].
-//! - A test starts it with [`Config::silent`], asks [`Collector::received`], and pretends failures with
-//!   [`Collector::set_fault`].
-//! - `cargo run -p collector` runs it by itself.
+//! - A test starts it with [`Config::silent`], queries [`Collector::received`], and simulates failures
+//!   with [`Collector::set_fault`].
+//! - `cargo run -p collector` runs it as a program.
 //!
 //! It stores nothing and forwards nothing.
 
@@ -29,7 +29,7 @@ mod totals;
 mod traces;
 mod value;
 
-/// The OTLP messages, as [`ReceivedLog`] and [`ReceivedSpan`] give them back.
+/// The OTLP messages in [`ReceivedLog`] and [`ReceivedSpan`].
 pub use opentelemetry_proto::tonic as proto;
 
 pub use crate::{

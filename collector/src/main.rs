@@ -32,7 +32,7 @@ fn run(options: Options) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        // Before the ports are open: from then on somebody may rely on a clean stop.
+        // Install the handlers before the ports open: a client that can connect may stop the program.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let collector = Collector::start(options.into_config())?;

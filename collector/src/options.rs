@@ -8,34 +8,34 @@ use std::{
 use clap::{Parser, ValueEnum, error::ErrorKind};
 use collector::{Config, DEFAULT_BODY_LIMIT, Fault, Format};
 
-/// Receives OpenTelemetry data (OTLP) and prints it. Stores nothing, forwards nothing.
+/// Receives OpenTelemetry data (OTLP) and prints it. It stores and forwards nothing.
 #[derive(Debug, Parser)]
 #[command(name = "collector", version)]
 pub(crate) struct Options {
-    /// Where to receive OTLP over gRPC; port 0 picks a free one
+    /// Address for OTLP over gRPC; port 0 picks a free port
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4317", value_parser = endpoint)]
     grpc_endpoint: SocketAddr,
 
-    /// Where to receive OTLP over HTTP; port 0 picks a free one
+    /// Address for OTLP over HTTP; port 0 picks a free port
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4318", value_parser = endpoint)]
     http_endpoint: SocketAddr,
 
-    /// What to print on stdout
+    /// Output format on stdout
     #[arg(long, value_enum, default_value_t = Output::Text)]
     format: Output,
 
-    /// The largest body in bytes, before and after decompression
+    /// Maximum size of a request body, before and after decompression
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_BODY_LIMIT, value_parser = body_limit)]
     body_limit: usize,
 
-    /// Pretend a failure, to see what an application makes of it
+    /// Simulate a failure, to test how an application handles it
     #[arg(long, value_enum)]
     fault: Option<Pretence>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Output {
-    /// Blocks for a person to read
+    /// Readable text
     Text,
     /// One line of OTLP JSON for each request
     Json,
@@ -43,21 +43,22 @@ enum Output {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Pretence {
-    /// Answer everything with HTTP 503 or gRPC UNAVAILABLE
+    /// Answer every request with HTTP 503 or gRPC UNAVAILABLE
     Unavailable,
-    /// Accept everything and never answer
+    /// Accept requests and never answer
     Hang,
 }
 
 impl Options {
-    /// The options, or the exit code after help or an error was printed: 2 for bad usage.
+    /// Parses the command line. After printing help or an error it returns the exit code, which is
+    /// 2 for an invalid command line.
     pub(crate) fn parse() -> Result<Self, ExitCode> {
         Self::try_parse().map_err(|err| {
             if matches!(
                 err.kind(),
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
             ) {
-                // A reader of the help may have closed the pipe.
+                // The reader may have closed the pipe.
                 let _ = err.print();
                 return ExitCode::SUCCESS;
             }
@@ -87,21 +88,21 @@ impl Options {
 
 fn endpoint(text: &str) -> Result<SocketAddr, String> {
     text.to_socket_addrs()
-        .map_err(|err| format!("{err}; a host and a port are expected, as in 127.0.0.1:4317"))?
+        .map_err(|err| format!("{err}; expected a host and a port, such as 127.0.0.1:4317"))?
         .next()
         .ok_or_else(|| "the host has no address".to_owned())
 }
 
 fn body_limit(text: &str) -> Result<usize, String> {
-    /// What a gRPC message length can say.
+    /// Maximum length of a gRPC message.
     const MAX: usize = u32::MAX as usize;
     match text.parse() {
         Ok(limit) if (1..=MAX).contains(&limit) => Ok(limit),
-        _ => Err(format!("a number of bytes from 1 to {MAX} is expected")),
+        _ => Err(format!("expected a number of bytes from 1 to {MAX}")),
     }
 }
 
-/// clap's message without its usage hints, which take more lines than the error.
+/// clap's error message in one line, without its usage hints.
 fn one_line(message: &str) -> String {
     message
         .lines()

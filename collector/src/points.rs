@@ -1,4 +1,4 @@
-//! The five kinds of OTLP metrics as one list of data points.
+//! Converts the five kinds of OTLP metrics to one list of data points.
 
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, DataPointFlags, Metric, metric::Data, number_data_point,
@@ -11,7 +11,7 @@ use crate::{
 
 #[derive(Debug)]
 pub(crate) struct Point {
-    /// Ordered by key.
+    /// Sorted by key.
     pub(crate) attributes: Vec<(String, String)>,
     /// Unix time in nanoseconds at which the stream started; 0 if unknown.
     pub(crate) start: u64,
@@ -24,15 +24,15 @@ pub(crate) struct Point {
 /// How a stream's data points add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Nature {
-    /// Each point is the total since the start; it only rises until the stream starts again.
+    /// Each point is the total since the start. It only rises until the stream restarts.
     Counter,
-    /// Each point is what came on top of the one before.
+    /// Each point is the increase since the previous one.
     Delta,
-    /// Each point replaces the one before: gauges and up-down counters.
+    /// Each point replaces the previous one: gauges and up-down counters.
     Latest,
 }
 
-/// The data points of one metric, without those that carry no recorded value.
+/// The data points of one metric, without those flagged as having no recorded value.
 pub(crate) fn of(metric: &Metric) -> Vec<Point> {
     match &metric.data {
         None => Vec::new(),
@@ -119,7 +119,7 @@ fn numbers(
         .collect()
 }
 
-/// A sender that does not say is taken to be cumulative, the SDKs' default.
+/// An unspecified temporality counts as cumulative, the default of the SDKs.
 fn temporality(temporality: i32) -> Nature {
     if temporality == AggregationTemporality::Delta as i32 {
         Nature::Delta

@@ -1,5 +1,5 @@
-//! The thread that writes, so that an output which stands still (a terminal stopped with Ctrl-S, a
-//! pipe that nobody reads) does not stop receiving.
+//! Writes on its own thread, so that the collector keeps receiving while the output blocks (a
+//! terminal stopped with Ctrl-S, a pipe that nobody reads).
 
 use std::{
     io::{self, Write},
@@ -14,13 +14,13 @@ use std::{
 
 use tokio::{sync::Notify, time::timeout};
 
-/// How much may wait to be written, in bytes. What comes on top is counted and not printed.
+/// Maximum number of queued bytes. Further blocks are counted and not printed.
 const QUEUE_LIMIT: usize = 16 * 1024 * 1024;
 
-/// How long an export waits for room in the queue before its block is given up.
+/// How long an export waits for room in the queue before its block is skipped.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long [`Printer::finish`] waits for an output that stands still.
+/// How long [`Printer::finish`] waits for a blocked output.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Printer {
@@ -47,7 +47,7 @@ impl Printer {
             .name("collector-print".to_owned())
             .spawn(move || {
                 write_all(output, &queued, &shared);
-                // Nobody waits any more if `finish` has lost its patience.
+                // Fails only if `finish` has already timed out.
                 let _ = finished.send(());
             })?;
         Ok(Self {
@@ -59,7 +59,7 @@ impl Printer {
         })
     }
 
-    /// Waits until there is room for another block, but only so long.
+    /// Waits until the queue has room for another block, at most for [`PATIENCE`].
     pub(crate) async fn room(&self) {
         if !self.is_full() {
             self.stalled.store(false, Ordering::Relaxed);
@@ -79,20 +79,20 @@ impl Printer {
         }
     }
 
-    /// Queues a block, or counts it as skipped if the output stands still.
+    /// Queues a block, or counts it as skipped if the queue is full.
     pub(crate) fn print(&self, block: String) {
         if block.is_empty() {
             return;
         }
         if self.is_full() {
             if self.skipped.fetch_add(1, Ordering::Relaxed) == 0 {
-                log::warn!("the output stands still: what arrives is received, but not printed");
+                log::warn!("the output is blocked, new telemetry is counted but not printed");
             }
             return;
         }
         let skipped = self.skipped.swap(0, Ordering::Relaxed);
         if skipped > 0 {
-            log::warn!("the output moves again; {skipped} export requests were not printed");
+            log::warn!("the output works again, {skipped} export requests were not printed");
         }
         let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(blocks) = &*blocks {
@@ -102,7 +102,7 @@ impl Printer {
         }
     }
 
-    /// Waits until everything is written, or until the output has stood still for too long.
+    /// Waits until everything is written, at most for [`LAST_PATIENCE`].
     pub(crate) fn finish(&self) {
         let blocks = self
             .blocks
@@ -115,7 +115,7 @@ impl Printer {
         drop(blocks);
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         if done.recv_timeout(LAST_PATIENCE).is_err() {
-            log::warn!("the output stands still: the last blocks were not printed");
+            log::warn!("the output is blocked, the last export requests were not printed");
         }
     }
 
@@ -133,7 +133,7 @@ fn write_all(mut output: Box<dyn Write + Send>, queued: &Receiver<String>, queue
                 .and_then(|()| output.flush())
         {
             broken = true;
-            log::warn!("cannot write what arrives: {err}; receiving goes on without printing");
+            log::warn!("cannot write to the output: {err}; receiving continues without printing");
         }
         queue.bytes.fetch_sub(block.len(), Ordering::Relaxed);
         queue.shrunk.notify_waiters();
@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes nothing until the other end of the channel is dropped.
+    /// Blocks until the other end of the channel is dropped.
     struct StandsStill(Receiver<()>);
 
     impl Write for StandsStill {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_stands_still_takes_a_bounded_queue_and_goes_on_later() {
+    fn a_blocked_output_has_a_bounded_queue_and_continues_later() {
         let (resume, stopped) = mpsc::channel();
         let printer = Printer::start(Box::new(StandsStill(stopped))).expect("a thread");
         for _ in 0..10 {

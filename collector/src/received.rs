@@ -1,4 +1,4 @@
-//! What tests ask a collector: what has arrived, from whom, how often.
+//! The received telemetry, as tests query it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,7 +19,7 @@ use crate::{
     value::Value,
 };
 
-/// Kept records take at most this many bytes (as encoded) for each signal, however many are asked for.
+/// Maximum encoded size of the kept records in bytes, for each signal.
 const MAX_KEPT_BYTES: usize = 256 * 1024 * 1024;
 
 /// A snapshot of what a collector has received.
@@ -41,67 +41,68 @@ pub struct Received {
 pub struct ReceivedSeries {
     /// `service.name`.
     pub service: String,
-    /// The metric's name as sent.
+    /// The name of the metric.
     pub metric: String,
-    /// The data points' attributes as text, ordered by key.
+    /// The attributes of the data points as text, sorted by key.
     pub attributes: Vec<(String, String)>,
-    /// The sum over all instances: of the values, or of the observations of a histogram.
+    /// Sum over all instances. For a histogram, the sum of the observed values.
     pub sum: f64,
-    /// How many observations there are over all instances; 0 unless it is a histogram or summary.
+    /// Number of observations over all instances. 0 unless it is a histogram or summary.
     pub count: u64,
-    /// By [`Instance::id`]: the instance's total, or for a histogram its number of observations.
+    /// Total of each instance, by [`Instance::id`]. For a histogram, its number of observations.
     pub per_instance: BTreeMap<String, f64>,
 }
 
-/// A log record and where it came from.
+/// A log record with its sender.
 #[derive(Clone, Debug)]
 pub struct ReceivedLog {
     /// Who sent it.
     pub instance: Arc<Instance>,
-    /// The name of the instrumentation scope; for the `log` crate's bridge, the target.
+    /// The name of the instrumentation scope. The bridge of the `log` crate sends the target here.
     pub scope: String,
-    /// The record as sent, with typed attributes.
+    /// The record with typed attributes.
     pub record: LogRecord,
 }
 
-/// A span and where it came from.
+/// A span with its sender.
 #[derive(Clone, Debug)]
 pub struct ReceivedSpan {
     /// Who sent it.
     pub instance: Arc<Instance>,
     /// The name of the instrumentation scope.
     pub scope: String,
-    /// The span as sent, with typed attributes.
+    /// The span with typed attributes.
     pub span: Span,
 }
 
 impl Received {
-    /// How many export requests of a signal were taken.
+    /// Number of export requests of a signal that were accepted.
     pub fn requests(&self, signal: Signal) -> u64 {
         self.requests[signal as usize]
     }
 
-    /// How many requests were answered with an error, pretended ones included.
+    /// Number of requests that were answered with an error, including simulated ones.
     pub fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// How many requests [`crate::Fault::Hang`] holds at this moment.
+    /// Number of requests that [`crate::Fault::Hang`] currently holds.
     pub fn held(&self) -> usize {
         self.held
     }
 
-    /// How many metric data points have arrived.
+    /// Number of metric data points received.
     pub fn data_points(&self) -> u64 {
         self.data_points
     }
 
-    /// How many data points are in no series because there were too many series.
+    /// Number of data points left out because there were too many series or their attributes were
+    /// too long.
     pub fn overflowed(&self) -> u64 {
         self.overflowed
     }
 
-    /// The series of a metric whose attributes include the given ones; `&[]` asks for all.
+    /// The series of a metric that have all the given attributes. `&[]` selects all series.
     pub fn series<'a>(
         &'a self,
         metric: &'a str,
@@ -115,23 +116,22 @@ impl Received {
         })
     }
 
-    /// The sum over all those series and all instances; 0 if there is none. For a histogram it is the
-    /// sum of what was observed.
+    /// Sum over all these series and all instances, 0 if there is none. For a histogram, the sum of
+    /// the observed values.
     pub fn sum(&self, metric: &str, attributes: &[(&str, &str)]) -> f64 {
-        // The sum of no numbers would be -0.0.
+        // The sum of an empty iterator is -0.0.
         self.series(metric, attributes)
             .fold(0.0, |sum, series| sum + series.sum)
     }
 
-    /// The number of observations of a histogram over all those series and all instances.
+    /// Number of observations of a histogram over all these series and all instances.
     pub fn count(&self, metric: &str, attributes: &[(&str, &str)]) -> u64 {
         self.series(metric, attributes)
             .map(|series| series.count)
             .sum()
     }
 
-    /// What each instance has contributed, by [`Instance::id`]: the sum of its values, or for a histogram
-    /// the number of its observations.
+    /// Total of each instance, by [`Instance::id`]. For a histogram, its number of observations.
     pub fn per_instance(&self, metric: &str, attributes: &[(&str, &str)]) -> BTreeMap<String, f64> {
         let mut totals = BTreeMap::new();
         for series in self.series(metric, attributes) {
@@ -147,12 +147,12 @@ impl Received {
         &self.instances
     }
 
-    /// The log records that were kept, in the order of arrival.
+    /// The kept log records, in the order of arrival.
     pub fn logs(&self) -> &[ReceivedLog] {
         &self.logs
     }
 
-    /// The spans that were kept, in the order of arrival.
+    /// The kept spans, in the order of arrival.
     pub fn spans(&self) -> &[ReceivedSpan] {
         &self.spans
     }
@@ -210,7 +210,7 @@ impl ReceivedSpan {
     }
 }
 
-/// What is kept beside the totals: counts always, records only on demand.
+/// Counts of requests, and the kept records.
 pub(crate) struct Kept {
     requests: [u64; 3],
     refused: u64,
@@ -282,7 +282,7 @@ impl Kept {
     }
 }
 
-/// The last records, bounded in number and in size.
+/// The latest records, limited in number and size.
 struct Recent<T> {
     records: VecDeque<(usize, T)>,
     max_records: usize,

@@ -1,4 +1,4 @@
-//! The log of what was refused. A client must not be able to flood it.
+//! Logs refused requests, at a limited rate so that clients cannot flood the log.
 
 use std::{
     fmt::Display,
@@ -13,7 +13,7 @@ use crate::text::escape::escape;
 const LINES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// The longest reason in characters; it may quote what the client sent.
+/// Maximum length of a reason in characters. A reason may quote request data.
 const MAX_REASON: usize = 300;
 
 pub(crate) struct RejectionLog {
@@ -37,7 +37,7 @@ impl RejectionLog {
         }
     }
 
-    /// Logs that a request or connection of `peer` was refused, unless too many were lately.
+    /// Logs that a request or connection of `peer` was refused, unless the limit is reached.
     pub(crate) fn log(&self, peer: SocketAddr, protocol: &str, reason: &impl Display) {
         let (allowed, suppressed) = self.take_line(Instant::now());
         if suppressed > 0 {
@@ -49,7 +49,7 @@ impl RejectionLog {
         }
     }
 
-    /// Whether a line may be written, and how many were swallowed in the window that has just ended.
+    /// Returns whether a line may be written, and how many were suppressed in the previous window.
     fn take_line(&self, now: Instant) -> (bool, u64) {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let mut suppressed = 0;

@@ -1,4 +1,4 @@
-//! Accepting connections, with bounds on their number and on how long a silent one may stay.
+//! Accepts connections, with limits on their number and on idle time.
 
 use std::{
     convert::Infallible,
@@ -26,29 +26,30 @@ use tokio::{
 
 use crate::{grpc, http, intake::Intake};
 
-/// More connections than this wait in the kernel's queue. A worker holds one for each signal.
+/// Maximum number of connections. Further ones wait in the kernel's queue. A worker has one
+/// connection for each signal.
 const MAX_CONNECTIONS: usize = 512;
 
-/// How long a connection may take until its first bytes arrive.
+/// Timeout for the first bytes of a connection.
 const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may stay without a complete request head. It also bounds how long an idle
-/// one is kept, so it is longer than the default export interval of 60 s.
+/// Timeout for a complete request head. It also closes idle connections, so it is longer than the
+/// default export interval of 60 s.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How often a silent HTTP/2 connection is asked whether its peer is still there.
+/// Interval of HTTP/2 keep-alive pings.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long requests that are under way may take once the collector stops.
+/// How long requests in progress may take once the collector stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// How long an idle connection may take to notice the end; also the time for the last answer to leave.
+/// How long an idle connection may take to close, and the last response to be sent.
 const LINGER: Duration = Duration::from_millis(250);
 
-/// How often it is checked whether a trace is complete.
+/// Interval of the check for complete traces.
 const TICK: Duration = Duration::from_millis(250);
 
-/// The pause after the operating system refused to accept, for example for want of file descriptors.
+/// Pause after a failed accept, for example if the process has no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Listeners {
@@ -57,7 +58,7 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// Registers non-blocking listeners with the runtime that is entered.
+    /// Registers non-blocking listeners with the current runtime.
     pub(crate) fn new(grpc: StdTcpListener, http: StdTcpListener) -> io::Result<Self> {
         Ok(Self {
             grpc: TcpListener::from_std(grpc)?,
@@ -72,7 +73,7 @@ enum Port {
     Http,
 }
 
-/// Receives until `stopped` says so, then lets what is under way come to its end.
+/// Serves until `stopped` is set, then waits for requests in progress.
 pub(crate) async fn serve(
     listeners: Listeners,
     intake: Arc<Intake>,
@@ -101,7 +102,7 @@ pub(crate) async fn serve(
                 ));
             }
             Err(err) => {
-                log::warn!("cannot accept a connection: {err}; trying again");
+                log::warn!("cannot accept a connection: {err}; retrying");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -109,7 +110,7 @@ pub(crate) async fn serve(
     drop(listeners);
     let drained = async { while connections.join_next().await.is_some() {} };
     if timeout(STOP_GRACE, drained).await.is_err() {
-        log::warn!("some clients stalled and were cut off");
+        log::warn!("some clients stalled and were disconnected");
     }
 }
 
@@ -137,8 +138,8 @@ async fn connection(
     }
 }
 
-/// Whether the client speaks HTTP/2 with prior knowledge, as gRPC does: its preface starts with
-/// `PRI`, which no HTTP/1 method does.
+/// Whether the client uses HTTP/2 with prior knowledge, as gRPC does. Its preface starts with `PRI`;
+/// no HTTP/1 method does.
 async fn starts_with_http2(stream: &TcpStream) -> io::Result<bool> {
     let mut start = [0; 3];
     loop {
@@ -146,18 +147,18 @@ async fn starts_with_http2(stream: &TcpStream) -> io::Result<bool> {
             0 => return Ok(false),
             seen if start[..seen] != b"PRI"[..seen] => return Ok(false),
             3 => return Ok(true),
-            // A partial preface leaves the socket readable, so waiting for readability would spin.
+            // After a partial preface the socket stays readable, so waiting for it would spin.
             _ => sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
 async fn until(stopped: &mut watch::Receiver<bool>) {
-    // An error means that the collector is gone, which is a stop as well.
+    // An error means that the collector was dropped, which also means stop.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// Answers the requests of one connection. Errors of a connection are the client's and end only it.
+/// Answers the requests of one connection. An error closes only this connection.
 async fn drive<A, F, B>(
     stream: TcpStream,
     is_http2: bool,
@@ -171,7 +172,7 @@ async fn drive<A, F, B>(
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let io = TokioIo::new(stream);
-    // One reference here, one in the service, and one in each request that is under way.
+    // One reference here, one in the service, and one in each request in progress.
     let in_flight = Arc::new(());
     let counted = Arc::clone(&in_flight);
     let service = service_fn(move |request| {
@@ -184,7 +185,7 @@ async fn drive<A, F, B>(
         }
     });
     let is_idle = || Arc::strong_count(&in_flight) <= 2;
-    // The same few lines twice: the two connection types have no trait in common.
+    // Written twice because the two connection types have no common trait.
     if is_http2 {
         let mut connection = pin!(
             http2::Builder::new(TokioExecutor::new())
@@ -217,7 +218,7 @@ async fn drive<A, F, B>(
     }
 }
 
-/// Waits for the end of a connection that was asked to end, but not for a client that only keeps it open.
+/// Waits until a connection has shut down. Does not wait for a client that only keeps it open.
 async fn wind_down(mut connection: impl Future + Unpin, is_idle: impl Fn() -> bool) {
     while timeout(LINGER, &mut connection).await.is_err() && !is_idle() {}
 }

@@ -1,4 +1,4 @@
-//! Sums over all instances of a service that a restart, a kill or a lost worker never lowers.
+//! Sums over all instances of a service. They never fall when a worker restarts or dies.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,12 +13,12 @@ use crate::{
     value::{Number, Value},
 };
 
-/// How many series, and how many streams (a series of one instance), are kept. Beyond that, data points
-/// of new ones are counted and left out.
+/// Maximum number of series, and of streams (a series of one instance). Data points of further ones
+/// are counted and left out.
 const MAX_SERIES: usize = 10_000;
 const MAX_STREAMS: usize = 50_000;
 
-/// The longest service, metric name and attributes that make a series, in bytes together.
+/// Maximum total length of service, metric name and attributes of a series, in bytes.
 const MAX_KEY: usize = 4_096;
 
 #[derive(Default)]
@@ -37,7 +37,8 @@ pub(crate) struct Key {
     kind: Kind,
 }
 
-/// Two instruments of one name that differ in this are different series: their values cannot be added.
+/// Instruments with the same name but of different kinds are different series: their values cannot
+/// be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Sum,
@@ -46,40 +47,40 @@ enum Kind {
 }
 
 pub(crate) struct Series {
-    /// By the number of the instance.
+    /// Keyed by the number of the instance.
     streams: BTreeMap<u64, Stream>,
-    /// What evicted instances had come to.
+    /// Total of evicted instances.
     retired: Option<Value>,
 }
 
 /// One series of one instance.
 struct Stream {
     instance: Arc<Instance>,
-    /// What earlier runs of the stream came to, before it started again.
+    /// Total of the stream before its last restart.
     earlier: Option<Value>,
     latest: Value,
     start: u64,
     time: u64,
 }
 
-/// What a data point did to a series.
+/// The effect of a data point on a series.
 pub(crate) struct Change {
     pub(crate) metric: String,
     pub(crate) unit: String,
     pub(crate) attributes: Vec<(String, String)>,
     pub(crate) nature: Nature,
-    /// What came on top since the instance's last export.
+    /// Increase since the instance's last export.
     pub(crate) added: Number,
     /// The instance's new total.
     pub(crate) total: Value,
     /// The total of all instances.
     pub(crate) sum: Value,
-    /// How many instances the sum is made of; evicted ones are in it and not counted.
+    /// Number of instances in the sum. Evicted instances are part of the sum, but not counted here.
     pub(crate) instances: usize,
 }
 
 impl Totals {
-    /// Takes the data points of one instance and says what changed, in the order of arrival.
+    /// Adds the data points of one instance. Returns the changes in the order of arrival.
     pub(crate) fn apply<'a>(
         &mut self,
         instance: &Arc<Instance>,
@@ -95,8 +96,8 @@ impl Totals {
         changes
     }
 
-    /// Takes an instance's streams apart and keeps only what they add to the sums. What they said about the
-    /// present, as gauges do, goes with them.
+    /// Removes the streams of an instance. Their totals stay in the sums; current values, such as
+    /// gauges, are dropped.
     pub(crate) fn retire(&mut self, instance: u64) {
         let mut gone = 0;
         self.series.retain(|key, series| {
@@ -164,7 +165,7 @@ impl Totals {
         })
     }
 
-    /// Whether another stream may be kept; says once that none may.
+    /// Whether another stream may be added. Logs once if none may.
     fn has_room(&mut self, series_exists: bool, key: &Key) -> bool {
         let has_room = self.streams < MAX_STREAMS
             && (series_exists || self.series.len() < MAX_SERIES && key.len() <= MAX_KEY);
@@ -172,8 +173,8 @@ impl Totals {
             self.overflowed += 1;
             if self.overflowed == 1 {
                 log::warn!(
-                    "too many series, or a series with attributes of more than {MAX_KEY} bytes: at most {MAX_SERIES} series \
-                     ({MAX_STREAMS} over all instances) are summed; data points of further ones are counted and left out"
+                    "too many series, or a series with attributes of more than {MAX_KEY} bytes: data points of further series \
+                     are counted and left out; the limit is {MAX_SERIES} series ({MAX_STREAMS} over all instances)"
                 );
             }
         }
@@ -206,7 +207,7 @@ impl Key {
 }
 
 impl Series {
-    /// The sum over all instances, evicted ones included.
+    /// Sum over all instances, including evicted ones.
     pub(crate) fn sum(&self) -> Option<Value> {
         let totals = self.streams.values().map(Stream::total);
         self.retired
@@ -216,14 +217,14 @@ impl Series {
             .reduce(|sum, total| sum.plus(&total))
     }
 
-    /// Each instance and its total.
+    /// Returns each instance with its total.
     pub(crate) fn per_instance(&self) -> impl Iterator<Item = (&Instance, Value)> {
         self.streams
             .values()
             .map(|stream| (stream.instance.as_ref(), stream.total()))
     }
 
-    /// What was added, or nothing if the point says nothing new.
+    /// Returns the increase, or `None` if the point is a repetition or older.
     fn apply(&mut self, instance: &Arc<Instance>, point: Point) -> Option<Number> {
         let Some(stream) = self.streams.get_mut(&instance.number) else {
             let added = point.value.amount();
@@ -253,7 +254,7 @@ impl Stream {
     }
 
     fn apply(&mut self, point: Point) {
-        // A request that was answered too late is sent again; what it says is already in here, or older.
+        // A client that timed out sends its request again. Its points are counted already.
         let is_repeated = point.start == self.start && point.time == self.time && point.time != 0;
         let is_older = precedes(point.start, self.start) || precedes(point.time, self.time);
         match point.nature {
@@ -275,7 +276,7 @@ impl Stream {
     }
 }
 
-/// Whether `a` is before `b`, where 0 means that a time is unknown.
+/// Whether `a` is before `b`. 0 means that the time is unknown.
 fn precedes(a: u64, b: u64) -> bool {
     a != 0 && a < b
 }
@@ -316,12 +317,12 @@ mod tests {
     }
 
     #[test]
-    fn a_new_start_time_adds_to_what_there_was() {
+    fn a_new_start_time_adds_to_the_previous_total() {
         assert_eq!(total_after(vec![counter(1, 2, 5), counter(3, 4, 9)]), 14);
     }
 
     #[test]
-    fn a_fall_without_a_start_time_adds_to_what_there_was() {
+    fn a_lower_value_without_a_start_time_adds_to_the_previous_total() {
         assert_eq!(total_after(vec![counter(0, 2, 5), counter(0, 4, 2)]), 7);
     }
 

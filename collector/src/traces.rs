@@ -1,4 +1,4 @@
-//! Putting traces together: the spans of one arrive from several workers, in several requests and in
+//! Assembles traces. The spans of a trace arrive from several workers, in several requests and in
 //! any order.
 
 use std::{
@@ -14,38 +14,38 @@ use opentelemetry_proto::tonic::{
 
 use crate::{attribute, instance::Instance};
 
-/// How long nothing must have arrived for a trace that looks complete.
+/// Quiet time after which a trace that looks complete is printed.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// The same for a trace of which something is missing: a root, a parent, or the server's side of a call.
-/// It is longer than the 5 s for which an SDK holds spans back by default.
+/// Quiet time after which an incomplete trace is printed: a root, a parent, or the server span of a
+/// call is missing. It exceeds 5 s, the default delay of an SDK's batch processor.
 const PATIENCE: Duration = Duration::from_secs(6);
 
-/// Printed at the latest, even if spans keep arriving.
+/// A trace is printed after this time, even if spans keep arriving.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
-/// Beyond these, traces are printed early; what arrives then is printed as an addition.
+/// Beyond these limits traces are printed early. Later spans are printed as an addition.
 const MAX_SPANS: usize = 20_000;
 const MAX_SPANS_OF_ONE: usize = 1_000;
 
-/// How many printed traces are remembered, to know an addition as one.
+/// Number of printed traces to remember, to recognize additions.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// The longest name or text of a span that is kept, in bytes, and how many events are.
+/// Limits for a span: bytes of each text, and number of events.
 const MAX_TEXT: usize = 512;
 const MAX_EVENTS: usize = 16;
 
 type TraceId = [u8; 16];
 type SpanId = [u8; 8];
 
-/// A trace, or what arrived of it after it was printed.
+/// A trace, or the spans that arrived after it was printed.
 pub(crate) struct Trace {
     pub(crate) id: String,
     pub(crate) spans: Vec<Node>,
     pub(crate) is_addition: bool,
 }
 
-/// What is shown of a span.
+/// The printed parts of a span.
 pub(crate) struct Node {
     pub(crate) id: SpanId,
     pub(crate) parent: Option<SpanId>,
@@ -79,7 +79,7 @@ struct Pending {
 }
 
 impl Traces {
-    /// Spans without valid ids, which the specification forbids, belong to no trace and are left out.
+    /// Adds spans. Leaves out spans without valid ids, which the specification forbids.
     pub(crate) fn add(&mut self, instance: &Arc<Instance>, scopes: &[ScopeSpans], now: Instant) {
         for span in scopes.iter().flat_map(|scope| &scope.spans) {
             let Some((trace, node)) = Node::of(span, instance) else {
@@ -104,7 +104,7 @@ impl Traces {
         }
     }
 
-    /// The traces that are complete, or have been waited for long enough.
+    /// Removes and returns the traces that are complete or have waited long enough.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Trace> {
         let due: Vec<_> = self
             .pending
@@ -115,7 +115,7 @@ impl Traces {
         self.take(due)
     }
 
-    /// All traces, complete or not.
+    /// Removes and returns all traces, complete or not.
     pub(crate) fn take_all(&mut self) -> Vec<Trace> {
         let all = self
             .pending
@@ -125,7 +125,7 @@ impl Traces {
         self.take(all)
     }
 
-    /// In the order in which they arrived, and those of one export in the order in which they began.
+    /// Traces are ordered by arrival, and those of the same export by their start.
     fn take(&mut self, mut due: Vec<(Instant, u64, TraceId)>) -> Vec<Trace> {
         due.sort();
         for (_, _, trace) in due {
@@ -167,13 +167,13 @@ impl Pending {
         quiet >= wait || now.duration_since(self.since) >= MAX_AGE
     }
 
-    /// When its first span began.
+    /// Start of the first span.
     fn start(&self) -> u64 {
         let starts = self.nodes.iter().map(|node| node.start);
         starts.min().unwrap_or_default()
     }
 
-    /// There is a root, every parent is there, and every call has found its server.
+    /// True if there is a root, no parent is missing, and every client span has a child.
     fn looks_complete(&self) -> bool {
         let ids: HashSet<SpanId> = self.nodes.iter().map(|node| node.id).collect();
         let parents: HashSet<SpanId> = self.nodes.iter().filter_map(|node| node.parent).collect();
@@ -216,7 +216,7 @@ impl Node {
     }
 }
 
-/// The name and, for an exception, what it says.
+/// The name of an event and, for an exception, its type and message.
 fn event(event: &opentelemetry_proto::tonic::trace::v1::span::Event) -> String {
     let attribute = |key| text_of(&event.attributes, key);
     let details = [attribute("exception.type"), attribute("exception.message")];

@@ -1,8 +1,8 @@
-//! What a stream's data point says: a number, or a distribution of observations.
+//! The value of a data point: a number, or a distribution of observations.
 
 use std::fmt;
 
-/// More buckets than this are not kept: count, sum, minimum and maximum are.
+/// Maximum number of buckets. Of a larger histogram only count, sum, minimum and maximum are kept.
 const MAX_BUCKETS: usize = 200;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +11,7 @@ pub(crate) enum Value {
     Distribution(Distribution),
 }
 
-/// Integers stay integers, so that totals are exact.
+/// A number. Integers stay integers, so that totals are exact.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Number {
     Int(i64),
@@ -24,14 +24,14 @@ pub(crate) struct Distribution {
     pub(crate) sum: Option<f64>,
     pub(crate) min: Option<f64>,
     pub(crate) max: Option<f64>,
-    /// Upper bounds of all buckets but the last, which has none.
+    /// Upper bounds of all buckets but the last, which is unbounded.
     bounds: Vec<f64>,
     buckets: Vec<u64>,
 }
 
 impl Value {
-    /// What two streams or two stretches of one come to. Values of different kinds do not meet:
-    /// they are different series.
+    /// Adds the values of two streams, or of a stream before and after a restart. Values of different
+    /// kinds never meet here, because they are different series.
     pub(crate) fn plus(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Number(a), Self::Number(b)) => Self::Number(a.plus(*b)),
@@ -40,7 +40,7 @@ impl Value {
         }
     }
 
-    /// Whether a cumulative stream that said `earlier` must have started again to say this.
+    /// Whether a cumulative stream must have restarted to go from `earlier` to this value.
     pub(crate) fn is_below(&self, earlier: &Self) -> bool {
         match (self, earlier) {
             (Self::Number(new), Self::Number(old)) => new.as_f64() < old.as_f64(),
@@ -49,7 +49,7 @@ impl Value {
         }
     }
 
-    /// The number itself, or how many observations there are.
+    /// The number, or the number of observations.
     pub(crate) fn amount(&self) -> Number {
         match self {
             Self::Number(number) => *number,
@@ -91,7 +91,7 @@ impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Int(value) => fmt::Display::fmt(value, f),
-            // Four decimals are what a person reads; trailing zeros are noise, the sign flag is kept.
+            // Four decimals without trailing zeros are easier to read. `+` prints the sign.
             Self::Double(value) if value.abs() < 1e15 => {
                 let sign = if f.sign_plus() && *value >= 0.0 {
                     "+"
@@ -117,7 +117,7 @@ impl Distribution {
         }
     }
 
-    /// Adds the buckets, if they are what OTLP says: one more than bounds, and not too many.
+    /// Adds the buckets if they are valid (one more than bounds) and not too many.
     pub(crate) fn with_buckets(mut self, bounds: &[f64], buckets: &[u64]) -> Self {
         if buckets.len() == bounds.len() + 1 && buckets.len() <= MAX_BUCKETS {
             self.bounds = bounds.to_vec();
@@ -130,8 +130,8 @@ impl Distribution {
         (self.count > 0).then_some(self.sum? / self.count as f64)
     }
 
-    /// The quantile `q` (0 to 1), by linear interpolation inside its bucket as Prometheus'
-    /// `histogram_quantile` does; exact only as far as the bucket bounds are.
+    /// The quantile `q` (0 to 1), by linear interpolation inside its bucket, like Prometheus'
+    /// `histogram_quantile`. It is as exact as the bucket bounds.
     pub(crate) fn quantile(&self, q: f64) -> Option<f64> {
         let total: u64 = self
             .buckets
@@ -142,7 +142,7 @@ impl Distribution {
         for (index, &count) in self.buckets.iter().enumerate() {
             let count = count as f64;
             if count > 0.0 && below + count >= rank {
-                // The first and the last bucket are open; what was seen closes them.
+                // The first and the last bucket are open. Minimum and maximum limit them.
                 let lower = match index {
                     0 => self.min.unwrap_or(0.0),
                     _ => self.bounds[index - 1],

@@ -1,4 +1,4 @@
-//! The program: its lines, its exit codes, its clean stop.
+//! Tests of the program: output, exit codes, stop.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -20,7 +20,7 @@ struct Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It has ended already unless the test failed.
+        // The program is still running only if the test failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -76,7 +76,7 @@ fn stop(mut program: Program, signal: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn both_signals_stop_it_cleanly_with_everything_printed() {
+fn term_and_int_print_everything_and_exit_with_code_0() {
     for signal in ["-TERM", "-INT"] {
         let program = start(&[]);
         assert_ne!(program.grpc, program.http);
@@ -96,7 +96,7 @@ fn both_signals_stop_it_cleanly_with_everything_printed() {
 }
 
 #[test]
-fn a_refused_request_is_logged_with_its_peer_and_a_flood_is_not() {
+fn refused_requests_are_logged_with_their_peer_at_a_limited_rate() {
     let program = start(&[]);
     for _ in 0..50 {
         assert_eq!(
@@ -134,13 +134,13 @@ fn json_goes_to_stdout_line_by_line() {
 }
 
 #[test]
-fn the_fault_option_pretends_from_the_start() {
+fn the_fault_option_applies_from_the_start() {
     let program = start(&["--fault", "unavailable"]);
     assert_eq!(post(program.http, "/v1/metrics", PROTOBUF, b"").status, 503);
 }
 
 #[test]
-fn a_taken_port_is_one_line_and_exit_code_1() {
+fn a_port_in_use_prints_one_line_and_exits_with_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
     let output = command(&[
@@ -158,7 +158,7 @@ fn a_taken_port_is_one_line_and_exit_code_1() {
 }
 
 #[test]
-fn bad_usage_is_one_line_and_exit_code_2() {
+fn an_invalid_command_line_prints_one_line_and_exits_with_code_2() {
     let uses: [&[&str]; 5] = [
         &["--format", "xml"],
         &["--grpc-endpoint", "4317"],

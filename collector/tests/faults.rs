@@ -1,4 +1,4 @@
-//! Pretended failures, and starting and stopping.
+//! Tests of simulated failures, start and stop.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,7 @@ fn unavailable_is_503_over_http_until_it_is_lifted() {
     collector.set_fault(Fault::Unavailable);
     let answer = push(collector.http_addr());
     assert_eq!(answer.status, 503);
-    assert!(status_message(&answer.body).contains("pretends"));
+    assert!(status_message(&answer.body).contains("simulates an outage"));
     assert_eq!(collector.received().data_points(), 0);
     collector.set_fault(Fault::None);
     assert_eq!(push(collector.http_addr()).status, 200);
@@ -40,7 +40,7 @@ fn unavailable_is_503_over_http_until_it_is_lifted() {
 }
 
 #[tokio::test]
-async fn unavailable_is_unavailable_over_grpc() {
+async fn the_unavailable_fault_is_status_unavailable_over_grpc() {
     let collector = start();
     collector.set_fault(Fault::Unavailable);
     let mut client = MetricsServiceClient::connect(format!("http://{}", collector.grpc_addr()))
@@ -59,7 +59,7 @@ async fn unavailable_is_unavailable_over_grpc() {
 }
 
 #[test]
-fn a_hang_answers_nobody_until_it_is_lifted() {
+fn a_hang_answers_no_request_until_it_is_lifted() {
     let collector = start();
     collector.set_fault(Fault::Hang);
     let address = collector.http_addr();
@@ -91,7 +91,7 @@ fn a_client_that_gives_up_during_a_hang_is_not_counted() {
 }
 
 #[test]
-fn stopping_answers_those_that_a_hang_holds() {
+fn stopping_answers_the_requests_that_a_hang_holds() {
     let collector = start();
     collector.set_fault(Fault::Hang);
     let address = collector.http_addr();
@@ -102,7 +102,7 @@ fn stopping_answers_those_that_a_hang_holds() {
 }
 
 #[test]
-fn both_ports_are_free_after_stop_even_if_a_client_stays() {
+fn both_ports_are_free_after_stop_even_if_a_client_stays_connected() {
     let collector = start();
     let (grpc, http) = (collector.grpc_addr(), collector.http_addr());
     let _idle = TcpStream::connect(http).expect("a connection");
@@ -130,7 +130,7 @@ fn dropping_a_collector_stops_it() {
 }
 
 #[test]
-fn a_taken_port_is_an_error_that_names_it() {
+fn a_port_in_use_is_an_error_that_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let grpc = taken.local_addr().expect("an address");
     let err = Collector::start(Config {
@@ -175,7 +175,7 @@ fn an_output_that_is_closed_does_not_stop_receiving() {
 }
 
 #[test]
-fn without_an_endpoint_a_collector_is_embedded_and_named_to_the_workers() {
+fn without_an_endpoint_a_collector_is_embedded_and_the_workers_get_its_address() {
     let mut env = BTreeMap::from([
         (
             "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL".to_owned(),
@@ -206,7 +206,7 @@ fn without_an_endpoint_a_collector_is_embedded_and_named_to_the_workers() {
 }
 
 #[test]
-fn nothing_is_embedded_if_the_environment_decides_otherwise() {
+fn nothing_is_embedded_if_the_environment_configures_the_export() {
     let decisions = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
         (

@@ -1,4 +1,4 @@
-//! OTLP over gRPC: what is taken, what is refused and how.
+//! Tests of OTLP over gRPC: accepted and refused requests.
 
 use std::net::SocketAddr;
 
@@ -37,7 +37,7 @@ async fn client(collector: &Collector) -> MetricsServiceClient<tonic::transport:
         .expect("a connection")
 }
 
-/// Sends a gRPC body as it is.
+/// Sends a gRPC body unchanged.
 async fn raw(address: SocketAddr, path: &str, encoding: &str, body: Vec<u8>) -> Status {
     let stream = TcpStream::connect(address).await.expect("a connection");
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
@@ -67,7 +67,7 @@ fn framed(compressed: bool, message: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn each_signal_is_taken() {
+async fn every_signal_is_accepted() {
     let collector = start();
     let url = format!("http://{}", collector.grpc_addr());
     let mut metrics = client(&collector).await;
@@ -96,7 +96,7 @@ async fn each_signal_is_taken() {
 }
 
 #[tokio::test]
-async fn a_gzip_message_is_taken() {
+async fn a_gzip_message_is_accepted() {
     let collector = start();
     let mut client = client(&collector)
         .await
@@ -129,7 +129,7 @@ async fn a_message_that_cannot_be_decoded_is_an_invalid_argument() {
 }
 
 #[tokio::test]
-async fn an_oversized_message_is_not_to_be_sent_again() {
+async fn an_oversized_message_gets_a_status_that_clients_do_not_retry() {
     let collector = start();
     let request = ExportMetricsServiceRequest {
         resource_metrics: vec![Default::default(); 64 * 1024],
@@ -139,7 +139,7 @@ async fn an_oversized_message_is_not_to_be_sent_again() {
         .export(request)
         .await
         .expect_err("too large");
-    // OTLP clients retry OUT_OF_RANGE, which tonic would answer, but not this one.
+    // OTLP clients retry OUT_OF_RANGE, tonic's status, but not RESOURCE_EXHAUSTED.
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert_eq!(collector.received().requests(Signal::Metrics), 0);
 }
@@ -178,7 +178,7 @@ async fn another_service_is_unimplemented() {
 }
 
 #[test]
-fn http_on_the_grpc_port_is_told_which_port_to_use() {
+fn an_http_request_on_the_grpc_port_is_refused_with_the_right_port() {
     let collector = start();
     let answer = post(collector.grpc_addr(), "/v1/metrics", PROTOBUF, b"");
     assert_eq!(answer.status, 415);

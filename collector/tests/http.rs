@@ -1,4 +1,4 @@
-//! OTLP over HTTP: what is taken, what is refused and how.
+//! Tests of OTLP over HTTP: accepted and refused requests.
 
 use std::{
     io::{Read, Write},
@@ -27,7 +27,7 @@ fn assert_took_nothing(collector: &Collector) {
 }
 
 #[test]
-fn a_metrics_request_is_taken_and_answered_with_an_empty_success() {
+fn a_metrics_request_is_accepted_with_an_empty_success_message() {
     let collector = start();
     let body = num_requests("a", (1, 2), 3).encode_to_vec();
     let answer = post(collector.http_addr(), "/v1/metrics", PROTOBUF, &body);
@@ -52,7 +52,7 @@ fn an_empty_request_of_each_signal_is_a_success() {
 }
 
 #[test]
-fn a_gzip_body_is_taken() {
+fn a_gzip_body_is_accepted() {
     let collector = start();
     let body = gzip(&num_requests("a", (1, 2), 3).encode_to_vec());
     let headers = format!("Content-Type: {PROTOBUF}; charset=x\r\nContent-Encoding: gzip\r\n");
@@ -95,7 +95,7 @@ fn a_body_that_ends_inside_a_message_is_answered_with_400() {
 }
 
 #[test]
-fn a_body_shorter_than_its_content_length_is_not_taken() {
+fn a_body_shorter_than_its_content_length_is_refused() {
     let collector = start();
     let body = num_requests("a", (1, 2), 3).encode_to_vec();
     let head = format!(
@@ -109,14 +109,14 @@ fn a_body_shorter_than_its_content_length_is_not_taken() {
         .shutdown(std::net::Shutdown::Write)
         .expect("the sending side closes");
     let mut answer = Vec::new();
-    // Whether there is an answer or a closed connection is up to the HTTP library.
+    // The HTTP library may respond or close the connection.
     let _ = stream.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP/1.1 200"));
     assert_eq!(collector.received().data_points(), 0);
 }
 
 #[test]
-fn a_body_that_is_not_gzip_as_it_says_is_answered_with_400() {
+fn an_invalid_gzip_body_is_answered_with_400() {
     let collector = start();
     let whole = gzip(&num_requests("a", (1, 2), 3).encode_to_vec());
     let headers = format!("Content-Type: {PROTOBUF}\r\nContent-Encoding: gzip\r\n");
@@ -215,7 +215,7 @@ fn another_method_is_answered_with_405_and_another_path_with_404() {
 }
 
 #[test]
-fn what_is_not_http_at_all_does_not_disturb_the_others() {
+fn bytes_that_are_not_http_do_not_affect_other_connections() {
     let collector = start();
     let mut noise = TcpStream::connect(collector.http_addr()).expect("a connection");
     noise
@@ -229,7 +229,7 @@ fn what_is_not_http_at_all_does_not_disturb_the_others() {
 }
 
 #[test]
-fn grpc_on_the_http_port_is_told_which_port_to_use() {
+fn a_grpc_request_on_the_http_port_is_refused_with_the_right_port() {
     let collector = start();
     let answer = post(collector.http_addr(), "/x", "application/grpc", b"");
     assert_eq!(answer.status, 415);

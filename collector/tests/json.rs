@@ -1,5 +1,5 @@
-//! The JSON lines, compared with documents written by hand after the OTLP specification and what the
-//! OpenTelemetry Collector's file exporter leaves out.
+//! Compares the JSON lines with hand-written documents that follow the OTLP specification and the
+//! omissions of the OpenTelemetry Collector's file exporter.
 
 use collector::{
     Collector, Config, Format,
@@ -22,7 +22,7 @@ use support::{PROTOBUF, Screen, attribute, counter, metrics_request, post, scope
 
 mod support;
 
-/// The line that a request becomes.
+/// The JSON line for a request.
 fn line_of(path: &str, request: &impl Message) -> String {
     let screen = Screen::default();
     let collector = Collector::start(Config {
@@ -107,7 +107,7 @@ fn metrics_have_64_bit_integers_as_strings_and_no_defaults() {
 }
 
 #[test]
-fn numbers_that_json_does_not_know_are_strings() {
+fn numbers_that_json_cannot_represent_are_strings() {
     let metric = doubles(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, 1.5]);
     let line = line_of("/v1/metrics", &metrics_request(shop(), vec![metric]));
     let document: serde_json::Value = serde_json::from_str(&line).expect("JSON");

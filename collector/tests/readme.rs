@@ -1,4 +1,4 @@
-//! The code of the README.
+//! The code examples of the README.
 
 use std::{collections::BTreeMap, error::Error};
 
@@ -9,7 +9,7 @@ use support::{PROTOBUF, num_requests, post, until};
 mod support;
 
 #[test]
-fn a_test_asks_what_has_arrived_and_pretends_a_failure() -> Result<(), Box<dyn Error>> {
+fn a_test_queries_received_metrics_and_simulates_a_failure() -> Result<(), Box<dyn Error>> {
     let collector = Collector::start(Config::silent())?;
     let push = |instance, total| {
         let body = num_requests(instance, (1, 2), total).encode_to_vec();
@@ -36,7 +36,7 @@ fn a_program_embeds_it_for_its_workers() -> Result<(), Box<dyn Error>> {
     let mut environment = BTreeMap::new();
     let collector = collector::embed_unless_configured(&mut environment, &[Signal::Metrics])?;
 
-    // Whoever runs the tests may have configured an endpoint.
+    // The environment of the test run may configure an endpoint.
     let is_told = environment.contains_key("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT");
     assert_eq!(collector.is_some(), is_told);
     drop(collector);

@@ -1,4 +1,4 @@
-//! What a person reads, and what a hostile sender cannot do to it.
+//! Tests of the readable text, also with hostile request data.
 
 use collector::{
     Collector, Config,
@@ -86,7 +86,7 @@ fn span(id: u8, parent: Option<u8>, kind: SpanKind, name: &str, (start, end): (u
     }
 }
 
-/// The lines without the time that each block begins with.
+/// The lines without the leading time of each block.
 fn lines_without_clock(screen: &Screen) -> Vec<String> {
     screen
         .text()
@@ -99,7 +99,7 @@ fn lines_without_clock(screen: &Screen) -> Vec<String> {
 }
 
 #[test]
-fn a_block_says_what_was_added_the_workers_total_and_the_sum() {
+fn a_block_shows_the_increase_the_workers_total_and_the_sum() {
     let (collector, screen) = start();
     push(
         &collector,
@@ -175,7 +175,7 @@ fn a_log_record_shows_severity_scope_body_attributes_and_ids() {
 }
 
 #[test]
-fn log_records_are_shown_in_the_order_of_their_times_whatever_their_scope() {
+fn log_records_of_all_scopes_are_sorted_by_time() {
     let (collector, screen) = start();
     let records = |first: u64, bodies: [&str; 2]| {
         let record = |(time, body)| LogRecord {
@@ -271,10 +271,10 @@ fn a_trace_over_two_workers_is_one_tree() {
 }
 
 #[test]
-fn traces_that_arrive_together_are_printed_in_the_order_in_which_they_began() {
+fn traces_that_arrive_together_are_sorted_by_start() {
     let (collector, screen) = start();
     let traces = [5_u8, 1, 4, 2, 3].map(|order| Span {
-        // The ids are no help.
+        // The ids are in reverse order.
         trace_id: vec![9 - order; 16],
         ..span(
             order,
@@ -297,7 +297,7 @@ fn traces_that_arrive_together_are_printed_in_the_order_in_which_they_began() {
 }
 
 #[test]
-fn spans_that_are_each_others_parents_are_printed_all_the_same() {
+fn spans_in_a_parent_cycle_are_printed() {
     let (collector, screen) = start();
     let cycle = vec![
         span(1, Some(2), SpanKind::Internal, "one", (0, 1)),
@@ -317,7 +317,7 @@ fn spans_that_are_each_others_parents_are_printed_all_the_same() {
 }
 
 #[test]
-fn what_hostile_senders_say_contains_no_control_characters_and_forges_no_line() {
+fn hostile_data_prints_no_control_characters_and_forges_no_line() {
     let (collector, screen) = start();
     let mut metric = counter(HOSTILE, Cumulative, (1, 2), 1);
     metric.unit = HOSTILE.to_owned();

@@ -1,4 +1,4 @@
-//! The sum over all instances, through restarts, kills and both temporalities.
+//! Tests of the sums over all instances, with restarts, kills and both temporalities.
 
 use collector::{
     Collector, Config,
@@ -47,7 +47,7 @@ fn cumulative_totals_of_two_workers_add_up_to_the_latest_of_each() {
 }
 
 #[test]
-fn the_sum_of_nothing_is_a_plain_zero() {
+fn the_sum_of_no_series_is_zero_without_a_sign() {
     let nothing = start().received().sum("num_requests", &[]);
     assert_eq!(nothing.to_string(), "0");
 }
@@ -62,7 +62,7 @@ fn deltas_of_two_workers_are_accumulated() {
 }
 
 #[test]
-fn a_delta_that_a_retry_sends_again_counts_once() {
+fn a_delta_repeated_by_a_retry_counts_once() {
     let collector = start();
     for _ in 0..3 {
         push(&collector, &delta("a", (1, 10), 2));
@@ -79,7 +79,7 @@ fn a_killed_worker_stays_in_the_sum_when_its_successor_reports() {
 }
 
 #[test]
-fn an_instance_that_starts_again_adds_to_what_it_had() {
+fn a_restarted_instance_adds_to_its_previous_total() {
     let collector = start();
     push(&collector, &num_requests("a", (1, 10), 40));
     push(&collector, &num_requests("a", (20, 30), 50));
@@ -88,7 +88,7 @@ fn an_instance_that_starts_again_adds_to_what_it_had() {
 }
 
 #[test]
-fn an_up_down_counter_is_the_sum_of_what_each_worker_said_last() {
+fn an_up_down_counter_sums_the_last_value_of_each_worker() {
     let collector = start();
     let active = |value| {
         let mut metric = counter("active", Cumulative, (1, 10 + value as u64), value);
@@ -113,7 +113,7 @@ fn an_up_down_counter_is_the_sum_of_what_each_worker_said_last() {
 }
 
 #[test]
-fn histograms_add_up_and_can_be_asked_by_attribute() {
+fn histograms_add_up_and_can_be_queried_by_attribute() {
     let collector = start();
     let histogram = |route: &str, count: u64| Metric {
         name: "http.server.request.duration".to_owned(),
@@ -149,7 +149,7 @@ fn histograms_add_up_and_can_be_asked_by_attribute() {
 }
 
 #[test]
-fn services_are_not_mixed_and_resources_can_be_asked() {
+fn services_stay_separate_and_resources_can_be_queried() {
     let collector = start();
     push(&collector, &num_requests("a", (1, 10), 2));
     let other = counter("num_requests", Cumulative, (1, 10), 5);
@@ -174,7 +174,7 @@ fn services_are_not_mixed_and_resources_can_be_asked() {
 }
 
 #[test]
-fn an_attribute_that_is_too_long_for_a_series_is_counted_and_left_out() {
+fn a_data_point_with_too_long_attributes_is_counted_and_left_out() {
     let collector = start();
     let mut metric = counter("num_requests", Cumulative, (1, 10), 2);
     if let Some(Data::Sum(sum)) = &mut metric.data {

@@ -1,4 +1,4 @@
-//! What all signals share: resources, scopes, attributes.
+//! Resources, scopes and attributes, which all signals share.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use opentelemetry_proto::tonic::{
@@ -44,7 +44,7 @@ pub(super) fn any_value(name: &str, value: Option<&AnyValue>, object: &mut Objec
     });
 }
 
-/// The one field that is set is written even if it has its default.
+/// Writes the field that is set, even if it has its default value.
 fn value_fields(value: &AnyValue, object: &mut Object<'_>) {
     match &value.value {
         None => {}
@@ -61,7 +61,7 @@ fn value_fields(value: &AnyValue, object: &mut Object<'_>) {
         Some(Value::KvlistValue(list)) => object.object("kvlistValue", |object| {
             object.list("values", &list.values, attribute);
         }),
-        // Only profiles have a string table; elsewhere the index refers to nothing.
+        // Only profiles have a string table. In other signals the index is meaningless.
         Some(Value::StringValueStrindex(index)) => {
             object.always_plain("stringValueStrindex", index);
         }

@@ -1,10 +1,10 @@
 //! One line of OTLP JSON for each export request, as the file exporter of the OpenTelemetry Collector
-//! writes it: fields in the order of the protobuf definition, defaults left out, ids in hexadecimal,
-//! 64-bit integers as strings, enums as integers
+//! writes it: fields in the order of the protobuf definition, without default values, ids in
+//! hexadecimal, 64-bit integers as strings, enums as integers
 //! (<https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>).
 //!
-//! The serde support of `opentelemetry-proto` is not used: it writes every default, and `null` for
-//! numbers that are not finite.
+//! The serde support of `opentelemetry-proto` does not fit: it writes default values, and `null`
+//! for numbers that are not finite.
 
 use crate::export::Export;
 
@@ -16,7 +16,7 @@ mod traces;
 
 use object::Object;
 
-/// The request on a line of its own, with the line feed.
+/// The request as one line, with the line feed.
 pub(crate) fn line(export: &Export) -> String {
     let mut line = String::new();
     Object::write(&mut line, |object| match export {

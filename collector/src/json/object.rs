@@ -1,4 +1,4 @@
-//! Writing a JSON object field by field. Fields that have their default are left out.
+//! Writes a JSON object field by field, and leaves out default values.
 
 use std::fmt::Write;
 
@@ -143,14 +143,14 @@ fn quoted(value: &impl ToString, out: &mut String) {
     string(&value.to_string(), out);
 }
 
-/// Protobuf's JSON mapping has strings for what JSON numbers cannot say.
+/// Protobuf's JSON mapping writes infinities and NaN as strings, because JSON has no such numbers.
 fn double(value: f64, out: &mut String) {
     if value.is_nan() {
         string("NaN", out);
     } else if value.is_infinite() {
         string(if value > 0.0 { "Infinity" } else { "-Infinity" }, out);
     } else if value.fract() == 0.0 && value.abs() < 1e15 {
-        // As the Collector writes it: 3, not 3.0.
+        // The Collector writes 3, not 3.0.
         let _ = write!(out, "{value:.0}");
     } else {
         out.push_str(&serde_json::Value::from(value).to_string());

@@ -1,9 +1,9 @@
-//! Nothing that a client sent may move the cursor, forge a line or hide text.
+//! Escapes request data, so that a client cannot move the cursor, forge a line or hide text.
 
 use std::fmt::Write;
 
-/// The text in at most `max` characters, without control characters, line separators and marks that turn the
-/// writing direction; those are shown as Rust writes them. What was cut off is marked by `…`.
+/// Truncates the text to `max` characters and marks the cut with `…`. Control characters, line
+/// separators and direction marks are escaped as in Rust.
 pub(crate) fn escape(text: &str, max: usize) -> String {
     let mut escaped = String::with_capacity(text.len().min(max));
     for (index, character) in text.chars().enumerate() {
@@ -25,7 +25,7 @@ pub(crate) fn escape(text: &str, max: usize) -> String {
     escaped
 }
 
-/// Like [`escape`], in quotes where the value could be taken for something else.
+/// Like [`escape`], but adds quotes where the value would be ambiguous.
 pub(crate) fn quote(text: &str, max: usize) -> String {
     let is_plain = !text.is_empty()
         && !text
@@ -39,8 +39,8 @@ pub(crate) fn quote(text: &str, max: usize) -> String {
     }
 }
 
-/// Controls (C0, DEL, C1), line and paragraph separators, invisible characters and direction marks
-/// (Unicode's category Cf as far as it can mislead a reader).
+/// Control characters (C0, DEL, C1), line and paragraph separators, invisible characters and
+/// direction marks (those of Unicode's category Cf that can mislead a reader).
 fn is_dangerous(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_with_a_space_or_a_quote_cannot_pass_for_two() {
+    fn a_value_with_a_space_or_a_quote_is_quoted() {
         assert_eq!(quote("x, b=\"y", 100), "\"x, b=\\\"y\"");
         assert_eq!(quote("plain", 100), "plain");
         assert_eq!(quote("", 100), "\"\"");

@@ -1,11 +1,11 @@
-//! One block for the log records that one worker has pushed.
+//! Formats the log records of one export request.
 
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ScopeLogs, SeverityNumber};
 
 use super::{MAX_VALUE, Style, attributes, counted, escape, now, quote, time_of_day, worker};
 use crate::{attribute, instance::Instance};
 
-/// An SDK's batch has 512 records by default.
+/// Maximum number of printed records of a request. The default batch size of an SDK is 512.
 const MAX_RECORDS: usize = 512;
 
 const MAX_BODY: usize = 2_000;
@@ -22,7 +22,7 @@ pub(crate) fn block(instance: &Instance, scopes: &[ScopeLogs], style: Style) -> 
     if count == 0 {
         return String::new();
     }
-    // They are sent scope by scope, and happened one after the other.
+    // Requests group records by scope; sort them by time.
     records.sort_by_key(|(_, record)| time(record));
     let mut block = format!(
         "{} {} {} pushed {}\n",
@@ -58,7 +58,7 @@ fn line(scope: &str, record: &LogRecord, style: Style) -> String {
     }
     let ids = [("trace_id", &record.trace_id), ("span_id", &record.span_id)];
     for (name, id) in ids.into_iter().filter(|(_, id)| !id.is_empty()) {
-        // A valid id has 16 or 8 bytes; whatever else was sent must not fill the screen.
+        // A valid id has 16 or 8 bytes. A longer one must not fill the screen.
         let id = &id[..id.len().min(16)];
         line.push_str(&style.dim(format!(" {name}={}", attribute::hex(id))));
     }
@@ -66,8 +66,8 @@ fn line(scope: &str, record: &LogRecord, style: Style) -> String {
     line
 }
 
-/// When it happened, or else when it was observed: the bridge of the `log` crate sets
-/// nothing else.
+/// The time of the event, or else the observed time, which is all that the bridge of the `log`
+/// crate sets.
 fn time(record: &LogRecord) -> u64 {
     match record.time_unix_nano {
         0 => record.observed_time_unix_nano,
@@ -75,7 +75,7 @@ fn time(record: &LogRecord) -> u64 {
     }
 }
 
-/// The sender's own word for the severity, else the number's name.
+/// The sender's severity text, or else the name of the severity number.
 fn severity(record: &LogRecord, style: Style) -> String {
     let text = match record.severity_text.as_str() {
         "" => record

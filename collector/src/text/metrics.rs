@@ -1,4 +1,5 @@
-//! One block for what one worker has pushed: what was added, its new total, the sum over all workers.
+//! Formats the metrics of one export request: the increase, the worker's total, the sum over all
+//! workers.
 
 use super::{Style, attributes, counted, duration, escape, now, quote, worker};
 use crate::{
@@ -8,12 +9,12 @@ use crate::{
     value::{Distribution, Number, Value},
 };
 
-/// More lines than this say nothing to a reader.
+/// Maximum number of printed series of a request.
 const MAX_LINES: usize = 50;
 
 const MAX_NAME: usize = 200;
 
-/// Empty if nothing changed, so that an idle service is silent.
+/// Formats the changes. Empty if nothing changed, so that an idle service prints nothing.
 pub(crate) fn block(instance: &Instance, changes: &[Change], style: Style) -> String {
     if changes.is_empty() {
         return String::new();
@@ -29,7 +30,7 @@ pub(crate) fn block(instance: &Instance, changes: &[Change], style: Style) -> St
         .iter()
         .map(|change| title(change).chars().count())
         .max();
-    // Short titles are aligned in a column; a long one has its figures on a line of its own.
+    // Short titles are aligned in a column. After a long title the figures start on the next line.
     let width = width.unwrap_or_default().min(34);
     for change in shown {
         block.push_str(&line(change, width, style));
@@ -101,7 +102,7 @@ fn shape(distribution: &Distribution, unit: &str) -> String {
         .collect()
 }
 
-/// The unit after a number. What a distribution counts are observations, whose unit is another one.
+/// The unit after a number. A distribution counts observations, so it has none.
 fn unit(change: &Change) -> String {
     match change.total {
         Value::Number(_) => suffix(&change.unit),
@@ -109,7 +110,7 @@ fn unit(change: &Change) -> String {
     }
 }
 
-/// A unit as UCUM writes it; annotations such as `{request}` and the unit `1` count things and are left out.
+/// A UCUM unit. Annotations such as `{request}` and the unit `1` are left out.
 fn suffix(unit: &str) -> String {
     match unit {
         "" | "1" => String::new(),

@@ -1,4 +1,4 @@
-//! What a person at a terminal reads.
+//! The readable text format.
 
 use std::fmt::Display;
 
@@ -11,10 +11,10 @@ pub(crate) mod traces;
 
 use escape::{escape, quote};
 
-/// The longest name or value in characters; the rest is cut off with a mark.
+/// Maximum length of a name or value in characters. Longer ones are truncated.
 const MAX_VALUE: usize = 200;
 
-/// Whether and how to colour.
+/// Colours text if `color` is set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style {
     pub(crate) color: bool,
@@ -50,8 +50,8 @@ impl Style {
     }
 }
 
-/// `pid 4211 (1f0c9a3e)`: the process, and the start of its instance id, which a new process with
-/// the same pid does not share.
+/// `pid 4211 (1f0c9a3e)`: the pid and the start of the instance id. The id distinguishes processes
+/// that reuse a pid.
 fn worker(instance: &Instance) -> String {
     let id = instance
         .resource_attribute("service.instance.id")
@@ -64,7 +64,7 @@ fn worker(instance: &Instance) -> String {
     }
 }
 
-/// `{a=1, b="x y"}`, or nothing.
+/// `{a=1, b="x y"}`, or empty if there are no attributes.
 fn attributes(attributes: &[(String, String)]) -> String {
     if attributes.is_empty() {
         return String::new();
@@ -76,7 +76,7 @@ fn attributes(attributes: &[(String, String)]) -> String {
     format!("{{{}}}", pairs.join(", "))
 }
 
-/// A time of day in UTC, from nanoseconds since 1970.
+/// The time of day in UTC, from a Unix time in nanoseconds.
 fn time_of_day(unix_nanos: u128) -> String {
     let millis = unix_nanos / 1_000_000;
     let (seconds, millis) = (millis / 1_000 % 86_400, millis % 1_000);
@@ -89,7 +89,7 @@ fn now() -> String {
     time_of_day(since.as_nanos())
 }
 
-/// A duration in the unit that a person would choose.
+/// A duration in a readable unit.
 fn duration(seconds: f64) -> String {
     match seconds.abs() {
         s if s >= 1.0 => format!("{seconds:.2} s"),

@@ -1,4 +1,4 @@
-//! One block for a trace: an indented tree with durations and which worker did what.
+//! Formats a trace as an indented tree with durations and workers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -47,18 +47,18 @@ pub(crate) fn block(trace: &Trace, style: Style) -> String {
     block
 }
 
-/// Where a span stands in the tree.
+/// Position of a span in the tree.
 struct Place {
     index: usize,
-    /// The lines that lead down to it.
+    /// The vertical lines in front of it.
     prefix: String,
     is_top: bool,
     is_last: bool,
     depth: usize,
 }
 
-/// The spans in the order of the tree, siblings by start time. Spans whose parent is not there are at the
-/// top; so is one span of each cycle, which a broken sender could make.
+/// Returns the spans in tree order, siblings by start time. A span whose parent is missing is at the
+/// top, and so is one span of each cycle (a faulty sender can create cycles).
 fn order(spans: &[Node]) -> Vec<Place> {
     let mut children: HashMap<_, Vec<usize>> = HashMap::new();
     let ids: HashSet<_> = spans.iter().map(|span| span.id).collect();
@@ -136,7 +136,7 @@ impl Place {
     }
 }
 
-/// The span's own line, and one for each of its events.
+/// The line of a span, and one for each of its events.
 fn lines(span: &Node, place: &Place, trace_start: u64, style: Style) -> String {
     let mut lines = format!(
         "  {}{}{}  {}{}  {}  {}",
@@ -157,7 +157,7 @@ fn lines(span: &Node, place: &Place, trace_start: u64, style: Style) -> String {
     if place.is_top
         && let Some(parent) = span.parent
     {
-        // Another service's span, for example the caller's, or one that has not arrived.
+        // The parent belongs to another service, or has not arrived.
         lines.push_str(&style.dim(format!("  child of {}", attribute::hex(&parent))));
     }
     lines.push('\n');
@@ -168,14 +168,14 @@ fn lines(span: &Node, place: &Place, trace_start: u64, style: Style) -> String {
     lines
 }
 
-/// The status code, where there was an answer.
+/// The HTTP status code, if there is one.
 fn http_status(span: &Node) -> String {
     let status = span.http_status.as_deref();
     status.map_or_else(String::new, |status| format!(" {}", escape(status, 12)))
 }
 
-/// Nothing where the sender left it open; for an error what kind it is, unless the status code
-/// says so, and the sender's description.
+/// The status: empty if unset, and for an error its type and description. The type is left out if it
+/// repeats the HTTP status code.
 fn status(span: &Node, style: Style) -> String {
     let error = match span.status {
         StatusCode::Unset => return String::new(),
@@ -204,7 +204,7 @@ fn kind(kind: SpanKind) -> &'static str {
     }
 }
 
-/// Clocks of several machines may disagree, so an end can be before a start.
+/// The time from `start` to `end`. Clocks of several machines differ, so an end can precede a start.
 fn elapsed(start: u64, end: u64) -> String {
     duration(end.saturating_sub(start) as f64 / 1e9)
 }

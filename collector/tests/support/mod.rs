@@ -1,4 +1,4 @@
-//! Requests as a test needs them: right, wrong, and cut off.
+//! Helpers that send valid, invalid and truncated requests.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{
@@ -22,7 +22,7 @@ use flate2::{Compression, write::GzEncoder};
 
 pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 
-/// Generous: only a test that fails waits so long.
+/// Timeout of a wait. Only a failing test waits this long.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Answer {
@@ -31,7 +31,7 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// One POST on a connection of its own.
+/// Sends one POST on a new connection.
 pub(crate) fn post(address: SocketAddr, path: &str, content_type: &str, body: &[u8]) -> Answer {
     post_with(
         address,
@@ -51,7 +51,7 @@ pub(crate) fn post_with(address: SocketAddr, path: &str, headers: &str, body: &[
     exchange(address, &request)
 }
 
-/// Sends the bytes as they are and reads the answer to its end.
+/// Sends the bytes unchanged and reads the whole response.
 pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).expect("the collector accepts connections");
     stream
@@ -59,7 +59,7 @@ pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
         .expect("a timeout can be set");
     let mut writer = stream.try_clone().expect("a socket can be cloned");
     let request = request.to_vec();
-    // The answer to an oversized body may come before it was read.
+    // The response to an oversized body may come before the body was read.
     let writing = thread::spawn(move || writer.write_all(&request));
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("the answer arrives");
@@ -84,7 +84,7 @@ pub(crate) fn parse(answer: &[u8]) -> Answer {
     }
 }
 
-/// What `google.rpc.Status` says.
+/// The message of a `google.rpc.Status`.
 pub(crate) fn status_message(body: &[u8]) -> String {
     #[derive(Clone, PartialEq, prost::Message)]
     struct Status {
@@ -206,7 +206,7 @@ pub(crate) fn num_requests(
     metrics_request(resource("shop", instance, 1), vec![metric])
 }
 
-/// An output that a test can read while the collector writes.
+/// An output that a test can read while the collector writes to it.
 #[derive(Clone, Default)]
 pub(crate) struct Screen(Arc<Mutex<Vec<u8>>>);
 
