@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Draws the panels of dashboard.json as one SVG, from what a real Prometheus answers.
+"""Draws the panels of dashboard.json as one SVG, with data from a running Prometheus.
 
     deploy/grafana/render.py --prometheus http://127.0.0.1:9090 --minutes 15 > dashboard.svg
 
-It is no Grafana: it shows what the data looks like where there is none, in a README for
-instance. It needs nothing but Python. If a panel is empty it says which one on stderr,
-and the exit code is 1.
+Use it where there is no Grafana, for example for a picture in a README. It needs only
+Python. If a panel has no data, it prints the title on stderr and exits with code 1.
 """
 
 import argparse
@@ -21,14 +20,14 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 POINTS = 120
-# A unit of gridPos, of which 24 lie side by side.
+# Pixels per unit of gridPos. A row has 24 units.
 COLUMN, ROW = 48, 30
 MARGIN = {"left": 58, "right": 12, "top": 46, "bottom": 26}
 GAP = 12
-# Panels are 8 high.
+# Panels are 8 units high.
 HEIGHT = 8 * ROW - GAP
-# Told apart by people who see few colours, too (Okabe and Ito, 2008), and readable on
-# a light and on a dark ground.
+# Distinguishable with colour blindness (Okabe and Ito, 2008), and readable on a light and
+# on a dark background.
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"]
 STYLE = """
   .ground { fill: #ffffff; } .panel { fill: none; stroke: #d0d7de; }
@@ -44,7 +43,7 @@ STYLE = """
 
 
 class Axis(NamedTuple):
-    """From when to when a panel goes, and over what width."""
+    """The time range and the width of a panel."""
 
     start: float
     end: float
@@ -53,8 +52,8 @@ class Axis(NamedTuple):
 
 def main():
     parser = argparse.ArgumentParser(description="Draw the panels of dashboard.json as SVG.")
-    parser.add_argument("--prometheus", default="http://127.0.0.1:9090", help="where it answers")
-    parser.add_argument("--minutes", type=float, default=15, help="how far back to look")
+    parser.add_argument("--prometheus", default="http://127.0.0.1:9090", help="URL of Prometheus")
+    parser.add_argument("--minutes", type=float, default=15, help="time range to draw")
     parser.add_argument("--scrape-interval", type=float, default=15, help="seconds, as in prometheus.yml")
     options = parser.parse_args()
 
@@ -83,8 +82,8 @@ def main():
 
 
 def series_of(panel, options, span):
-    """The series of all queries of a panel: a name, and points of time and value."""
-    # What Grafana makes of it: four scrapes, or the distance of two points.
+    """The series of all queries of a panel, each a name and a list of (time, value)."""
+    # $__rate_interval as in Grafana: four scrapes, or the distance between two points.
     interval = math.ceil(max(4 * options.scrape_interval, (span[1] - span[0]) / POINTS))
     found = []
     for target in panel["targets"]:
@@ -121,7 +120,7 @@ def draw_lines(panel, lines, axis):
     for index, (name, points) in enumerate(lines):
         path, last = [], None
         for at, value in points:
-            # A gap in the data is one in the line.
+            # A gap in the data interrupts the line.
             start = last is None or at - last > 1.5 * step
             path.append(f"{'M' if start else 'L'}{x_of(at, axis):.1f} {y_of(value / top):.1f}")
             last = at
@@ -132,7 +131,7 @@ def draw_lines(panel, lines, axis):
 
 
 def names(all_names, axis):
-    """As many names as fit above the lines; the others are on the lines themselves."""
+    """A legend with as many names as fit. The lines have all names as tooltips."""
     parts, x = [], 12
     for index, name in enumerate(all_names):
         width = 20 + 6 * len(name)
@@ -146,7 +145,7 @@ def names(all_names, axis):
 
 
 def draw_heatmap(panel, lines, axis):
-    """One row for each bucket, darker where more requests are in it."""
+    """One row for each bucket. More requests make it darker."""
     buckets = sorted(((float(name), dict(points)) for name, points in lines), key=lambda bucket: bucket[0])
     times = sorted({at for _, points in buckets for at in points})
     rows = []
@@ -165,7 +164,7 @@ def draw_heatmap(panel, lines, axis):
         y = y_of((index + 1) * height)
         for at, count in row.items():
             if count:
-                # A few requests are to be seen beside thousands.
+                # Logarithmic, so that a few requests are visible next to thousands.
                 opacity = 0.08 + 0.92 * math.log1p(count) / math.log1p(most)
                 parts.append(
                     f'<rect x="{x_of(at, axis):.1f}" y="{y:.1f}" width="{width + 0.3:.1f}"'
@@ -201,7 +200,7 @@ def y_of(part):
 
 
 def nice(value):
-    """The next of 1, 2, 4, 5, 8 times a power of ten."""
+    """Rounds up to 1, 2, 4, 5 or 8 times a power of ten."""
     power = 10 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 4, 5, 8, 10) if step * power >= value * (1 - 1e-9))
 
