@@ -54,14 +54,13 @@ fn every_manifest_states_the_oldest_compiler_that_the_dependencies_allow() -> Re
 }
 
 /// The headings of a scenario's README, in their order; others may stand between them.
-const HEADINGS: [&str; 8] = [
-    "What it shows",
+const HEADINGS: [&str; 7] = [
     "Run it",
     "What you see",
+    copy::SECTION,
     "Configuration",
     "How it works",
-    copy::SECTION,
-    "Production notes",
+    "In production",
     "Limits",
 ];
 

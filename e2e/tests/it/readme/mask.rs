@@ -29,10 +29,10 @@ const VOLATILE: [(&str, &str); 24] = [
     (r"directory \S+", "directory PATH"),
     (r"pushed \d+ log records?", "pushed N log records"),
     (
-        r"\d+ of \d+ (.*) were lost: \d+ did not fit the queue, \d+ were in exports that failed, \d+ were",
+        r"\d+ of \d+ (.*) were lost: \d+ did not fit the queue, \d+ were in failed exports, \d+ were",
         "$1 were lost",
     ),
-    (r"\d+ more are lost, \d+ in all", "N are lost"),
+    (r"\d+ more are lost, \d+ in total", "N are lost"),
     (r"\bcurl/[0-9.]+", "curl/VERSION"),
     (
         r#""(startTimeUnixNano|timeUnixNano|asInt|intValue)":"\d+""#,

@@ -27,9 +27,12 @@ const PARTS: [(&str, &str); 3] = [
 
 #[test]
 fn every_command_of_the_documents_prints_what_they_show() -> Result<()> {
+    let mut failed = Vec::new();
     for (path, text) in workspace::documents()? {
-        follow(&path, &text).with_context(|| path.display().to_string())?;
+        let followed = follow(&path, &text).with_context(|| path.display().to_string());
+        failed.extend(followed.err().map(|error| format!("{error:#}")));
     }
+    ensure!(failed.is_empty(), "{}", failed.join("\n\n"));
     Ok(())
 }
 
