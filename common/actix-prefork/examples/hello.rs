@@ -1,10 +1,7 @@
-//! The smallest program that serves from several worker processes.
+//! A service with routes that misbehave, to see what the master does about it.
 //!
-//! Run with `cargo run -p actix-prefork --example hello -- --workers 4`, then
-//! `curl localhost:5100`.
-//!
-//! Its further routes show, and test, what becomes of requests and workers that
-//! do not behave.
+//! Run with `cargo run -p actix-prefork --example hello -- --workers 4`, then for example
+//! `curl localhost:5100/exit?code=3`. The end-to-end tests use it, too.
 
 use std::{env, path::Path, process, process::ExitCode, time::Duration};
 
@@ -51,7 +48,7 @@ async fn sleep_a_while(time: web::Query<Time>) -> String {
     hello().await
 }
 
-/// What a handler must not do: nothing else on this thread goes on meanwhile.
+/// Blocks its thread, which a handler must not do: no other request of the thread proceeds.
 async fn block_the_thread(time: web::Query<Time>) -> String {
     std::thread::sleep(Duration::from_millis(time.ms));
     hello().await
@@ -70,8 +67,8 @@ async fn exit(exit: web::Query<Exit>) -> String {
     process::exit(exit.code)
 }
 
-/// Plays a broken start: exits as long as the file named by `CRASH_AT_BOOT` exists,
-/// does nothing as long as the one named by `HANG_AT_BOOT` does.
+/// Simulates a broken start: exits while the file named by `CRASH_AT_BOOT` exists, hangs
+/// while the file named by `HANG_AT_BOOT` exists.
 fn misbehave_if_asked() {
     let named = |variable| env::var_os(variable).filter(|path| Path::new(path).exists());
     if let Some(path) = named("CRASH_AT_BOOT") {

@@ -1,19 +1,19 @@
 //! Prometheus metrics that several processes share through a directory.
 //!
-//! Each process writes its own files, and any of them answers a scrape with the sum over all.
-//! The files are those of Python's `prometheus_client` in multiprocess mode, to the byte:
-//! a Flask application under gunicorn and an actix-web application can share one directory, and the
-//! `/metrics` of either shows both.
+//! Each process counts in its own files, and any of them answers a scrape with the sum over all.
+//! The files are byte-compatible with the multiprocess mode of Python's `prometheus_client`: a Flask
+//! application under gunicorn and a Rust service can share one directory, and `/metrics` of either
+//! shows both.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use prometheus_multiprocess::{Directory, GaugeMode, GaugeOpts, Store};
 //! use prometheus::{HistogramOpts, Opts};
+//! use prometheus_multiprocess::{Directory, GaugeMode, GaugeOpts, Store};
 //!
-//! // The master, once. It passes `directory.path()` on in PROMETHEUS_MULTIPROC_DIR.
+//! // In the master. Pass `directory.path()` to the workers in PROMETHEUS_MULTIPROC_DIR.
 //! let directory = Directory::prepare(None)?;
 //!
-//! // Each worker process.
+//! // In each worker process.
 //! let store = Store::open(directory.path())?;
 //! let requests = store.counter_vec(Opts::new("requests", "Number of requests"), &["method"])?;
 //! let active = GaugeOpts::new("active_requests", "Requests in progress").mode(GaugeMode::LiveSum);
@@ -25,8 +25,8 @@
 //! duration.observe(0.012);
 //! active.dec();
 //!
-//! // `/metrics`, in any of them. More text can stand before and after, for example what
-//! // `prometheus::TextEncoder` makes of a registry with metrics of this process alone.
+//! // `/metrics`, in any process. Keep the collector. You may append more text, for example of a
+//! // `prometheus::TextEncoder` with metrics of this process only.
 //! let mut text = String::new();
 //! store.collector()?.encode_text(&mut text)?;
 //! assert!(text.contains("requests_total{method=\"GET\"} 1.0\n"));
@@ -34,37 +34,24 @@
 //! # }
 //! ```
 //!
-//! # What is kept, and what is not
+//! # Identifiers
 //!
-//! A process has an identifier: the lowest free `worker-N`, or `master`. A respawned worker takes
-//! the identifier of the one it replaces and goes on from its values, so counters never go
-//! backwards and the files are as many as processes ever ran at once. What was counted is in the
-//! file already when a process is killed. Gauges with a live mode count only as long as their
-//! process lives; other gauges keep the last value until a process takes the identifier again.
+//! Each process holds an identifier by a lock: the lowest free `worker-N`, or `master`. When a
+//! process ends, for whatever reason, the kernel releases the lock. The next process takes the
+//! identifier and continues from its values, so counters do not go backwards, and there are as many
+//! sets of files as processes ran at once. An update is in the file at once, so it survives the
+//! process. Live gauges count only while their process lives. Other gauges keep their last value
+//! until a process takes the identifier again.
 //!
-//! Files of other programs in the directory are read and never changed. That holds for live gauges
-//! of Python processes as well: they are shown until `mark_process_dead` removes them. A Python
-//! process must not be given an identifier of the form `worker-N` or `master`.
+//! The store reads files of other programs in the directory and never changes them. Live gauges of
+//! Python processes stay until `mark_process_dead` removes them. Do not give a Python process an
+//! identifier of the form `worker-N` or `master`.
 //!
-//! # The limits of Python's mode, and which of them are lifted here
+//! # Failures
 //!
-//! | `prometheus_client` in multiprocess mode | here |
-//! |---|---|
-//! | files grow with every process that ever ran, and scrapes with them | as many files as processes ran at once |
-//! | an empty, truncated or corrupt file fails every scrape | the rest is served, `multiprocess_bad_files` names the file and the reason |
-//! | processes in two containers with the same pid corrupt a shared file | an identifier is held by a lock |
-//! | live gauges stay when no hook ran (SIGKILL, OOM) | gone with the next scrape |
-//! | a full disk kills the process (SIGBUS) | an error, counted in `multiprocess_incidents_total` |
-//! | overlapping scrapes each merge anew | they share one |
-//! | no process metrics | CPU, memory, open files and start time of each process, by `worker` |
-//! | the directory is created, set and wiped by hand | [`Directory::prepare`] |
-//! | any number of series | a limit for each metric, [`Store::with_series_limit`] |
-//! | order of series by chance | families by name, series by labels |
-//! | removed files are lost with their values | put back by whoever sees it first |
-//! | `remove` and `clear` do nothing | refused with an error: the format is append only |
-//! | a gauge with `mostrecent` is absent until it is set | the same |
-//! | different bucket bounds in two processes are merged by guess | the same |
-//! | no exemplars, `Info`, `Enum` | the same: the format has no place for them |
+//! A bad file does not fail a scrape: the rest is served, and `multiprocess_bad_files` names the
+//! file and the reason. Refused updates and repaired files are counted in
+//! `multiprocess_incidents_total` and logged once. The README compares all of this with Python.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("the store needs Linux, for its open-file-description locks");
@@ -106,10 +93,10 @@ pub use self::{
     vec::{CounterVec, GaugeVec, HistogramVec, MetricVec, SummaryVec},
 };
 
-/// The variable that names the directory, for Python's client as well.
+/// The environment variable with the path of the directory; Python's client reads it, too.
 pub const DIRECTORY_VARIABLE: &str = "PROMETHEUS_MULTIPROC_DIR";
 
-/// The value of every label of the series that stands for all above the limit.
+/// The value of every label of the series that counts for all series above the limit.
 pub const OVERFLOW: &str = "_overflow";
 
 /// Locks; what a panicking thread left behind a mutex of this module is consistent.

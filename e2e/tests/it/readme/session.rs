@@ -90,8 +90,7 @@ impl Session {
         let scenarios = workspace::scenarios()?;
         let mut programs: Vec<(&str, &str, &[String])> = vec![
             ("collector", "", &endpoints),
-            ("actix-prefork", "hello", &[]),
-            ("prometheus-multiprocess", "scrape", &[]),
+            ("actix-prefork", "minimal", &[]),
             ("common", "shop", &[]),
         ];
         programs.extend(scenarios.iter().map(|name| (name.as_str(), "", &[][..])));
