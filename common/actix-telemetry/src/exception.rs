@@ -7,7 +7,7 @@ use opentelemetry_semantic_conventions::attribute::{
     EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
 };
 
-use crate::limit::limited;
+use crate::text::limited;
 
 /// The longest message of a handler's error that is recorded, in characters: it may
 /// hold what a client sent.

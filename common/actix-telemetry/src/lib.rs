@@ -20,15 +20,17 @@ mod env;
 mod exception;
 #[cfg(any(feature = "logs", feature = "tracing"))]
 mod feedback;
+#[cfg(feature = "logs")]
 mod limit;
 mod observe;
 pub mod panics;
 pub mod propagation;
 mod resource;
 mod stderr;
+mod text;
 mod warn;
 
-#[cfg(feature = "export")]
+#[cfg(any(feature = "logs", feature = "traces"))]
 mod delivery;
 #[cfg(any(feature = "logs", feature = "traces"))]
 mod json;

@@ -1,15 +1,12 @@
 //! No message and no value is longer than a limit: the SDK has none for logs, and
 //! one record may hold what a client sent.
 
-use std::fmt::{self, Display, Write};
-
 use log::{
     Record,
     kv::{Error, Key, Source, Value, VisitSource, VisitValue},
 };
 
-/// Ends a text of which something was cut off.
-pub(crate) const MARK: &str = "… [truncated]";
+use crate::text::limited;
 
 /// Calls `then` with the record, of which every text has at most `limit`
 /// characters, the mark of what was cut off included. Its message is formatted once.
@@ -34,54 +31,6 @@ pub(crate) fn with_limited(record: &Record<'_>, limit: usize, then: impl FnOnce(
     let _ = record.key_values().visit(&mut pairs);
     let limited = limited.key_values(&pairs);
     then(&limited.args(format_args!("{message}")).build());
-}
-
-/// The text of `value` if it has at most `limit` characters, or else its beginning
-/// with the mark. What is cut off is never formatted.
-pub(crate) fn limited(value: impl Display, limit: usize) -> Result<String, String> {
-    let mut text = Limited {
-        text: String::new(),
-        room: limit,
-        overflowed: false,
-    };
-    // An error means that the text is full, or that the value could not write
-    // more of itself.
-    let _ = write!(text, "{value}");
-    if text.overflowed {
-        Err(text.cut(limit))
-    } else {
-        Ok(text.text)
-    }
-}
-
-struct Limited {
-    text: String,
-    /// Characters that still fit.
-    room: usize,
-    overflowed: bool,
-}
-
-impl Limited {
-    fn cut(mut self, limit: usize) -> String {
-        let kept = limit.saturating_sub(MARK.chars().count());
-        let end = self.text.char_indices().nth(kept);
-        self.text
-            .truncate(end.map_or(self.text.len(), |(end, _)| end));
-        self.text + MARK
-    }
-}
-
-impl Write for Limited {
-    fn write_str(&mut self, more: &str) -> fmt::Result {
-        if let Some((end, _)) = more.char_indices().nth(self.room) {
-            self.text.push_str(&more[..end]);
-            self.overflowed = true;
-            return Err(fmt::Error);
-        }
-        self.text.push_str(more);
-        self.room -= more.chars().count();
-        Ok(())
-    }
 }
 
 /// Finds out whether nothing has to be cut off, as is usual.

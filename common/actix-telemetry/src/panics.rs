@@ -14,8 +14,8 @@ use opentelemetry_semantic_conventions::attribute::{
 
 use crate::{
     emit::{self, Panic},
-    limit::limited,
     stderr,
+    text::limited,
 };
 
 /// The longest message that is recorded, in characters: it may hold what a client sent.

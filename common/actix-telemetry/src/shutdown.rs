@@ -9,7 +9,9 @@ use actix_web::rt::{task::spawn_blocking, time::timeout};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::{metrics::SdkMeterProvider, trace::SdkTracerProvider};
 
-use crate::{delivery, observe, stderr};
+#[cfg(any(feature = "logs", feature = "traces"))]
+use crate::delivery;
+use crate::{observe, stderr};
 
 /// How long [`shutdown`] waits for the last exports: 4 seconds. The master of
 /// `actix-prefork` gives a worker 5, and what was lost is logged before they are over.
@@ -92,6 +94,7 @@ pub async fn shutdown<P: Into<Provider>>(providers: impl IntoIterator<Item = P>)
         let left = deadline.saturating_duration_since(Instant::now());
         let _ = timeout(left, flush).await;
     }
+    #[cfg(any(feature = "logs", feature = "traces"))]
     delivery::report_losses();
     stderr::flush();
 }

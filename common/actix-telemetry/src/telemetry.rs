@@ -18,7 +18,7 @@ use crate::{env::sdk_disabled, traces};
 #[cfg(feature = "logs")]
 use crate::{logger, logs};
 use crate::{
-    observe::{self, Observe},
+    observe::Observe,
     panics, propagation,
     resource::resource,
     shutdown::{Provider, shutdown},
@@ -104,7 +104,7 @@ impl Telemetry {
         #[cfg(feature = "metrics")]
         if self.metrics.is_some() {
             let meter = opentelemetry::global::meter(env!("CARGO_PKG_NAME"));
-            observe = observe.metrics(observe::OtelHttpMetrics::new(&meter));
+            observe = observe.metrics(crate::observe::OtelHttpMetrics::new(&meter));
         }
         #[cfg(feature = "logs")]
         if self.logs.is_some() {

@@ -19,6 +19,7 @@ pub(crate) struct RequestAttributes {
     pub(crate) method: &'static str,
     pub(crate) path: Arc<str>,
     /// The pattern of the route, if one matches the path.
+    #[cfg_attr(not(feature = "logs"), expect(dead_code))]
     pub(crate) route: Option<Arc<str>>,
 }
 

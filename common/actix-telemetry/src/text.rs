@@ -1,0 +1,54 @@
+//! Texts that are cut to a length.
+
+use std::fmt::{self, Display, Write};
+
+/// Ends a text of which something was cut off.
+pub(crate) const MARK: &str = "… [truncated]";
+
+/// The text of `value` if it has at most `limit` characters, or else its beginning
+/// with the mark. What is cut off is never formatted.
+pub(crate) fn limited(value: impl Display, limit: usize) -> Result<String, String> {
+    let mut text = Limited {
+        text: String::new(),
+        room: limit,
+        overflowed: false,
+    };
+    // An error means that the text is full, or that the value could not write
+    // more of itself.
+    let _ = write!(text, "{value}");
+    if text.overflowed {
+        Err(text.cut(limit))
+    } else {
+        Ok(text.text)
+    }
+}
+
+struct Limited {
+    text: String,
+    /// Characters that still fit.
+    room: usize,
+    overflowed: bool,
+}
+
+impl Limited {
+    fn cut(mut self, limit: usize) -> String {
+        let kept = limit.saturating_sub(MARK.chars().count());
+        let end = self.text.char_indices().nth(kept);
+        self.text
+            .truncate(end.map_or(self.text.len(), |(end, _)| end));
+        self.text + MARK
+    }
+}
+
+impl Write for Limited {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        if let Some((end, _)) = more.char_indices().nth(self.room) {
+            self.text.push_str(&more[..end]);
+            self.overflowed = true;
+            return Err(fmt::Error);
+        }
+        self.text.push_str(more);
+        self.room -= more.chars().count();
+        Ok(())
+    }
+}
