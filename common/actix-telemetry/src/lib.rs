@@ -51,7 +51,7 @@ mod traces;
 
 #[cfg(feature = "client")]
 pub mod client;
-#[cfg(feature = "prefork")]
+#[cfg(all(feature = "prefork", feature = "metrics"))]
 pub mod prefork;
 #[cfg(feature = "pull")]
 pub mod pull;

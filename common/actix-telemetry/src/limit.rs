@@ -129,6 +129,7 @@ impl Source for Pairs<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::MARK;
 
     /// The message and the values of a record after the limit.
     fn after(limit: usize, message: &str, pairs: &[(&str, Value<'_>)]) -> (String, Vec<String>) {

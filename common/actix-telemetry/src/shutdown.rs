@@ -1,6 +1,6 @@
 //! The end of a process: every signal flushes, side by side, under one deadline.
 
-#[cfg(feature = "prefork")]
+#[cfg(all(feature = "prefork", feature = "metrics"))]
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -100,7 +100,7 @@ pub async fn shutdown<P: Into<Provider>>(providers: impl IntoIterator<Item = P>)
 }
 
 /// As [`shutdown`], for a thread without an async runtime.
-#[cfg(feature = "prefork")]
+#[cfg(all(feature = "prefork", feature = "metrics"))]
 pub(crate) fn shutdown_blocking(provider: Provider) {
     let (ended, end) = std::sync::mpsc::channel::<()>();
     let flush = thread::Builder::new().spawn(move || {

@@ -55,7 +55,7 @@ pub(crate) fn warn_filter(name: &str, bad: Option<String>) {
 }
 
 /// Has [`warn`] print nothing more in this process.
-#[cfg(feature = "prefork")]
+#[cfg(all(feature = "prefork", feature = "metrics"))]
 pub(crate) fn mute() {
     MUTED.store(true, Relaxed);
 }
