@@ -9,7 +9,7 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 use common::telemetry::client;
-use reqwest::{Client, Url};
+use reqwest::{Client, StatusCode, Url};
 use tracing::{Instrument as _, Span, instrument};
 
 use crate::metrics::Metrics;
@@ -67,28 +67,26 @@ async fn internal_work(error_rate: f64) -> Result<(), WorkError> {
     }
 }
 
-/// Says hello, and what the next service says.
+/// Calls the next service, with a client span and the context sent along.
 async fn chain(state: Data<State>) -> HttpResponse {
-    match call(&state).await {
-        Ok(answer) => HttpResponse::Ok().body(format!("Hello from {}!\n{answer}", process::id())),
+    let Some(url) = state.chain_url.clone() else {
+        return HttpResponse::NotFound().body("no other service: set CHAIN_URL\n");
+    };
+    match call(&state.client, url).await {
+        Ok(status) => HttpResponse::Ok().body(format!("the next service answered {status}\n")),
         Err(error) => {
-            tracing::error!(
-                "the call of the next service failed: {}",
-                error.without_url()
-            );
+            let error = error.without_url();
+            tracing::error!("the call of the next service failed: {error}");
             HttpResponse::BadGateway().body("the next service cannot be reached\n")
         }
     }
 }
 
 #[instrument(skip_all)]
-async fn call(state: &State) -> reqwest::Result<String> {
-    let Some(url) = state.chain_url.clone() else {
-        return Ok("no other service: set CHAIN_URL\n".to_owned());
-    };
-    let request = state.client.get(url).build()?;
-    let response = client::send(&state.client, request).await?;
-    response.error_for_status()?.text().await
+async fn call(client: &Client, url: Url) -> reqwest::Result<StatusCode> {
+    let request = client.get(url).build()?;
+    let response = client::send(client, request).await?;
+    Ok(response.error_for_status()?.status())
 }
 
 /// Works where the span of the request is lost unless it is taken along: on the thread

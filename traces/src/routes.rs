@@ -55,20 +55,43 @@ async fn chain(state: Data<State>) -> HttpResponse {
     match call(&state.client, state.chain_url.clone()).await {
         Ok(answer) => HttpResponse::Ok().body(format!("Hello from {}!\n{answer}", process::id())),
         Err(error) => {
-            log::error!(
-                "the call of the next service failed: {}",
-                error.without_url()
-            );
+            log::error!("the call of the next service failed: {error}");
             HttpResponse::BadGateway().body("the next service cannot be reached\n")
         }
     }
 }
 
+/// The longest response that is read, in bytes.
+const LIMIT: usize = 64 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("{0}")]
+    Failed(reqwest::Error),
+    #[error("the response is longer than {LIMIT} bytes")]
+    TooLong,
+}
+
+impl From<reqwest::Error> for CallError {
+    /// Without the URL, which may hold secrets.
+    fn from(error: reqwest::Error) -> Self {
+        Self::Failed(error.without_url())
+    }
+}
+
 /// Calls a service, with a span and the context sent along.
-pub(crate) async fn call(client: &Client, url: Url) -> reqwest::Result<String> {
+pub(crate) async fn call(client: &Client, url: Url) -> Result<String, CallError> {
     let request = client.get(url).build()?;
     let response = client::send(client, request).await?;
-    response.error_for_status()?.text().await
+    let mut response = response.error_for_status()?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LIMIT {
+            return Err(CallError::TooLong);
+        }
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,7 @@ use opentelemetry_sdk::{
 
 use crate::{
     metrics,
+    resource::hand_on,
     shutdown::{Provider, SHUTDOWN_TIMEOUT, shutdown_blocking},
     warn::mute,
 };
@@ -38,6 +39,7 @@ pub fn push_harness_metrics(
     resource: Resource,
     interval: Duration,
 ) -> Result<HarnessMetrics, Infallible> {
+    hand_on(&mut start.environment);
     let embedded = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
     if start.environment.contains_key(embedded) {
         return Ok(HarnessMetrics(None));

@@ -45,6 +45,18 @@ pub fn resource(name: &str, version: &str) -> Resource {
         .build()
 }
 
+/// Hands the workers of this process no variable that it has reported.
+#[cfg(all(
+    feature = "prefork",
+    any(feature = "metrics", feature = "multiprocess")
+))]
+pub(crate) fn hand_on(environment: &mut std::collections::BTreeMap<String, String>) {
+    let text = Env::process().get(ATTRIBUTES);
+    if text.is_some_and(|text| parse(&text).is_err()) {
+        environment.insert(ATTRIBUTES.to_owned(), String::new());
+    }
+}
+
 /// Of two attributes with one name the later one counts.
 fn attributes(env: Env<'_>, name: &str, version: &str, is_worker: bool) -> Vec<KeyValue> {
     let mut attributes = vec![

@@ -16,6 +16,8 @@ use prometheus_multiprocess::{
 #[cfg(feature = "prefork")]
 use super::exposition::Exposition;
 use crate::observe::{DURATION_BOUNDS, Finished, HttpMetrics, Method, SCHEME};
+#[cfg(feature = "prefork")]
+use crate::resource::hand_on;
 
 /// The labels of the duration. A request without one of them has it empty, which to
 /// Prometheus is the same as without.
@@ -150,6 +152,7 @@ pub fn prepare(
     start: &mut actix_prefork::Start,
     resource: &Resource,
 ) -> anyhow::Result<Arc<Directory>> {
+    hand_on(&mut start.environment);
     let directory = Arc::new(Directory::from_env()?);
     let path = directory.path().display().to_string();
     start.notes.push(format!("directory {path}"));

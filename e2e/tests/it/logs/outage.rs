@@ -63,7 +63,10 @@ fn an_outage_is_told_once_and_so_is_its_end_with_the_number_of_lost_records() ->
         let collector = collector()?;
         let program = with_small_queue(pushing_to(&collector, protocol));
         let mut running = program
-            .env("OTEL_RUST_LOG", "off,burst=info,logs=info")
+            .env(
+                "OTEL_RUST_LOG",
+                "off,burst=info,logs=info,actix_telemetry=info",
+            )
             .start()?;
         collector.set_fault(Fault::Unavailable);
         assert_eq!(get(&running, "/demo/burst/50")?.status, 200);
