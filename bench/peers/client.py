@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Time what prometheus_client does in multiprocess mode, on request.
+"""Measures prometheus_client in multiprocess mode, on request.
 
 Reads one request per line from stdin and prints a number for each:
 
-    scrape DIR                     milliseconds of what the documented request handler does:
+    scrape DIR                     milliseconds of a scrape, done like the documented request handler:
                                    a new CollectorRegistry, a MultiProcessCollector, generate_latest()
-    counter.inc DIR                nanoseconds of one update, of 20,000 in a row, in a file in DIR;
-    gauge.set DIR                  likewise
+    counter.inc DIR                nanoseconds per update, over 20,000 updates, in a file in DIR;
+    gauge.set DIR                  the same for the others
     histogram.observe DIR
     with_label_values(2).inc DIR
 
-One process, so that its start is in no figure and the caller can put its own measurements between.
+It is a long-running process, so no figure includes its start, and the caller can alternate with its own measurements.
 
-With `--memory-of DIR` it scrapes once and prints by how many KiB that raised its peak memory.
+With `--memory-of DIR` it scrapes once and prints the increase of its peak memory in KiB.
 """
 import os
 import sys

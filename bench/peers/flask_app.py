@@ -1,7 +1,7 @@
-"""The scenarios as a Flask application under gunicorn would have them, without simulated errors.
+"""Flask counterparts of the scenarios, for gunicorn, without simulated errors.
 
-SCENARIO says which one; each does per request what the scenario of that name does, with the libraries that
-Python's users take: prometheus_client, or the OpenTelemetry SDK with OTLP over HTTP. `bare` only answers.
+SCENARIO selects the scenario. The application does the same work per request, with the usual Python libraries:
+prometheus_client, or the OpenTelemetry SDK with OTLP over HTTP. `bare` has no telemetry.
 
     SCENARIO=metrics-push gunicorn -w 1 -k gthread --threads 4 -b 127.0.0.1:5200 flask_app:app
 """
@@ -102,7 +102,7 @@ def with_logs():
 
     provider = LoggerProvider()
     provider.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
-    # As the scenario under measurement: the console is at `warn`, and everything is exported.
+    # Same as the measured scenario: the console logs at `warn`, and all records are exported.
     console = logging.StreamHandler()
     console.setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, handlers=[console, LoggingHandler(logger_provider=provider)])

@@ -11,7 +11,7 @@ from flask import Flask, request
 
 app = Flask(__name__)
 
-# Plays a broken start: ends as long as the file exists.
+# Simulates a crash at boot while the file exists.
 switch = os.environ.get("CRASH_AT_BOOT")
 if switch and os.path.exists(switch):
     print(f"error: {switch} exists, so this worker crashes", file=sys.stderr, flush=True)

@@ -1,5 +1,5 @@
-//! What the benchmarks share: a figure with its spread, a line that compares it with a peer's, and a section of such
-//! lines, which is printed as a table and written as JSON.
+//! Shared code of the benchmarks: figures with their spread, rows that compare them with a peer, and sections of rows.
+//! A section is printed as a table and written as JSON.
 
 pub mod python;
 pub mod row;

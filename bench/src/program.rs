@@ -1,10 +1,10 @@
-//! The programs that are put to the test.
+//! The programs under test.
 
 use e2e::Program;
 
-/// The program of a package, built like the one that runs.
+/// The program of a package, built with the profile of this benchmark.
 ///
-/// In a release build it is built by itself, in a development build together with all tests, as `cargo test` has done.
+/// A release build builds only this program. A development build builds it together with all tests, like `cargo test`.
 pub fn program(package: &str) -> Program {
     let program = Program::new(package);
     if cfg!(debug_assertions) {

@@ -1,4 +1,4 @@
-//! The Python that the peers run on.
+//! The Python interpreter of the peers.
 
 use std::{
     env,
@@ -9,19 +9,17 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// Where the peers' programs are.
+/// Directory of the peers' programs.
 pub fn peers() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/peers"))
 }
 
-/// The interpreter to use: what `PYTHON` names, or `python3`.
+/// The interpreter: the value of `PYTHON`, or `python3`.
 pub fn interpreter() -> PathBuf {
     env::var_os("PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
 }
 
-/// The interpreter, if it has all these modules.
-///
-/// Says on stderr how to get them otherwise, once for each call.
+/// Returns the interpreter if it has all these modules. Otherwise prints on stderr how to install them.
 pub fn with_modules(modules: &[&str]) -> Option<PathBuf> {
     let python = interpreter();
     let has_all = Command::new(&python)
@@ -33,15 +31,15 @@ pub fn with_modules(modules: &[&str]) -> Option<PathBuf> {
         return Some(python);
     }
     eprintln!(
-        "{} has not all of {}, so its figures are left out: pip install -r bench/peers/requirements.txt, or name \
-         another interpreter in PYTHON",
+        "{} lacks some of the modules {}, skipping its figures: run `pip install -r bench/peers/requirements.txt`, or \
+         set PYTHON to another interpreter",
         python.display(),
         modules.join(", ")
     );
     None
 }
 
-/// A program that answers line by line what it is asked line by line. It is gone when this is dropped.
+/// A process that answers each line on stdin with a line on stdout. Dropping this stops it.
 #[derive(Debug)]
 pub struct Process {
     program: PathBuf,
@@ -50,11 +48,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it; gives `None`, with a message, if there is no Python with these modules.
+    /// Starts the process. Returns `None` and prints a message if Python lacks these modules.
     ///
     /// # Errors
     ///
-    /// When the interpreter cannot be started.
+    /// Returns an error if the interpreter cannot be started.
     pub fn start(program: &Path, modules: &[&str]) -> Result<Option<Self>> {
         let Some(python) = with_modules(modules) else {
             return Ok(None);
@@ -73,13 +71,13 @@ impl Process {
         }))
     }
 
-    /// Its answer to a line.
+    /// Sends a line and returns the answer.
     ///
     /// # Errors
     ///
-    /// When it has ended.
+    /// Returns an error if the process has exited.
     pub fn ask(&mut self, request: &str) -> Result<String> {
-        let has_ended = || format!("{} has ended", self.program.display());
+        let has_ended = || format!("{} has exited", self.program.display());
         let requests = self.child.stdin.as_mut().with_context(has_ended)?;
         writeln!(requests, "{request}").with_context(has_ended)?;
         let mut answer = String::new();
@@ -93,19 +91,19 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Waiting closes its input, at whose end it ends.
+        // `wait` closes stdin, and the process exits at the end of its input.
         if let Err(error) = self.child.wait() {
             eprintln!("{}: {error}", self.program.display());
         }
     }
 }
 
-/// Makes a virtual environment in `directory` with all that the peers need, unless it is there, and gives its
+/// Creates a virtual environment in `directory` with the requirements of the peers, unless it exists. Returns its
 /// interpreter.
 ///
 /// # Errors
 ///
-/// When there is no `python3` with `venv`, or the package index cannot be reached.
+/// Returns an error if there is no `python3` with `venv`, or if the package index is unreachable.
 pub fn environment(directory: &Path) -> Result<PathBuf> {
     let python = directory.join("bin/python3");
     let requirements = peers().join("requirements.txt");

@@ -1,4 +1,4 @@
-//! One line of a benchmark: a figure of ours, a peer's of the same run, and what is to be reached.
+//! One row of a benchmark: our figure, the peer's figure of the same run, and the goal.
 
 use std::fmt;
 
@@ -6,45 +6,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::Spread;
 
-/// One line of a benchmark.
+/// One row of a benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What was measured, such as `scrape, 8 workers x 10,000 counters`.
+    /// The subject of the measurement, such as `scrape, 8 workers x 10,000 counters`.
     pub what: String,
-    /// Of the figures, such as `ns`, `MiB` or `requests/s`.
+    /// The unit of the figures, such as `ns`, `MiB` or `requests/s`.
     pub unit: String,
-    /// Which figures are good ones.
+    /// Whether lower or higher figures are better.
     pub better: Better,
     /// Our figure.
     pub ours: Spread,
-    /// Who is compared with.
+    /// The peer to compare with.
     pub peer: Option<Peer>,
-    /// What is to be reached.
+    /// The goal for our figure.
     pub goal: Option<Goal>,
 }
 
-/// Somebody else's figure.
+/// The figure of a peer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Peer {
-    /// Who it is, such as `gunicorn`.
+    /// The name of the peer, such as `gunicorn`.
     pub name: String,
     /// Its figure.
     pub figure: Spread,
-    /// Our figure by the peer's, round by round; none where the peer's is zero.
+    /// The ratio of our figure to the peer's in each round. `None` if the peer's figure is zero.
     pub ratio: Option<Spread>,
 }
 
-/// Which figures are good ones.
+/// Whether lower or higher figures are better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Better {
-    /// Times, memory, losses.
+    /// Lower is better, as for times, memory and losses.
     Lower,
-    /// Requests per second.
+    /// Higher is better, as for requests per second.
     Higher,
 }
 
-/// What a median is to reach.
+/// A goal for a median.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
@@ -59,7 +59,7 @@ pub enum Goal {
 }
 
 impl Row {
-    /// A line with our figures, one for each round. Lower ones are better unless told otherwise.
+    /// A row with our figures, one for each round. Lower is better by default.
     pub fn new(what: impl Into<String>, unit: &str, ours: &[f64]) -> Self {
         Self {
             what: what.into(),
@@ -71,7 +71,7 @@ impl Row {
         }
     }
 
-    /// A line that compares: the rounds of both sides, which took turns, are compared one by one.
+    /// A row that compares our figures with the peer's, round by round. Both sides took turns.
     pub fn against(
         what: impl Into<String>,
         unit: &str,
@@ -91,7 +91,7 @@ impl Row {
         }
     }
 
-    /// Says that higher figures are better.
+    /// Declares that higher figures are better.
     #[must_use]
     pub fn higher_is_better(self) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl Row {
         }
     }
 
-    /// Says what is to be reached.
+    /// Sets the goal.
     #[must_use]
     pub fn goal(self, goal: Goal) -> Self {
         Self {
@@ -109,12 +109,12 @@ impl Row {
         }
     }
 
-    /// Our median by the peer's, if both can be compared.
+    /// The ratio of our median to the peer's, if they are comparable.
     pub fn ratio(&self) -> Option<f64> {
         Some(self.peer.as_ref()?.ratio?.median)
     }
 
-    /// Whether the goal was reached; `None` without a goal.
+    /// Whether the goal was reached. `None` without a goal.
     pub fn is_reached(&self) -> Option<bool> {
         let ratio = self.ratio();
         Some(match self.goal? {
@@ -125,8 +125,8 @@ impl Row {
         })
     }
 
-    /// Whether the peer is better by more than a twentieth, which is more than two runs of the same program differ;
-    /// or better at all, where no ratio tells. `None` without a peer.
+    /// Whether the peer is better by more than 5 %, which exceeds the difference between two runs of the same program.
+    /// Without a ratio, whether the peer is better at all. `None` without a peer.
     pub fn is_behind(&self) -> Option<bool> {
         let peer = self.peer.as_ref()?;
         let (ours, theirs) = (self.ours.median, peer.figure.median);
@@ -139,7 +139,7 @@ impl Row {
     }
 }
 
-/// As it stands in a table: `at most 1/200 of it`, `at most 20`.
+/// The text in a table, such as `<= 20`.
 impl fmt::Display for Goal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bound, value) = match *self {
@@ -152,7 +152,7 @@ impl fmt::Display for Goal {
     }
 }
 
-/// A ratio as a person reads it: `1.05 x`, and `1/200` where it is small.
+/// A readable ratio: `1.05 x`, or `1/200` if it is small.
 pub fn factor(ratio: f64) -> String {
     if ratio > 0.0 && ratio < 0.1 {
         format!("1/{:.0}", 1.0 / ratio)
@@ -163,7 +163,7 @@ pub fn factor(ratio: f64) -> String {
     }
 }
 
-/// A figure with three significant digits, or all there are before the point; a whole one without a point.
+/// A figure with three significant digits, but at least all digits before the point. Integers have no point.
 pub fn number(figure: f64) -> String {
     if !figure.is_finite() {
         return "never".to_owned();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_compared_with_zero_and_the_rest_goes_through_json() {
+    fn a_zero_of_the_peer_has_no_ratio_and_rows_survive_json() {
         let row = Row::against("lost", "requests", &[0.0], "peer", &[0.0]).goal(Goal::AtMost(0.0));
         assert_eq!((row.ratio(), row.is_reached()), (None, Some(true)));
         let json = serde_json::to_string(&row).unwrap();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_written_for_a_person() {
+    fn figures_have_three_significant_digits() {
         let written = [
             0.0,
             0.0123,

@@ -1,4 +1,4 @@
-//! Lines that belong together: what a benchmark prints, and writes for BENCHMARKS.md.
+//! A section of rows, as a benchmark prints it and BENCHMARKS.md contains it.
 
 use std::{fmt, fs, path::Path};
 
@@ -10,21 +10,21 @@ use crate::{
     row::{factor, number},
 };
 
-/// Lines that were measured in one way.
+/// Rows that were measured with the same method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Section {
     /// Its heading.
     pub title: String,
-    /// What a reader has to know of how it was measured, in a sentence or two.
+    /// The method of the measurement, in one or two sentences.
     pub method: String,
     /// The command that measures it.
     pub command: String,
-    /// The lines.
+    /// The rows.
     pub rows: Vec<Row>,
 }
 
 impl Section {
-    /// A section without lines.
+    /// A section without rows.
     pub fn new(title: &str, method: &str, command: &str) -> Self {
         Self {
             title: title.to_owned(),
@@ -35,9 +35,9 @@ impl Section {
     }
 
     /// The headings of [`Section::cells`].
-    pub const HEADINGS: [&str; 7] = ["", "ours", "peer", "its figure", "ratio", "goal", ""];
+    pub const HEADINGS: [&str; 7] = ["", "ours", "peer", "peer's figure", "ratio", "goal", ""];
 
-    /// What stands in the columns of a line: the same on a terminal and in BENCHMARKS.md.
+    /// The cells of a row, for the terminal and for BENCHMARKS.md.
     pub fn cells(row: &Row) -> [String; 7] {
         let figure = |spread: &Spread| match row.unit.as_str() {
             "" => spread_of(spread, number, ""),
@@ -64,7 +64,7 @@ impl Section {
     }
 }
 
-/// The median with its unit, and how far the measurements lie apart, if they do.
+/// The median with its unit, and the range if the measurements differ.
 fn spread_of(spread: &Spread, write: fn(f64) -> String, unit: &str) -> String {
     let Spread { median, min, max } = *spread;
     let median = write(median);
@@ -90,20 +90,20 @@ impl fmt::Display for Section {
 ///
 /// # Errors
 ///
-/// When the file cannot be written.
+/// Returns an error if the file cannot be written.
 pub fn write(path: &Path, sections: &[Section]) -> Result<()> {
     let json = serde_json::to_string_pretty(sections)?;
     fs::write(path, json + "\n").with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Reads what [`write()`] wrote.
+/// Reads the output of [`write()`].
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or holds something else.
+/// Returns an error if the file cannot be read or has another content.
 pub fn read(path: &Path) -> Result<Vec<Section>> {
     let json =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&json)
-        .with_context(|| format!("{} holds no figures of a benchmark", path.display()))
+        .with_context(|| format!("{} is not a result file of a benchmark", path.display()))
 }

@@ -1,25 +1,25 @@
-//! A figure that was measured several times.
+//! A figure with several measurements.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The median of some measurements, and how far they lie apart.
+/// Median and range of several measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
-    /// The middle one, or the mean of the two in the middle; NaN if nothing was measured.
+    /// The median: the middle value, or the mean of the two middle values. NaN if there are none.
     #[serde(deserialize_with = "number_or_never")]
     pub median: f64,
-    /// The lowest one.
+    /// The minimum.
     #[serde(deserialize_with = "number_or_never")]
     pub min: f64,
-    /// The highest one.
+    /// The maximum.
     #[serde(deserialize_with = "number_or_never")]
     pub max: f64,
 }
 
 impl Spread {
-    /// Whether all three are numbers: nothing was measured, or something was divided by zero, otherwise.
+    /// False if there are no measurements or something was divided by zero.
     pub fn is_finite(&self) -> bool {
         [self.median, self.min, self.max]
             .iter()
@@ -27,7 +27,7 @@ impl Spread {
     }
 }
 
-/// JSON has no infinity and writes `null`: for a time, that what was waited for never came.
+/// JSON has no infinity, so it writes `null`. An infinite time means that the event never happened.
 fn number_or_never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let number = Option::<f64>::deserialize(deserializer)?;
     Ok(number.unwrap_or(f64::INFINITY))
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_came_is_infinite_also_after_json() {
+    fn an_infinite_time_survives_json() {
         let spread: Spread = [1.0, f64::INFINITY, f64::INFINITY].into_iter().collect();
         let json = serde_json::to_string(&spread).unwrap();
         assert_eq!(json, r#"{"median":null,"min":1.0,"max":null}"#);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A table whose first column is flush left and the others flush right.
+/// A table with its first column aligned left and the others aligned right.
 #[derive(Clone, Debug)]
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -17,7 +17,7 @@ impl Table {
         }
     }
 
-    /// Adds a row; cells that are missing stay empty.
+    /// Adds a row. Missing cells stay empty.
     pub fn row(&mut self, cells: &[String]) {
         self.rows.push(cells.to_vec());
     }

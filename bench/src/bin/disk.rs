@@ -1,10 +1,10 @@
-//! A disk that is full, and one that is busy: what the metric store and the log make of it.
+//! Tests the metric store and the log on a full disk and on a busy disk.
 //!
 //!     cargo run --release -p bench --bin disk [-- --seconds N]
 //!
-//! The full disk is a small tmpfs in a mount namespace of this program's own, for which it has to be root; otherwise that
-//! part is skipped with a message. Every request has to be answered, nothing that was counted may be missing, and all
-//! has to go on when there is room again.
+//! The full disk is a small tmpfs in a mount namespace of this program. That part needs root and is skipped with a
+//! message otherwise. Every request must be answered, no count may be missing, and the program must recover when there
+//! is space again.
 
 use std::{
     ffi::OsStr,
@@ -31,13 +31,13 @@ use nix::{
     unistd::mkfifo,
 };
 
-/// Runs the store and the log on a full and on a busy disk.
+/// Tests the metric store and the log on a full disk and on a busy disk.
 #[derive(Parser)]
 struct Options {
-    /// How long the disk is busy, for each of both places of the store's directory.
+    /// Seconds of disk load, for each of the two locations of the store.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// Requests of each part of the other runs.
+    /// Requests of each other test.
     #[arg(long, default_value_t = 5_000)]
     requests: u64,
 }
@@ -45,7 +45,7 @@ struct Options {
 fn main() -> Result<()> {
     let options = Options::parse();
     let root = Temporary::in_memory("disk")?;
-    // Before there is a second thread, so that all threads see the small file system.
+    // Mount before the second thread starts, so that all threads see the file system.
     match small_file_system(&root) {
         Ok(small) => {
             store_on_full_disk(&small)?;
@@ -53,16 +53,16 @@ fn main() -> Result<()> {
             logs_on_full_disk(&small, options.requests)?;
             umount(&small).context("cannot unmount the small file system")?;
         }
-        Err(error) => real_part::skip(&format!("no small file system: {error:#}"))?,
+        Err(error) => real_part::skip(&format!("cannot mount a small file system: {error:#}"))?,
     }
     logs_to_slow_reader(&root, options.requests)?;
     busy_disk(Duration::from_secs(options.seconds))
 }
 
-/// How much room the small file system has, in bytes.
+/// Size of the small file system in bytes.
 const SMALL: u64 = 2 << 20;
 
-/// A tmpfs of [`SMALL`] bytes that only this process and those it starts see.
+/// Mounts a tmpfs of [`SMALL`] bytes that only this process and its children see.
 fn small_file_system(root: &Temporary) -> Result<PathBuf> {
     let none: Option<&str> = None;
     let path = root.directory("small")?;
@@ -77,14 +77,14 @@ fn small_file_system(root: &Temporary) -> Result<PathBuf> {
         Some(format!("size={SMALL}").as_str()),
     )
     .context("mounting a tmpfs is not permitted")?;
-    // Whatever else is there must not be filled.
+    // Never fill another file system.
     let found = statvfs(&path)?;
     let size = found.blocks() * found.fragment_size();
     ensure!(size <= SMALL, "{} is not small", path.display());
     Ok(path)
 }
 
-/// Takes all the room that is left, until this is dropped.
+/// Fills the disk until this is dropped.
 struct Filler(PathBuf);
 
 impl Filler {
@@ -93,11 +93,11 @@ impl Filler {
         let mut file = File::create(&path).context("cannot create the filler")?;
         let block = [1; 4096];
         let filler = Self(path);
-        // Bounded, so that it fills nothing else whatever happens.
+        // Bounded, so that a bug cannot fill another file system.
         let blocks = SMALL / block.len() as u64;
         let full = (0..=blocks).any(|_| file.write_all(&block).is_err());
         ensure!(full, "{} is not on a small disk", filler.0.display());
-        // The last bytes of a page that is there already.
+        // Fills the last bytes of the current page.
         while file.write_all(&[1]).is_ok() {}
         Ok(filler)
     }
@@ -111,7 +111,7 @@ impl Drop for Filler {
     }
 }
 
-/// New series are refused with an error, those that are there count on.
+/// New series are refused with an error, and existing series keep counting.
 fn store_on_full_disk(small: &Path) -> Result<()> {
     let directory = small.join("store");
     fs::create_dir(&directory)?;
@@ -128,7 +128,7 @@ fn store_on_full_disk(small: &Path) -> Result<()> {
         ensure!(created < 1_000_000, "the disk is not full");
     };
     series.with_label_values(&["0"]).inc();
-    // Its updates are lost, and counted as such.
+    // Updates of a refused series are lost, and counted as refused.
     series.with_label_values(&["refused"]).inc();
     let text = scrape_of(&store)?;
     ensure!(text.contains("series_total{number=\"0\"} 2.0\n"), "{text}");
@@ -139,7 +139,9 @@ fn store_on_full_disk(small: &Path) -> Result<()> {
         scrape_of(&store)?.contains("series_total{number=\"later\"} 1.0\n"),
         "nothing is stored"
     );
-    println!("store on a full disk: {created} series stored, then `{refusal}`; went on with room");
+    println!(
+        "store on a full disk: {created} series stored, then `{refusal}`; recovered with free space"
+    );
     drop(store);
     Ok(fs::remove_dir_all(directory)?)
 }
@@ -150,7 +152,7 @@ fn scrape_of(store: &Store) -> Result<String> {
     Ok(text)
 }
 
-/// A service that counts goes on, also when a worker is killed and comes back.
+/// A service keeps counting, also when a worker is killed and restarted.
 fn pull_on_full_disk(small: &Path, requests: u64) -> Result<()> {
     let directory = small.join("metrics");
     fs::create_dir(&directory)?;
@@ -171,11 +173,13 @@ fn pull_on_full_disk(small: &Path, requests: u64) -> Result<()> {
     let text = http::get(running.addr()?, "/metrics")?.body;
     let expected = format!("num_requests_total {answered}.0\n");
     ensure!(text.contains(&expected), "not {answered} in {text}");
-    println!("metrics-multi-process-pull on a full disk: {answered} answered, as many counted");
+    println!(
+        "metrics-multi-process-pull on a full disk: {answered} requests answered, all counted"
+    );
     stop(running)
 }
 
-/// A service whose log cannot be written goes on, and so does its log with room.
+/// A service whose log cannot be written keeps serving, and logs again when there is space.
 fn logs_on_full_disk(small: &Path, requests: u64) -> Result<()> {
     let log = small.join("log");
     let (running, addr) = logs_into(&log)?;
@@ -189,15 +193,17 @@ fn logs_on_full_disk(small: &Path, requests: u64) -> Result<()> {
     poll("the log to go on", SOON, || {
         (length(&log) > before).then_some(())
     })?;
-    println!("logs on a full disk: {requests} answered without a log, which went on with room");
+    println!(
+        "logs on a full disk: {requests} requests answered without a log; logging recovered with free space"
+    );
     stop(running)
 }
 
-/// A log that is read slowly makes the service slow, and loses nothing.
+/// A slow reader of the log slows the service down, but no log line is lost.
 fn logs_to_slow_reader(root: &Temporary, requests: u64) -> Result<()> {
     let pipe = root.path().join("pipe");
     mkfifo(&pipe, Mode::S_IRWXU).context("cannot create a named pipe")?;
-    // Open for both, so that neither side waits for the other one.
+    // Open for reading and writing, so that neither side blocks in `open`.
     let mut reader = OpenOptions::new().read(true).write(true).open(&pipe)?;
     let log = root.path().join("read");
     let copy = File::create(&log)?;
@@ -208,7 +214,7 @@ fn logs_to_slow_reader(root: &Temporary, requests: u64) -> Result<()> {
         let result = load(addr.clone(), requests);
         let stopped = stop(running);
         done.store(true, Relaxed);
-        // A last byte wakes the reader up.
+        // A last byte wakes the reader.
         OpenOptions::new()
             .write(true)
             .open(&pipe)?
@@ -226,11 +232,11 @@ fn logs_to_slow_reader(root: &Temporary, requests: u64) -> Result<()> {
         lines as u64 == requests,
         "{lines} lines of {requests} requests"
     );
-    println!("logs to a slow reader: {requests} answered, {lines} lines");
+    println!("logs to a slow reader: {requests} requests answered, {lines} lines");
     Ok(())
 }
 
-/// About 2 MiB in a second.
+/// Reads about 2 MiB per second.
 fn read_slowly(pipe: &mut File, mut copy: File, done: &AtomicBool) -> Result<()> {
     let mut bytes = [0; 4096];
     while !done.load(Relaxed) {
@@ -245,7 +251,7 @@ fn logs_into(log: &Path) -> Result<(Running, Address)> {
     logs_through(log, log)
 }
 
-/// Starts `logs` with its console going to `target`, and finds the ready line in `log`.
+/// Starts `logs` with stderr redirected to `target`, and reads the ready line from `log`.
 fn logs_through(target: &Path, log: &Path) -> Result<(Running, Address)> {
     let redirect = format!("exec \"$0\" \"$@\" 2>>'{}'", target.display());
     let running = program("logs")
@@ -263,7 +269,7 @@ fn logs_through(target: &Path, log: &Path) -> Result<(Running, Address)> {
     Ok((running, addr))
 }
 
-/// A store on a disk that others write to, beside one in memory at the same time.
+/// Compares a store on a disk under write load with a store in memory at the same time.
 fn busy_disk(time: Duration) -> Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("");
     let on_disk = workspace.join("target/bench/busy-disk");
@@ -302,7 +308,7 @@ fn under_busy_disk(name: &str, directory: &Path, time: Duration) -> Result<()> {
         report.answered
     );
     println!(
-        "metrics-multi-process-pull, store {name}: {} answered and counted; p50 {:?}, p99.9 {:?}, longest {:?}",
+        "metrics-multi-process-pull, store {name}: {} requests answered and counted; p50 {:?}, p99.9 {:?}, longest {:?}",
         report.answered,
         report.quantile(0.5),
         report.quantile(0.999),
@@ -311,7 +317,7 @@ fn under_busy_disk(name: &str, directory: &Path, time: Duration) -> Result<()> {
     stop(running)
 }
 
-/// Writes and syncs, at most 64 MiB at a time and over and over the same ones. Returns mebibytes.
+/// Repeatedly overwrites and syncs the same 64 MiB. Returns the mebibytes written.
 fn keep_busy(directory: &Path, done: &AtomicBool) -> Result<u64> {
     let path = directory.join("busy");
     let block = vec![7; 1024 * 1024];
@@ -337,7 +343,7 @@ fn pull(directory: impl AsRef<OsStr>) -> Program {
         .env("PROMETHEUS_MULTIPROC_DIR", directory)
 }
 
-/// Sends requests that all have to be answered, and gives their number.
+/// Sends requests, requires all answers, and returns their number.
 fn load(addr: impl Into<Address>, requests: u64) -> Result<u64> {
     let report = Load::on(addr).clients(8).requests(requests).run()?;
     if report.statuses.get(&200) != Some(&requests) {

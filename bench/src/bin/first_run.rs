@@ -1,8 +1,8 @@
-//! What somebody who has just cloned the repository waits for: each scenario built from nothing.
+//! Measures the first build of each scenario.
 //!
 //!     cargo run --release -p bench --bin first_run [-- SCENARIO...]
 //!
-//! The crates are downloaded already; only compiling is measured. A target directory of its own is used and removed.
+//! It measures only compilation: the crates must be downloaded already. It uses and removes its own target directory.
 
 use std::{
     collections::BTreeSet,
@@ -16,10 +16,10 @@ use anyhow::{Context, Result, ensure};
 use bench::{Row, Section, section};
 use clap::Parser;
 
-/// Builds each scenario from nothing, as `cargo run -p SCENARIO` does the first time.
+/// Measures a clean build of each scenario, as in the first `cargo run -p SCENARIO`.
 #[derive(Parser)]
 struct Options {
-    /// Scenarios to build [default: all that there are].
+    /// Scenarios to build [default: all].
     scenarios: Vec<String>,
     /// Also write the figures to this file.
     #[arg(long)]
@@ -36,12 +36,11 @@ fn main() -> Result<()> {
     };
     let mut section = Section::new(
         "First run",
-        "The time until a scenario is built from nothing, in the profile of `cargo run`, and the crates that takes; \
-         nothing is downloaded.",
+        "Duration of a clean build of each scenario, in the profile of `cargo run` and without downloads, and the number of crates.",
         "cargo run --release -p bench --bin first_run",
     );
     for name in &scenarios {
-        eprintln!("building {name} from nothing");
+        eprintln!("building {name} in an empty target directory");
         let target = workspace.join("target/bench/first-run");
         remove(&target)?;
         let seconds = build(&workspace, name, &target)?;
@@ -62,7 +61,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// What has a `telemetry.rs` is a scenario.
+/// A directory with a `telemetry.rs` is a scenario.
 fn all(workspace: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(workspace).context("cannot list the workspace")? {
@@ -99,7 +98,7 @@ fn crates(workspace: &Path, name: &str) -> Result<usize> {
         output.status
     );
     let text = String::from_utf8_lossy(&output.stdout);
-    // A crate that stands there once more has a mark behind its version.
+    // `cargo tree` marks repeated crates after their version.
     let crates = text.lines().map(|line| line.trim_end_matches(" (*)"));
     Ok(crates
         .filter(|line| !line.is_empty())

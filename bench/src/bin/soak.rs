@@ -1,10 +1,10 @@
-//! Worker processes are killed, reloaded, scaled and recycled at random under load, with an account of every request.
+//! Soak test: kills, reloads, scales and recycles workers at random under load, and accounts for every request.
 //!
 //!     cargo run --release -p bench --bin soak [-- --seconds N --seed N]
 //!
-//! At the end, what the clients were answered and what a scrape has counted must agree: a request that was answered is
-//! counted, and one that was cut by `kill -9` is counted at most once. While it runs, no sum may ever go down. Nothing
-//! but a kill may cost a request, and a kill only those of the process that was killed.
+//! At the end, the answers that clients got must match the counts of a scrape: an answered request is counted, and a
+//! request that `kill -9` interrupted is counted at most once. No sum may fall during the test. Only `kill -9` may lose
+//! requests, and only those of the killed process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,25 +20,25 @@ use bench::{Random, program};
 use clap::{Parser, ValueEnum};
 use e2e::{Load, Program, Running, SOON, Signal, http, load::Report, load::Traffic, poll, process};
 
-/// Lets workers come and go at random under load, and accounts for every request.
+/// Replaces workers at random under load, and accounts for every request.
 #[derive(Parser)]
 struct Options {
-    /// How long.
+    /// Duration of the test in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Repeats what an earlier run did, as far as the system lets it [default: another one each time].
+    /// Seed, to repeat the events of an earlier run [default: random].
     #[arg(long)]
     seed: Option<u64>,
-    /// Worker processes at the beginning; there are between 1 and twice as many.
+    /// Initial number of workers; during the test it varies from 1 to twice as many.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
     workers: u64,
-    /// Clients; half of them take a connection for each request.
+    /// Number of clients; half of them open a new connection for each request.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(2..=512))]
     clients: u64,
-    /// What happens to the workers, separated by commas [default: everything].
+    /// Events to inject, separated by commas [default: all].
     #[arg(long, value_enum, value_delimiter = ',')]
     events: Vec<Event>,
-    /// After how many requests a worker is replaced, 0 for never; with a jitter of the same size.
+    /// Replace a worker after this many requests, plus a jitter of up to the same number; 0 for never.
     #[arg(long, default_value_t = 5_000)]
     max_requests: u64,
     /// An executable to test, instead of building metrics-multi-process-pull.
@@ -46,18 +46,18 @@ struct Options {
     program: Option<PathBuf>,
 }
 
-/// What happens to the workers.
+/// An event during the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Event {
-    /// `kill -9` of any worker.
+    /// `kill -9` of a random worker.
     Kill,
-    /// SIGHUP to the master: all are replaced.
+    /// SIGHUP to the master: replaces all workers.
     Hup,
-    /// SIGTTIN: one more.
+    /// SIGTTIN: adds a worker.
     Ttin,
-    /// SIGTTOU: one less.
+    /// SIGTTOU: removes a worker.
     Ttou,
-    /// SIGSTOP of any worker, and SIGCONT soon after.
+    /// SIGSTOP of a random worker, and SIGCONT soon after.
     Pause,
 }
 
@@ -129,7 +129,7 @@ fn soak(options: &Options, seed: u64, running: &Running) -> Result<String> {
     ))
 }
 
-/// The account: what the clients know beside what was counted.
+/// Compares the answers of the clients with the counts of the service.
 fn check(end: &str, reports: &[Report], events: &Events<'_>) -> Result<()> {
     let answered: u64 = reports.iter().map(|report| report.answered).sum();
     let lost: u64 = reports.iter().map(Report::lost).sum();
@@ -137,7 +137,7 @@ fn check(end: &str, reports: &[Report], events: &Events<'_>) -> Result<()> {
         let counted = sum(end, name) as u64;
         ensure!(
             (answered..=answered + lost).contains(&counted),
-            "{name} is {counted}, {answered} were answered and {lost} cut; {}",
+            "{name} is {counted}, but {answered} requests were answered and {lost} interrupted; {}",
             events.log
         );
     }
@@ -164,7 +164,7 @@ fn check(end: &str, reports: &[Report], events: &Events<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What happens, and what has happened.
+/// Injects events and records them.
 struct Events<'a> {
     options: &'a Options,
     running: &'a Running,
@@ -172,7 +172,7 @@ struct Events<'a> {
     workers: u64,
     killed: BTreeSet<u32>,
     log: String,
-    /// Which worker was paused, and for how long.
+    /// Paused workers, and for how long each was paused.
     pauses: Vec<(u32, Duration)>,
     counts: [usize; 5],
 }
@@ -221,7 +221,7 @@ impl<'a> Events<'a> {
             Event::Kill => {
                 if let Some(pid) = self.any_worker() {
                     self.killed.insert(pid);
-                    // It may have been replaced in this very moment.
+                    // The worker may have been replaced in the meantime.
                     let _ = process::send(pid, Signal::SIGKILL);
                 }
             }
@@ -248,12 +248,12 @@ impl<'a> Events<'a> {
         self.counts[event as usize] += 1;
         ensure!(
             process::is_alive(self.running.pid()),
-            "the master has ended"
+            "the master has exited"
         );
         Ok(())
     }
 
-    /// All that is known of a worker.
+    /// Everything recorded about a worker.
     fn story_of(&self, pid: Option<u32>) -> String {
         let Some(pid) = pid else {
             return "of which worker is not known".to_owned();
@@ -275,7 +275,7 @@ impl<'a> Events<'a> {
     }
 }
 
-/// Scrapes over and over; returns how many times.
+/// Scrapes repeatedly. Returns the number of scrapes.
 fn watch(addr: SocketAddr, traffics: &[Traffic], done: &AtomicBool) -> Result<u64> {
     let (mut scrapes, mut before) = (0, [0.0; 2]);
     while !done.load(Relaxed) {
@@ -303,7 +303,7 @@ fn scrape(addr: SocketAddr) -> Result<String> {
     Ok(response.body)
 }
 
-/// The sum over all series of a metric; 0 without one.
+/// The sum over all series of a metric, 0 if there are none.
 fn sum(text: &str, metric: &str) -> f64 {
     let values = text.lines().filter_map(|line| {
         let rest = line.strip_prefix(metric)?;
@@ -313,7 +313,7 @@ fn sum(text: &str, metric: &str) -> f64 {
     values.sum()
 }
 
-/// Why workers were started, and how many, as the master has counted them.
+/// The number of started workers by reason, as counted by the master.
 fn spawns(text: &str) -> String {
     let mut by_reason = BTreeMap::new();
     for line in text.lines().filter(|line| line.starts_with(SPAWNS)) {

@@ -1,4 +1,4 @@
-//! The figures as a picture: by how much each of ours is better or worse than the peer's.
+//! A chart of how much better or worse each of our figures is than the peer's.
 
 use std::fmt::Write;
 
@@ -12,13 +12,13 @@ use crate::results::Results;
 const LABELS: f64 = 540.0;
 const BARS: f64 = 430.0;
 const LINE: f64 = 17.0;
-/// Powers of ten to the left and to the right of "the same".
+/// Powers of ten to the left and to the right of 1.
 const DECADES: (f64, f64) = (-1.0, 3.0);
 
-/// Of the answers of one load the picture has p99.9 and the stall; the tables have the rest.
+/// The chart has only p99.9 and the stall of each load. The tables have all figures.
 const LEFT_OUT: [&str; 3] = [": p50", ": p99", ": longest answer"];
 
-/// Draws the lines that have a ratio, as an SVG.
+/// Draws the rows that have a ratio as SVG.
 pub(crate) fn draw(results: &Results) -> String {
     let mut body = String::new();
     let mut y = 44.0;
@@ -47,7 +47,7 @@ pub(crate) fn draw(results: &Results) -> String {
     svg + &body + "</svg>\n"
 }
 
-/// By what factor ours is better: above 1 if it is.
+/// The factor by which our figure is better. Below 1 if it is worse.
 fn advantage(row: &Row) -> Option<(&Row, f64)> {
     let ratio = row.ratio().filter(|&ratio| ratio > 0.0)?;
     Some((
@@ -59,7 +59,7 @@ fn advantage(row: &Row) -> Option<(&Row, f64)> {
     ))
 }
 
-/// Where a factor lies on the logarithmic scale.
+/// Position of a factor on the logarithmic scale.
 fn x(factor: f64) -> f64 {
     let (low, high) = DECADES;
     LABELS + BARS * (factor.log10().clamp(low, high) - low) / (high - low)

@@ -1,10 +1,10 @@
-//! What the figures were measured on.
+//! Describes the machine and the commit of a measurement.
 
 use std::{fs, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
-/// The processor, the memory, the kernel and the compiler.
+/// Processor, memory, kernel and compiler.
 pub(crate) fn describe() -> Result<String> {
     let cpus = read("/proc/cpuinfo")?;
     let field = |name: &str| {
@@ -29,7 +29,7 @@ pub(crate) fn describe() -> Result<String> {
     ))
 }
 
-/// Processes that wanted to run in the last minute, on average; 0 if the system does not tell.
+/// Load average of the last minute. 0 if unknown.
 pub(crate) fn load() -> f64 {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let first = load.split(' ').next().unwrap_or_default();
@@ -40,7 +40,7 @@ pub(crate) fn today() -> Result<String> {
     output("date", &["-u", "+%F"])
 }
 
-/// The commit that is checked out; what it is called if files differ from it ends in `-dirty`.
+/// The current commit, with the suffix `-dirty` if files were changed.
 pub(crate) fn commit() -> Result<String> {
     output("git", &["describe", "--always", "--dirty"])
 }

@@ -1,10 +1,10 @@
-//! Runs all benchmarks, and writes what they found.
+//! Runs all benchmarks and writes their results.
 //!
 //!     cargo run --release -p bench [-- --quick] [-- --only store]
 //!
-//! Prints one table after the other, and writes `target/bench/results.json`, the chart and the copy of the figures in
-//! `docs/benchmarks/`, and the part of BENCHMARKS.md between its two marks. Figures that were not measured anew stay
-//! there as they were.
+//! It prints the tables, and writes `target/bench/results.json`, the chart and a copy of the figures in
+//! `docs/benchmarks/`, and the part of BENCHMARKS.md between its two marks. Figures that were not measured again stay
+//! unchanged.
 
 mod chart;
 mod machine;
@@ -28,18 +28,18 @@ use self::results::{Part, Results};
 /// Runs all benchmarks and writes BENCHMARKS.md.
 #[derive(Parser)]
 struct Options {
-    /// Few rounds, to see that everything runs; BENCHMARKS.md and the files beside it stay as they are.
+    /// Run few rounds, to check that everything works; does not change BENCHMARKS.md and docs/benchmarks/.
     #[arg(long)]
     quick: bool,
-    /// Only this part; may be repeated.
+    /// Run only this part; may be repeated.
     #[arg(long, value_name = "PART", value_parser = clap::builder::PossibleValuesParser::new(names()))]
     only: Vec<String>,
 }
 
-/// A program that measures one thing.
+/// A benchmark program.
 struct Program {
     name: &'static str,
-    /// Arguments with which it only shows that it runs.
+    /// Arguments for `--quick`.
     quick: &'static [&'static str],
 }
 
@@ -84,7 +84,7 @@ fn main() -> Result<()> {
         if options.only.is_empty() || options.only.iter().any(|name| name == program.name) {
             let part = run(program, options.quick, &python, &target)?;
             results.parts.insert(program.name.to_owned(), part);
-            // Now, so that nothing is lost if the next one fails.
+            // Save now, so that nothing is lost if the next program fails.
             results.write(&target.join("results.json"))?;
         }
     }
@@ -97,11 +97,11 @@ fn main() -> Result<()> {
     fs::write(&chart, chart::draw(&results))
         .with_context(|| format!("cannot write {}", chart.display()))?;
     markdown::update(&workspace.join("BENCHMARKS.md"), &results)?;
-    println!("BENCHMARKS.md and docs/benchmarks/ have the new figures");
+    println!("wrote the new figures to BENCHMARKS.md and docs/benchmarks/");
     Ok(())
 }
 
-/// Runs one program as BENCHMARKS.md tells a reader to run it.
+/// Runs one program with the command that BENCHMARKS.md states.
 fn run(program: &Program, quick: bool, python: &Path, target: &Path) -> Result<Part> {
     let json = target.join(program.name).with_extension("json");
     let before = machine::load();
@@ -128,7 +128,7 @@ fn run(program: &Program, quick: bool, python: &Path, target: &Path) -> Result<P
     })
 }
 
-/// `PATH` with gunicorn, which stands beside the interpreter.
+/// `PATH` with gunicorn, which is in the directory of the interpreter.
 fn with_tools_of(python: &Path) -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
     let tools = python
@@ -138,6 +138,6 @@ fn with_tools_of(python: &Path) -> OsString {
         .map(Path::to_owned)
         .into_iter()
         .chain(env::split_paths(&path));
-    // What came from one such variable fits into another one, but for a path with a colon.
+    // Fails only for a directory with a colon.
     env::join_paths(directories).unwrap_or(path)
 }

@@ -1,4 +1,4 @@
-//! The part of BENCHMARKS.md that is measured.
+//! The generated part of BENCHMARKS.md.
 
 use std::{
     fmt::{self, Write},
@@ -14,7 +14,7 @@ use crate::results::{Part, Results};
 const BEGIN: &str = "<!-- measured: what stands here is written by `task bench` -->";
 const END: &str = "<!-- end of what is measured -->";
 
-/// Replaces what stands between the marks.
+/// Replaces the text between the marks.
 pub(crate) fn update(path: &Path, results: &Results) -> Result<()> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -25,7 +25,7 @@ pub(crate) fn update(path: &Path, results: &Results) -> Result<()> {
     };
     let (before, after) = marks().with_context(|| {
         format!(
-            "{} has not both of the lines `{BEGIN}` and `{END}`",
+            "{} must contain both lines `{BEGIN}` and `{END}`",
             path.display()
         )
     })?;
@@ -73,7 +73,7 @@ fn escaped(cell: String) -> String {
     cell.replace('|', "\\|")
 }
 
-/// The lines in which somebody else is better, and the goals that are missed.
+/// The rows where the peer is better, and the goals that are missed.
 fn behind(out: &mut impl Write, results: &Results) -> fmt::Result {
     let lines = || {
         let sections = results.sections();
@@ -93,8 +93,7 @@ fn behind(out: &mut impl Write, results: &Results) -> fmt::Result {
     }
     writeln!(
         out,
-        "\nOther lines in which the other side is ahead by more than a twentieth (bare actix-web is what the scenarios \
-         stand on, so those lines are what they cost):\n"
+        "\nOther rows where the peer is better by more than 5 % (rows against bare actix-web show the cost of a scenario):\n"
     )?;
     let behind = |row: &Row| row.is_behind() == Some(true) && row.is_reached() != Some(false);
     for (section, row) in lines().filter(|(_, row)| behind(row)) {
@@ -103,7 +102,7 @@ fn behind(out: &mut impl Write, results: &Results) -> fmt::Result {
     writeln!(out)
 }
 
-/// A line of a table as a phrase.
+/// A table row as one line of text.
 fn compared(section: &Section, row: &Row) -> String {
     let [what, ours, peer, theirs, ratio, ..] = Section::cells(row);
     let mut phrase = format!("{}: {what}: {ours}", section.title);

@@ -1,4 +1,4 @@
-//! All figures, as they are kept.
+//! The file with all results.
 
 use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path};
 
@@ -6,34 +6,34 @@ use anyhow::{Context, Result};
 use bench::Section;
 use serde::{Deserialize, Serialize};
 
-/// All figures.
+/// All results.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Results {
-    /// By the program that measured them.
+    /// Keyed by the program that measured them.
     pub(crate) parts: BTreeMap<String, Part>,
 }
 
-/// The figures of one program.
+/// The results of one program.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Part {
-    /// The day.
+    /// The date.
     pub(crate) measured: String,
-    /// What was measured.
+    /// The measured commit.
     pub(crate) commit: String,
-    /// On what.
+    /// The machine.
     pub(crate) machine: String,
-    /// Processes that wanted to run on average, in the minute before and in the last one.
+    /// Load average before and after the measurement.
     pub(crate) load: [f64; 2],
-    /// What was found.
+    /// The measured figures.
     pub(crate) sections: Vec<Section>,
 }
 
 impl Results {
-    /// Reads the figures of an earlier run, if there are any.
+    /// Reads the results of earlier runs, if there are any.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         match fs::read_to_string(path) {
             Ok(json) => serde_json::from_str(&json)
-                .with_context(|| format!("{} holds no results", path.display())),
+                .with_context(|| format!("{} is not a result file", path.display())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }

@@ -1,4 +1,4 @@
-//! What has to hold.
+//! The checks of a round.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +18,7 @@ use crate::{
     writer,
 };
 
-/// Python and we do the same, each in a directory of its own.
+/// Python and our store run the same script, each in its own directory.
 pub(crate) fn the_same_files(script: &Script, root: &Temporary, python: &mut Python) -> Result<()> {
     let [theirs, ours] = [root.directory("python")?, root.directory("ours")?];
     for worker in 0..script.workers {
@@ -29,9 +29,9 @@ pub(crate) fn the_same_files(script: &Script, root: &Temporary, python: &mut Pyt
             .collect();
         python.write(&theirs, &identifier(worker), script, &steps)?;
     }
-    // All are kept to the end: a live gauge of a process that has ended is not shown.
+    // Keep all workers until the end: live gauges of exited processes are not shown.
     let stores = stores(&ours, script.workers)?;
-    // One worker after the other here too: the order of their times decides about the most recent value.
+    // Same order of workers here: the order of their times determines the most recent value.
     for (worker, store) in stores.iter().enumerate() {
         for step in script.steps.iter().filter(|step| step.worker == worker) {
             writer::write(store, &script.metrics[step.metric], step)?;
@@ -48,7 +48,7 @@ pub(crate) fn the_same_files(script: &Script, root: &Temporary, python: &mut Pyt
     Ok(())
 }
 
-/// Every second worker is Python's, and all of them take turns in one directory.
+/// Python's workers and ours alternate in one directory.
 pub(crate) fn one_directory(
     script: &Script,
     root: &Temporary,
@@ -72,7 +72,7 @@ pub(crate) fn one_directory(
     Ok(mixed)
 }
 
-/// One file is damaged; then a worker of ours goes on with it.
+/// One file is damaged, and then one of our workers continues with it.
 pub(crate) fn damage(
     random: &mut Random,
     mixed: &Path,
@@ -82,7 +82,7 @@ pub(crate) fn damage(
     let directory = root.directory("damaged")?;
     for path in files(mixed)? {
         let name = path.file_name().context("a file has a name")?;
-        // Our workers have ended, so we no longer show their live gauges, and Python would.
+        // Our workers have exited, so we no longer show their live gauges, but Python would.
         let name_text = name.to_string_lossy();
         if !(name_text.starts_with("gauge_live") && name_text.contains("worker-")) {
             fs::copy(&path, directory.join(name))?;
@@ -90,7 +90,7 @@ pub(crate) fn damage(
     }
     let files = files(&directory)?;
     let path = random.one_of(&files);
-    // The damaged file is all that may be missing.
+    // Only the damaged file may be missing.
     let damaged = fs::read(path)?;
     fs::remove_file(path)?;
     let others = by_us(&directory)?;
@@ -104,17 +104,21 @@ pub(crate) fn damage(
     well_formed(&got).with_context(context)?;
     serves_the_others(&got, &others).with_context(context)?;
     if let Some(expected) = python.scrape(&directory)? {
-        // A flipped bit can make a name that no client accepts, of which Python's reader knows nothing.
+        // A flipped bit can make an invalid name, which Python's reader does not reject.
         if !named && matches!(what, Damage::Truncated | Damage::Zeroed) {
             same(&got, &lines(&expected)).with_context(context)?;
         }
     } else {
-        ensure!(named, "Python fails, and we do not name {}", path.display());
+        ensure!(
+            named,
+            "Python fails to read, but our scrape does not name {}",
+            path.display()
+        );
     }
     go_on(&directory, path, python).with_context(context)
 }
 
-/// A worker that takes over a damaged file counts on, and leaves a file that both accept.
+/// A worker that takes over a damaged file keeps counting, and leaves a file that both readers accept.
 fn go_on(directory: &Path, path: &Path, python: &mut Python) -> Result<()> {
     let name = path
         .file_name()
@@ -133,16 +137,16 @@ fn go_on(directory: &Path, path: &Path, python: &mut Python) -> Result<()> {
     let text = scrape(directory)?;
     ensure!(
         text.contains("after_the_damage_total 1.0\n"),
-        "what was counted later is not there"
+        "later counts are missing"
     );
     ensure!(
         !text.contains(&format!("file=\"{name}\"")),
-        "it is still bad"
+        "the file is still reported as bad"
     );
     let theirs = python.scrape(directory)?;
     ensure!(
         theirs.is_some_and(|text| text.contains("after_the_damage_total 1.0\n")),
-        "Python does not read what we went on with"
+        "Python cannot read the file that our worker continued"
     );
     Ok(())
 }
@@ -169,7 +173,7 @@ fn by_python(python: &mut Python, directory: &Path) -> Result<Vec<String>> {
     Ok(lines(&text.context("Python cannot read the directory")?))
 }
 
-/// The lines of a scrape in an order of their own, without the metrics that only we have.
+/// The sorted lines of a scrape, without the metrics that only our store has.
 fn lines(text: &str) -> Vec<String> {
     let is_own = |line: &str| {
         let name = line
@@ -211,12 +215,12 @@ fn well_formed(lines: &[String]) -> Result<()> {
     let comments = lines.iter().filter(|line| line.starts_with('#')).count();
     ensure!(
         comments + distinct.len() >= lines.len(),
-        "a sample is there twice"
+        "a sample appears twice"
     );
     Ok(())
 }
 
-/// Each series that is in another file is there, whatever its value has become.
+/// Checks that each series of the other files is present, with any value.
 fn serves_the_others(got: &[String], others: &[String]) -> Result<()> {
     let name = |line: &String| line.rsplit_once(' ').map(|parts| parts.0.to_owned());
     let samples = |lines: &[String]| -> BTreeSet<String> {
@@ -227,12 +231,12 @@ fn serves_the_others(got: &[String], others: &[String]) -> Result<()> {
     let missing = others.difference(&got).next();
     ensure!(
         missing.is_none(),
-        "{missing:?} is in a good file and not there"
+        "{missing:?} is in a good file, but missing in the scrape"
     );
     Ok(())
 }
 
-/// The same entries in the same order, but for the store's own counter and the times of changes.
+/// Checks that files have the same entries in the same order, except for the store's own counter and timestamps.
 fn same_bytes(theirs: &Path, ours: &Path) -> Result<()> {
     let [theirs_read, ours_read] = [entries(theirs)?, entries(ours)?];
     let is_own = |entry: &Vec<u8>| entry.windows(12).any(|bytes| bytes == b"[\"multiproce");
@@ -249,7 +253,7 @@ fn same_bytes(theirs: &Path, ours: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The entries of a file as they stand there; the time of a change is always another one.
+/// The raw entries of a file, without timestamps.
 fn entries(path: &Path) -> Result<Vec<Vec<u8>>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let number = |at: usize| -> Result<usize> {

@@ -1,24 +1,24 @@
-//! What can happen to a file.
+//! Damages files.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use bench::Random;
 
-/// What happened to a file.
+/// A kind of damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Damage {
-    /// It ends early.
+    /// The file is truncated.
     Truncated,
-    /// Some bytes in a row are zero, as after a crash of the machine.
+    /// Consecutive bytes are zero, as after a crash of the machine.
     Zeroed,
-    /// Single bits are others.
+    /// Single bits are flipped.
     Flipped,
-    /// It is longer than it should be, or a length in it is nonsense.
+    /// The file is too long, or a length field has a random value.
     Nonsense,
 }
 
-/// Damages a file, somewhere in the part that is used.
+/// Damages a file at a random position of its used part.
 pub(crate) fn damage(path: &Path, random: &mut Random) -> Result<Damage> {
     let mut bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let used = bytes

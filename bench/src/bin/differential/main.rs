@@ -1,16 +1,16 @@
-//! The store's reader and writer beside Python's, on metrics, label values, interleavings and damage chosen at random.
+//! Compares the store's reader and writer with Python's, with random metrics, label values, interleavings and damage.
 //!
 //!     cargo run --release -p bench --bin differential [-- --seconds N --seed N]
 //!
-//! Each round makes up what some worker processes do, and then:
+//! Each round generates a script for several workers:
 //!
-//! 1. Python does all of it in one directory and we do all of it in another one: the files must be the same to the byte,
-//!    and what each reader says of each directory must be the same text.
-//! 2. In a third directory some of the workers are Python's and some ours, in turns: both readers must agree.
-//! 3. One of the files is damaged: our reader must serve what is in the others, name the damaged one unless Python can
-//!    read it too, and a worker that goes on with it must leave a file that both readers accept.
+//! 1. Python runs it in one directory, and our store in another. The files must be identical, and both readers must
+//!    return the same text for both directories.
+//! 2. In a third directory some workers are Python's and some are ours, in turns. Both readers must agree.
+//! 3. One of the files is damaged. Our reader must serve the other files, and name the damaged one unless Python can
+//!    read it too. A worker that continues with the damaged file must leave a file that both readers accept.
 //!
-//! A difference ends the run; the directories stay, and `--seed` with the number that was printed repeats it.
+//! The first difference ends the run. The directories are kept, and `--seed` with the printed number repeats it.
 
 mod check;
 mod damage;
@@ -30,16 +30,16 @@ use e2e::{Temporary, real_part};
 
 use self::{peer::Python, script::Script};
 
-/// Looks for differences between the store and Python's prometheus_client.
+/// Finds differences between the metric store and Python's prometheus_client.
 #[derive(Parser)]
 struct Options {
-    /// How long.
+    /// Duration of the test in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Ends after so many rounds, if the time is not over before.
+    /// Maximum number of rounds.
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
     rounds: u64,
-    /// The seed of the first round; each one after it has the next number [default: another one each time].
+    /// Seed of the first round; each following round uses the next number [default: random].
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -59,7 +59,7 @@ fn main() -> Result<ExitCode> {
         let root = Temporary::in_memory("differential")?;
         if let Err(error) = round(seed, &root, &mut python) {
             println!(
-                "seed {seed}: {error:#}\nthe directories are in {}; this repeats it: --rounds 1 --seed {seed}",
+                "seed {seed}: {error:#}\nthe directories are in {}; to repeat this round: --rounds 1 --seed {seed}",
                 root.path().display()
             );
             std::mem::forget(root);

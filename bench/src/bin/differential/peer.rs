@@ -1,4 +1,4 @@
-//! Python's client, in a process that does what it is told.
+//! Python's client, in a process that executes our requests.
 
 use std::path::{Path, PathBuf};
 
@@ -12,23 +12,23 @@ use crate::script::{Kind, Metric, Script, Step};
 pub(crate) struct Python(python::Process);
 
 impl Python {
-    /// `None`, with a message, if there is no Python with `prometheus_client`.
+    /// Starts it. Returns `None` and prints a message if Python lacks `prometheus_client`.
     pub(crate) fn start() -> Result<Option<Self>> {
-        // The same program that the store's tests talk to.
-        let program =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../common/prometheus-multiprocess/tests/multiprocess/peer.py");
+        // The same program as in the store's tests.
+        let program = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../common/prometheus-multiprocess/tests/multiprocess/peer.py");
         let process = python::Process::start(&program, &["prometheus_client"])?;
         Ok(process.map(Self))
     }
 
-    /// What Python's reader says of a directory; `None` if it fails.
+    /// The scrape of a directory by Python's reader. `None` if it fails.
     pub(crate) fn scrape(&mut self, directory: &Path) -> Result<Option<String>> {
         let request = json!({"do": "try_scrape", "directory": directory});
         let answer = self.0.ask(&request.to_string())?;
         Ok(serde_json::from_str(&answer)?)
     }
 
-    /// Does one step as the worker `identifier`.
+    /// Executes one step as the worker `identifier`.
     pub(crate) fn write(
         &mut self,
         directory: &Path,
@@ -51,7 +51,7 @@ impl Python {
 }
 
 fn as_json(metric: &Metric, step: &Step) -> Value {
-    // A number is sent as text, so that infinities survive.
+    // Numbers are sent as text, because JSON has no infinities.
     let numbers: Vec<String> = step
         .numbers
         .iter()
@@ -74,12 +74,12 @@ fn as_json(metric: &Metric, step: &Step) -> Value {
     })
 }
 
-/// Where the worker of a number has its files.
+/// The identifier of a worker in file names.
 pub(crate) fn identifier(worker: usize) -> String {
     format!("worker-{worker}")
 }
 
-/// All files of metrics in a directory, sorted.
+/// All metric files in a directory, sorted.
 pub(crate) fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(directory)
         .with_context(|| format!("cannot list {}", directory.display()))?;

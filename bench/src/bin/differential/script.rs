@@ -1,9 +1,9 @@
-//! What the workers of a round do.
+//! Generates the script of a round.
 
 use bench::Random;
 use common::multiprocess::GaugeMode;
 
-/// A metric, the same in each worker.
+/// A metric, which is the same in each worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Metric {
     pub(crate) kind: Kind,
@@ -21,7 +21,7 @@ pub(crate) enum Kind {
     Summary,
 }
 
-/// One worker updates one series.
+/// An update of one series by one worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) worker: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Step {
     pub(crate) numbers: Vec<f64>,
 }
 
-/// All that happens in a round, in this order.
+/// The metrics and the steps of a round.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     pub(crate) workers: usize,
@@ -81,7 +81,7 @@ fn metric(random: &mut Random, number: usize) -> Metric {
     Metric {
         kind,
         name: format!("{}{number}{suffix}", random.one_of(&["metric:", "m", "_m"])),
-        // The `prometheus` crate, whose terms our side keeps, wants a help text.
+        // Like the `prometheus` crate, our store requires a help text.
         help: format!("Help {}", text(random)),
         labels,
         bounds: bounds(random),
@@ -100,7 +100,7 @@ fn bounds(random: &mut Random) -> Vec<f64> {
 fn step(random: &mut Random, workers: usize, metrics: &[Metric]) -> Step {
     let metric = random.below(metrics.len());
     let kind = metrics[metric].kind;
-    // Few values that come again, and some that do not.
+    // Few repeating values, and some unique ones.
     let value = |random: &mut Random| match random.below(3) {
         0 => text(random),
         1 => random.one_of(&["", "GET", "\u{e9}\"\\\n"]).to_string(),
@@ -118,7 +118,7 @@ fn step(random: &mut Random, workers: usize, metrics: &[Metric]) -> Step {
     }
 }
 
-/// Text as hostile as it comes: pieces with a meaning to somebody, and any characters at all.
+/// Hostile text: parts with a special meaning, and random characters.
 fn text(random: &mut Random) -> String {
     const PIECES: [&str; 24] = [
         "",
@@ -162,14 +162,14 @@ fn any_char(random: &mut Random) -> Option<char> {
     char::from_u32(u32::try_from(random.below(limit)).ok()?)
 }
 
-/// Numbers whose sum does not depend on the order, for kinds that add up; any others for the rest.
+/// For kinds that are summed, numbers whose sum does not depend on the order. Otherwise any numbers.
 fn number(random: &mut Random, kind: Kind) -> f64 {
     let exact = random.below(1 << 22) as f64 / 4.0;
     match kind {
         Kind::Counter => exact,
         Kind::Gauge(mode) if !matches!(mode, GaugeMode::Sum | GaugeMode::LiveSum) => {
             let any = f64::from_bits(random.bits() << 11 | random.bits() & 0x7ff);
-            // Of several NaN, Python keeps the one that it meets first, in an order that is not defined.
+            // With several NaN, Python keeps the first one, in an undefined order.
             let any = if any.is_nan() { 1e-7 } else { any };
             let odd = [
                 any,
@@ -183,7 +183,7 @@ fn number(random: &mut Random, kind: Kind) -> f64 {
                 f64::NEG_INFINITY,
             ];
             let number = *random.one_of(&odd);
-            // 0 and -0 are equal, so which of them is the smaller one depends on the order of the files as well.
+            // 0 and -0 are equal, so the minimum would depend on the order of the files.
             let compares = !matches!(
                 mode,
                 GaugeMode::All

@@ -1,4 +1,4 @@
-//! Our side of a step.
+//! Executes steps with our store.
 
 use anyhow::Result;
 use common::multiprocess::{GaugeOpts, Store};
@@ -6,7 +6,7 @@ use prometheus::{HistogramOpts, Opts};
 
 use crate::script::{Kind, Metric, Step};
 
-/// Does one step in `store`.
+/// Executes one step in `store`.
 pub(crate) fn write(store: &Store, metric: &Metric, step: &Step) -> Result<()> {
     let opts = Opts::new(&metric.name, &metric.help);
     let labels: Vec<&str> = metric.labels.iter().map(String::as_str).collect();

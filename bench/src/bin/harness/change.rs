@@ -1,4 +1,4 @@
-//! What an operator does, under load: reload, scaling, recycling, stop.
+//! Changes by an operator under load: reload, scaling, recycling, stop.
 
 use std::{
     fmt, thread,
@@ -17,7 +17,7 @@ use crate::{
 /// Requests after which a worker is replaced.
 const MAX_REQUESTS: u32 = 2000;
 
-/// What is done to a server.
+/// A change to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Reload,
@@ -41,15 +41,15 @@ impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Reload => "reload (HUP)",
-            Self::ScaleUp => "one worker more (TTIN)",
-            Self::ScaleDown => "one worker less (TTOU)",
+            Self::ScaleUp => "add a worker (TTIN)",
+            Self::ScaleDown => "remove a worker (TTOU)",
             Self::Recycle => "recycling (--max-requests)",
             Self::Stop => "stop (TERM)",
         })
     }
 }
 
-/// Makes the change under load, and tells what the clients saw.
+/// Makes the change under load, and returns what the clients observed.
 pub(crate) fn measure(kind: Kind, change: Change, keep_alive: bool) -> Result<Figures> {
     let mut setup = Setup::new(keep_alive);
     if change == Change::Recycle {
@@ -85,7 +85,7 @@ fn make(server: &mut Server, change: Change) -> Result<()> {
             wait("every worker to be another one", &|| replaced(server))
         }
         Change::Recycle => {
-            // Workers of which there are none any more were recycled.
+            // Done when all initial workers are gone.
             wait("every worker to be recycled", &|| {
                 server.workers().is_disjoint(&old)
             })
@@ -119,7 +119,7 @@ fn figures(report: &Report, took: Duration) -> Figures {
         Figure::time("p99", report.quantile(0.99)),
         Figure::time("p99.9", report.quantile(0.999)).goal(Goal::AtMost(100.0)),
         Figure::time("longest answer", report.max()),
-        Figure::time("stall: no answer to anybody", report.longest_gap),
+        Figure::time("longest stall (no answers)", report.longest_gap),
         Figure::time("complete after", took),
     ]
 }

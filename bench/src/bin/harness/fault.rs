@@ -1,4 +1,4 @@
-//! What goes wrong: workers and masters that are killed, that hang, that crash.
+//! Faults: killed, unresponsive and crashing workers and masters.
 
 use std::{
     fmt, fs, thread,
@@ -17,7 +17,7 @@ use crate::{
     server::{Kind, PATIENCE, Setup, WARM_UP},
 };
 
-/// Kills a worker under load: when is there another one, and when does it answer?
+/// Kills a worker under load. Measures when its replacement exists and when it answers.
 pub(crate) fn kill_worker(kind: Kind, keep_alive: bool) -> Result<Figures> {
     let server = Setup::new(keep_alive).start(kind)?;
     let old = server.workers();
@@ -40,14 +40,14 @@ pub(crate) fn kill_worker(kind: Kind, keep_alive: bool) -> Result<Figures> {
     let report = traffic.stop()?;
     Ok(vec![
         Figure::time("new process after", spawned),
-        Figure::time("its first answer after", answered).goal(Goal::AtMost(20.0)),
-        // What a killed process had accepted is lost, whoever supervises it.
+        Figure::time("first answer after", answered).goal(Goal::AtMost(20.0)),
+        // No supervisor can save the requests that a killed process had accepted.
         Figure::count("lost", report.lost()),
         Figure::count(REUSED, report.count(Failure::Reused)),
     ])
 }
 
-/// Without a pause: milliseconds are measured.
+/// Polls without a pause, to measure milliseconds.
 fn wait<T>(mut condition: impl FnMut() -> Option<T>) -> Result<T> {
     let began = Instant::now();
     loop {
@@ -59,7 +59,7 @@ fn wait<T>(mut condition: impl FnMut() -> Option<T>) -> Result<T> {
     }
 }
 
-/// Kills the master under load: who is still there half a second later?
+/// Kills the master under load. Counts the processes that remain half a second later.
 pub(crate) fn kill_master(kind: Kind) -> Result<Figures> {
     let server = Setup::new(true).start(kind)?;
     let traffic = server.load(true)?;
@@ -77,7 +77,7 @@ pub(crate) fn kill_master(kind: Kind) -> Result<Figures> {
     drop(traffic);
     Ok(vec![
         Figure::count("orphans after 500 ms", orphans as u64).goal(Goal::AtMost(0.0)),
-        Figure::time("none is left after", gone),
+        Figure::time("all processes gone after", gone),
     ])
 }
 
@@ -99,19 +99,19 @@ impl fmt::Display for Hang {
     }
 }
 
-/// How long a handler blocks: longer than anything that is looked at.
+/// How long a handler blocks: longer than the observation.
 const BLOCKED: Duration = Duration::from_secs(20);
 
-/// How long is looked at what a hang does.
+/// Duration of the observation.
 const OBSERVED: Duration = Duration::from_secs(6);
 
-/// How finely it is looked at.
+/// Length of an observation interval.
 const WINDOW: Duration = Duration::from_millis(100);
 
-/// How many of these have to be good: something else may take the processors for a moment.
+/// How many consecutive intervals must be good, since other processes may use the CPU briefly.
 const GOOD: usize = 5;
 
-/// One worker of four hangs: how long do users wait, and when is the throughput what it was?
+/// One of four workers hangs. Measures how long users wait, and when the throughput has recovered.
 pub(crate) fn hang(kind: Kind, hang: Hang) -> Result<Figures> {
     let server = Setup::new(false).start(kind)?;
     let traffic = server.load(false)?;
@@ -137,7 +137,7 @@ pub(crate) fn hang(kind: Kind, hang: Hang) -> Result<Figures> {
     while began.elapsed() < OBSERVED {
         windows.push(rate(&traffic, WINDOW) / usual);
     }
-    // It comes back at once, and the rest is what else the machine does.
+    // Recovery is immediate here; differences are noise.
     let is_back = |windows: &[f64]| windows.iter().all(|ratio| *ratio >= 0.5);
     let back = windows.windows(GOOD).position(is_back);
     let back = back.map(|before| WINDOW * before as u32);
@@ -148,19 +148,19 @@ pub(crate) fn hang(kind: Kind, hang: Hang) -> Result<Figures> {
         Figure::new("lowest throughput", "ratio to before", lowest).higher_is_better(),
         Figure::time("users' p99", users.quantile(0.99)),
         Figure::time("users' longest answer", users.max()),
-        Figure::count("users who got none within 8 s", users.lost()).goal(Goal::AtMost(0.0)),
-        Figure::count("requests of busy clients that got none", report.lost()),
+        Figure::count("users without an answer within 8 s", users.lost()).goal(Goal::AtMost(0.0)),
+        Figure::count("lost requests of busy clients", report.lost()),
     ])
 }
 
-/// Answers per second over a time.
+/// Answers per second over an interval.
 fn rate(traffic: &Traffic, time: Duration) -> f64 {
     let (before, began) = (traffic.answered(), Instant::now());
     thread::sleep(time);
     (traffic.answered() - before) as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Every worker that boots ends at once: how often is that tried, and does the other one go on?
+/// Every new worker exits at boot. Measures the number of attempts, and whether the other worker keeps serving.
 pub(crate) fn crash_loop(kind: Kind, quick: bool) -> Result<Figures> {
     let directory = Temporary::new("crash-loop")?;
     let switch = directory.path().join("crash");
@@ -182,6 +182,6 @@ pub(crate) fn crash_loop(kind: Kind, quick: bool) -> Result<Figures> {
     let others = server.workers().len().min(3);
     Ok(vec![
         Figure::count(boots, crashes as u64),
-        Figure::count("other workers that are there", others as u64).goal(Goal::AtLeast(3.0)),
+        Figure::count("other workers still running", others as u64).goal(Goal::AtLeast(3.0)),
     ])
 }

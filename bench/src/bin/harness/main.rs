@@ -1,10 +1,10 @@
-//! The worker harness beside gunicorn, in the same run and under the same client.
+//! Compares the worker harness with gunicorn, in the same run and with the same client.
 //!
 //!     cargo run --release -p bench --bin harness [-- --quick] [--json FILE]
 //!
-//! Ours is the example program `hello` of `common`, gunicorn's is `bench/peers/hello.py` (Flask); both have four workers.
-//! gunicorn is looked for on PATH and left out if it is not there; `e2e/requirements.txt` has it. Both take turns. What is
-//! compared is what happens when something happens: how fast Python is does not matter here.
+//! Our program is the example `hello` of `common`, and gunicorn's is `bench/peers/hello.py` (Flask). Both have four
+//! workers and take turns. Without gunicorn on PATH its figures are left out; `e2e/requirements.txt` lists it. The
+//! benchmark compares behaviour during changes and faults, not the speed of Python.
 
 mod change;
 mod fault;
@@ -21,16 +21,16 @@ use e2e::real_part::real_part;
 
 use crate::{change::Change, fault::Hang, outcome::Comparison, server::Kind};
 
-/// Measures reload, scaling, recycling, stop, crashes and hangs beside gunicorn.
+/// Compares reload, scaling, recycling, stop, crashes and hangs with gunicorn.
 #[derive(Parser)]
 struct Options {
-    /// How often each of both has its turn.
+    /// Number of rounds; each server has one turn per round.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// One short round, to see that everything works; its figures mean little.
+    /// Run one short round, to check that everything works.
     #[arg(long)]
     quick: bool,
-    /// Only what has this in its title, such as `HUP` or `SIGSTOP`.
+    /// Run only parts with this text in their title, such as `HUP` or `SIGSTOP`.
     #[arg(
         long,
         value_name = "WORDS",
@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     let mut section = Section::new(
         "Harness",
         &format!(
-            "{rounds} rounds of four workers each; ours is `common`'s example `hello`, the peer Flask under gunicorn."
+            "{rounds} rounds of four workers each. Ours is `common`'s example `hello`, the peer is Flask under gunicorn."
         ),
         &format!("cargo run --release -p bench --bin harness -- --rounds {rounds}"),
     );

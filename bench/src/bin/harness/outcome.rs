@@ -1,4 +1,4 @@
-//! Figures of both, round by round, and how they are shown.
+//! Figures of both servers in each round, and their output.
 
 use std::{fmt, time::Duration};
 
@@ -7,10 +7,10 @@ use bench::{Goal, Row, Spread, Table, row::Better};
 
 use crate::server::Kind;
 
-/// What was measured in one turn: the same figures in every turn of a part.
+/// The figures of one turn. All turns of a part have the same figures.
 pub(crate) type Figures = Vec<Figure>;
 
-/// One of them.
+/// One figure.
 pub(crate) struct Figure {
     what: &'static str,
     unit: &'static str,
@@ -20,7 +20,7 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// A figure that is better the lower it is; `unit` is empty for what is counted.
+    /// A figure where lower is better. `unit` is empty for counts.
     pub(crate) fn new(what: &'static str, unit: &'static str, value: f64) -> Self {
         Self {
             what,
@@ -31,12 +31,12 @@ impl Figure {
         }
     }
 
-    /// How many.
+    /// A count.
     pub(crate) fn count(what: &'static str, count: u64) -> Self {
         Self::new(what, "", count as f64)
     }
 
-    /// A time in milliseconds; none is one that never comes.
+    /// A time in milliseconds. `None` means that the event never happened.
     pub(crate) fn time(what: &'static str, time: impl Into<Option<Duration>>) -> Self {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let time = time.into().map_or(f64::INFINITY, milliseconds);
@@ -50,7 +50,7 @@ impl Figure {
         }
     }
 
-    /// What ours is to reach.
+    /// Sets the goal for our figure.
     pub(crate) fn goal(self, goal: Goal) -> Self {
         Self {
             goal: Some(goal),
@@ -59,8 +59,8 @@ impl Figure {
     }
 }
 
-/// Of the requests that were lost, those that a client may send again (RFC 9112, section 9.3.1).
-pub(crate) const REUSED: &str = "  of them on reused connections";
+/// Lost requests that a client may retry (RFC 9112, section 9.3.1).
+pub(crate) const REUSED: &str = "  lost on reused connections";
 
 /// The figures of one part of the benchmark.
 pub(crate) struct Comparison {
@@ -70,7 +70,7 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    /// Lets all take turns; ours is the first one.
+    /// Runs the rounds. Our server is first in each.
     pub(crate) fn run(
         title: &str,
         peer: Option<Kind>,
@@ -113,7 +113,7 @@ impl Comparison {
         })
     }
 
-    /// The lines as they stand among those of other parts.
+    /// The rows, labelled with the title of this part.
     pub(crate) fn into_rows(self) -> impl Iterator<Item = Row> {
         let Self { title, rows, .. } = self;
         rows.into_iter().map(move |row| Row {
@@ -130,7 +130,7 @@ impl fmt::Display for Comparison {
         let mut table = Table::new(&headings);
         for row in &self.rows {
             let Row { what, unit, .. } = row;
-            // Counts are whole.
+            // Counts are integers.
             let decimals = usize::from(!unit.is_empty() && unit != "KiB");
             let separator = if unit.is_empty() { "" } else { ", " };
             let figure = |spread: &Spread| format!("{spread:.decimals$}");

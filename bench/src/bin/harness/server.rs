@@ -1,4 +1,4 @@
-//! Ours and gunicorn, started and looked at in the same way.
+//! Our server and gunicorn, with the same interface.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +19,7 @@ const CLIENTS: usize = 64;
 /// How long a client waits for an answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Load before something happens, so that it happens under load.
+/// Requests to wait for before a change, so that it happens under load.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +41,10 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Setup<'a> {
     pub(crate) workers: usize,
-    /// gunicorn's `sync` workers know no keep-alive: its `gthread` workers, with four threads, do.
+    /// gunicorn's `sync` workers do not support keep-alive. Its `gthread` workers, with four threads, do.
     pub(crate) keep_alive: bool,
     pub(crate) arguments: Vec<String>,
-    /// A file at whose presence a worker ends when it boots.
+    /// While this file exists, workers exit at boot.
     pub(crate) crash_switch: Option<&'a Path>,
 }
 
@@ -121,7 +121,7 @@ impl Server {
         self.running.workers().into_iter().collect()
     }
 
-    /// Waits until there are so many workers and each has answered.
+    /// Waits until there are `count` workers and each has answered.
     pub(crate) fn wait_for_workers(&self, count: usize) -> Result<()> {
         let mut answered = BTreeSet::new();
         poll(&format!("{count} workers that answer"), 2 * SOON, || {
@@ -134,7 +134,7 @@ impl Server {
         .with_context(|| self.running.console().to_string())
     }
 
-    /// The process that answers a new connection, if one does.
+    /// The process that answers a new connection, if any.
     pub(crate) fn pid_that_answers(&self) -> Option<u32> {
         http::get(self.address, "/").ok()?.pid()
     }
@@ -151,7 +151,7 @@ impl Server {
     }
 }
 
-/// A server that was not stopped goes with all its processes: a killed master of gunicorn leaves workers that take long.
+/// Kills all processes of a server that was not stopped: workers of gunicorn exit slowly after their master was killed.
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.running.signal(Signal::SIGKILL);

@@ -1,4 +1,4 @@
-//! What does not depend on anything happening: balance and memory.
+//! Figures without changes or faults: balance and memory.
 
 use std::{fs, thread, time::Duration};
 
@@ -47,8 +47,8 @@ pub(crate) fn memory(kind: Kind) -> Result<Figures> {
     ])
 }
 
-/// The memory of a process in KiB, where what it shares with others is divided among them (proc_pid_smaps(5)):
-/// gunicorn's workers are forked and share much.
+/// The proportional memory (Pss) of a process in KiB (proc_pid_smaps(5)). It divides shared pages among the processes:
+/// gunicorn forks its workers, which share many pages.
 fn proportional(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

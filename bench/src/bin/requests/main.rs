@@ -1,11 +1,11 @@
-//! What a scenario costs per request, against bare actix-web and against its Flask + gunicorn counterpart in the
-//! same run.
+//! Measures the cost of a scenario per request, compared with bare actix-web and with its Flask + gunicorn counterpart
+//! in the same run.
 //!
 //!     cargo run --release -p bench --bin requests [-- SCENARIO... --rounds N]
 //!
-//! All programs are started once, each with one worker process, and then take turns: what else the machine does meets
-//! all of them alike, and each figure is compared with the others of the same round. CPU time is that of the process
-//! that serves, with everything that it does beside serving, such as exporting.
+//! All programs are started once, each with one worker process, and then take turns. So other load on the machine
+//! affects all of them, and figures are compared within the same round. CPU time is that of the serving process,
+//! including background work such as exports.
 
 mod subject;
 
@@ -21,19 +21,19 @@ use self::subject::{Subject, Turn};
 /// Measures CPU time per request and requests per second of the scenarios.
 #[derive(Parser)]
 struct Options {
-    /// Scenarios to measure [default: all that there are].
+    /// Scenarios to measure [default: all].
     scenarios: Vec<String>,
-    /// How often each program has its turn.
+    /// Number of rounds; each program has one turn per round.
     #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Requests of each turn on keep-alive connections, so few that the machine does not change meanwhile. A fifth of
-    /// them where each takes a connection, and a fortieth for Flask, which needs as much more CPU time.
+    /// Requests per turn on keep-alive connections. A fifth of them with a new connection each, and a fortieth for
+    /// Flask, which needs more CPU time.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(200..))]
     requests: u64,
-    /// Clients that send their next request when the last one was answered.
+    /// Number of clients; each sends its next request when the last one was answered.
     #[arg(long, default_value_t = 32)]
     clients: usize,
-    /// How the requests share connections [default: first the one, then the other].
+    /// How requests use connections [default: measure both].
     #[arg(long, value_enum)]
     connections: Option<Connections>,
     /// Also write the figures to this file.
@@ -45,7 +45,7 @@ struct Options {
 enum Connections {
     /// Each client sends its requests on one connection.
     KeepAlive,
-    /// A new connection for each request.
+    /// Each request uses a new connection.
     Close,
 }
 
@@ -81,12 +81,12 @@ fn main() -> Result<()> {
     }
 }
 
-/// The scenarios that were asked for, or else all whose directories there are.
+/// The selected scenarios, or else all that have a directory.
 fn scenarios(asked: &[String]) -> Result<Vec<String>> {
     for name in asked {
         ensure!(
             ALL.contains(&name.as_str()),
-            "`{name}` is no scenario; there are {}",
+            "unknown scenario {name:?}, expected one of: {}",
             ALL.join(", ")
         );
     }
@@ -136,14 +136,14 @@ fn take_turns(options: &Options, connections: Connections, subjects: &mut [Subje
         options.requests / 5
     };
     for subject in &mut *subjects {
-        // So that no round pays for what is done once.
+        // Warm up, so that no round includes one-time work.
         subject.measure(options.clients, keep_alive, requests / 5)?;
         subject.turns.clear();
     }
     for round in 0..options.rounds {
         eprint!("\rround {} of {}", round + 1, options.rounds);
         let mut order: Vec<&mut Subject> = subjects.iter_mut().collect();
-        // There and back, so that none always comes first.
+        // Reverse the order every other round, so that no program is always first.
         if round % 2 == 1 {
             order.reverse();
         }
@@ -171,7 +171,7 @@ fn report(options: &Options, connections: Connections, subjects: &[Subject]) -> 
     let bare = &subjects[0];
     for subject in &subjects[1..] {
         let mut rows = match &subject.counterpart {
-            // Flask's figures stand beside those of its counterpart.
+            // Compare Flask with its counterpart.
             Some(scenario) => {
                 let of_scenario = |other: &&Subject| other.name == *scenario;
                 let Some(ours) = subjects.iter().find(of_scenario) else {
@@ -208,7 +208,7 @@ fn rows(ours: &Subject, peer: &Subject, peer_name: &str) -> [Row; 2] {
     ]
 }
 
-/// What the CPU time of a scenario by that of bare actix-web is to reach.
+/// The goal for the ratio of a scenario's CPU time to that of bare actix-web.
 fn goal(scenario: &str) -> Option<Goal> {
     match scenario {
         "metrics-push" => Some(Goal::RatioAtMost(1.15)),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bench::python;
 use e2e::{Load, Program, Running, SOON, Temporary, poll, process};
 
-/// The samplers that traces are measured with, and their arguments: the sampler decides what tracing costs.
+/// Samplers for `traces`, with their arguments. The sampler determines the cost of tracing.
 const SAMPLERS: [(&str, &str); 3] = [
     ("always_on", ""),
     ("parentbased_traceidratio", "0.1"),
@@ -15,37 +15,37 @@ const SAMPLERS: [(&str, &str); 3] = [
 
 /// A program under measurement.
 pub(crate) struct Subject {
-    /// What the figures are called.
+    /// The label of the figures.
     pub(crate) name: String,
-    /// Whose counterpart a Flask application is, by the name of its figures.
+    /// For a Flask application, the label of the scenario that it is compared with.
     pub(crate) counterpart: Option<String>,
-    /// What it did in the rounds so far.
+    /// The results of the rounds so far.
     pub(crate) turns: Vec<Turn>,
     running: Running,
     addr: SocketAddr,
-    /// The process that serves.
+    /// The serving process.
     pid: u32,
-    /// It gets this part of the requests.
+    /// Divides the number of requests.
     part: u64,
-    /// Where Python's metric files are.
+    /// The directory of Python's metric files.
     _directory: Option<Temporary>,
 }
 
 /// One program's part of a round.
 pub(crate) struct Turn {
-    /// CPU time of a request in microseconds.
+    /// CPU time per request in microseconds.
     pub(crate) cpu: f64,
     /// Requests per second.
     pub(crate) rate: f64,
 }
 
 impl Subject {
-    /// actix-web on one thread, and nothing else.
+    /// actix-web on one thread, without telemetry.
     pub(crate) fn bare() -> Result<Self> {
         Self::ours("bare", &Program::bin("bench", "bare"))
     }
 
-    /// What metrics-single-process-pull takes for its HTTP metrics, by itself.
+    /// Only actix-web-prom, the middleware of metrics-single-process-pull.
     pub(crate) fn middleware_alone() -> Result<Self> {
         let program = Program::bin("bench", "actix_web_prom");
         Self::ours("actix-web-prom alone", &program)
@@ -72,7 +72,7 @@ impl Subject {
         let running = program.clone().profile("release").start()?;
         let serving = running.ready()?.serving();
         let [pid] = serving[..] else {
-            bail!("{name} serves from {serving:?} and should do so from one process");
+            bail!("{name} serves from the processes {serving:?}, expected one process");
         };
         let addr = running.addr()?;
         Ok(Self {
@@ -87,8 +87,7 @@ impl Subject {
         })
     }
 
-    /// The Flask application that does what `scenario` does, in one process of gunicorn. What it pushes goes to
-    /// `receiver`.
+    /// The Flask counterpart of `scenario`, in one process of gunicorn. It pushes to `receiver`.
     pub(crate) fn flask(python: &Path, scenario: &str, receiver: SocketAddr) -> Result<Self> {
         eprintln!("starting the Flask counterpart of {scenario}");
         let mut program = Program::found(python)
@@ -126,7 +125,7 @@ impl Subject {
         })?;
         Ok(Self {
             name: format!("Flask + gunicorn, {scenario}"),
-            // Python's SDK samples everything unless told otherwise.
+            // Python's SDK samples everything by default.
             counterpart: Some(match scenario {
                 "traces" => "traces, always_on".to_owned(),
                 other => other.to_owned(),
@@ -140,7 +139,7 @@ impl Subject {
         })
     }
 
-    /// Sends it requests and tells what they cost.
+    /// Sends requests and records their cost.
     pub(crate) fn measure(&self, clients: usize, keep_alive: bool, requests: u64) -> Result<Turn> {
         let requests = (requests / self.part).max(1);
         let before = process::cpu_time(self.pid)?;

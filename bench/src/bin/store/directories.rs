@@ -1,4 +1,4 @@
-//! The directories that are scraped.
+//! Creates the directories to scrape.
 
 use std::{
     fmt, fs,
@@ -15,12 +15,12 @@ use prometheus::{CounterVec, HistogramOpts, HistogramVec, Opts, Registry};
 pub(crate) const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 pub(crate) const LABELS: [&str; 2] = ["method", "path"];
 
-/// How much there is in a directory.
+/// The size of a directory.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
-    /// Processes that wrote it.
+    /// Number of processes that wrote it.
     pub(crate) workers: usize,
-    /// Sets of labels in each, the same ones.
+    /// Number of label sets in each process. All processes have the same ones.
     pub(crate) series: usize,
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn histograms(root: &Temporary, shape: Shape) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What as many Python processes would have left.
+/// A directory as left by Python processes.
 pub(crate) fn counters_of_python(root: &Temporary, shape: Shape) -> Result<PathBuf> {
     let path = root.directory(&format!("python-{}-{}", shape.workers, shape.series))?;
     let mut command = Command::new(python::interpreter());
@@ -69,7 +69,7 @@ pub(crate) fn counters_of_python(root: &Temporary, shape: Shape) -> Result<PathB
     Ok(path)
 }
 
-/// As many processes at once as the shape has workers, each with the same series; then all end.
+/// Writes the same series from several stores at once, one for each worker, and closes them.
 pub(crate) fn fill_counters(path: &Path, shape: Shape) -> Result<()> {
     for (worker, store) in stores(path, shape.workers)?.into_iter().enumerate() {
         let counters = store
@@ -84,7 +84,7 @@ pub(crate) fn fill_counters(path: &Path, shape: Shape) -> Result<()> {
     Ok(())
 }
 
-/// All at once, so that each takes an identifier of its own.
+/// Opens all stores at once, so that each gets its own identifier.
 fn stores(path: &Path, workers: usize) -> Result<Vec<Store>> {
     let open = || Ok(Store::open(path)?);
     (0..workers).map(|_| open()).collect()
@@ -134,7 +134,7 @@ pub(crate) fn path_of(index: usize) -> String {
     format!("/api/v1/resource/{index:06}")
 }
 
-/// How many metric files there are in a directory, and their bytes.
+/// The number of metric files in a directory, and their size in bytes.
 pub(crate) fn size(directory: &Path) -> Result<(u64, u64)> {
     let mut total = (0, 0);
     for entry in fs::read_dir(directory)? {

@@ -1,4 +1,4 @@
-//! How a scrape grows with workers and with series.
+//! Measures how a scrape scales with workers and series.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use crate::{
     scrapes::{first, warm},
 };
 
-/// Follows workers at 10,000 series, then series at the most workers.
+/// Increases the workers at 10,000 series, then the series at the maximum of workers.
 pub(crate) fn measure(
     root: &Temporary,
     most_workers: usize,
@@ -24,11 +24,10 @@ pub(crate) fn measure(
 ) -> Result<Section> {
     let mut section = Section::new(
         "Store: growth",
-        "Workers x series of each; ours alone. Memory is the peak of a new process that scrapes once, above what it \
-         had before.",
+        "Workers x series of each, only for our store. Memory is the increase of the peak memory of a new process that scrapes once.",
         COMMAND,
     );
-    // A large directory is measured seldom: its noise is small.
+    // A large directory needs few rounds, because its noise is small.
     let seldom = Rounds(rounds.0.div_ceil(3));
     for shape in shapes(most_workers, most_series) {
         let directory = directories::counters(root, shape)?;

@@ -1,10 +1,10 @@
-//! The metric store beside the `prometheus` crate in memory and, if there is one, Python's
+//! Compares the metric store with the `prometheus` crate in memory and, if available, with Python's
 //! `prometheus_client` on the same directories.
 //!
 //!     cargo run --release -p bench --bin store [-- --rounds N]
 //!
-//! Python is `python3`, or what `PYTHON` names; it needs `prometheus-client`. Ours and the peer take
-//! turns, round by round. The directories are in `/dev/shm`.
+//! Python is `python3` or the value of `PYTHON`, and needs `prometheus-client`. Both sides take turns. The
+//! directories are in `/dev/shm`.
 
 mod directories;
 mod growth;
@@ -26,19 +26,19 @@ use self::{peer::Python, rounds::Rounds};
 /// Measures updates and scrapes of the metric store.
 #[derive(Parser)]
 struct Options {
-    /// How often each side has its turn.
+    /// Number of rounds; each side has one turn per round.
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The most workers and series each that growth is followed to.
+    /// Maximum of workers and of series per worker for the growth measurement.
     #[arg(long, default_values_t = [64, 100_000], num_args = 2, value_names = ["WORKERS", "SERIES"])]
     up_to: Vec<usize>,
     /// Also write the figures to this file.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Scrapes this directory once and prints what that took of memory; a benchmark starts itself so.
+    /// Internal: scrape this directory once and print its memory use.
     #[arg(long, hide = true, value_name = "DIRECTORY")]
     memory_of: Option<PathBuf>,
-    /// The same of `prometheus` with so many series in memory.
+    /// Internal: the same for `prometheus` with this many series in memory.
     #[arg(long, hide = true, value_name = "SERIES")]
     memory_of_prometheus: Option<usize>,
 }
@@ -70,5 +70,5 @@ fn main() -> Result<()> {
     }
 }
 
-/// How all figures of this program are measured again.
+/// The command that repeats all measurements.
 const COMMAND: &str = "cargo run --release -p bench --bin store";

@@ -1,4 +1,4 @@
-//! What one scrape takes of memory.
+//! Measures the memory of one scrape.
 
 use std::{fs, path::Path, process::Command};
 
@@ -16,8 +16,7 @@ use crate::{
 pub(crate) fn measure(root: &Temporary, has_python: bool) -> Result<Section> {
     let mut section = Section::new(
         "Store: memory of a scrape",
-        "The peak of a new process that scrapes once, above what it had before; files that it maps count. `prometheus` \
-         gathers and encodes what a single process has, whose metrics themselves do not count.",
+        "Increase of the peak memory of a new process that scrapes once, including mapped files. `prometheus` gathers and encodes the metrics of a single process; the metrics themselves are not included.",
         COMMAND,
     );
     for (workers, series) in [(8, 1_000), (8, 10_000), (32, 10_000)] {
@@ -36,18 +35,18 @@ pub(crate) fn measure(root: &Temporary, has_python: bool) -> Result<Section> {
     Ok(section)
 }
 
-/// A line without a peer.
+/// A row without a peer.
 pub(crate) fn row(name: &str, directory: &Path) -> Result<Row> {
     Ok(Row::new(name, "MiB", &[ours(directory)?]))
 }
 
-/// Mebibytes that a scrape takes in a process of its own.
+/// Memory of a scrape in a new process, in mebibytes.
 fn ours(directory: &Path) -> Result<f64> {
     let program = std::env::current_exe().context("cannot tell which program is running")?;
     ask(Command::new(program).arg("--memory-of").arg(directory))
 }
 
-/// The same of gathering and encoding so many series of one process.
+/// Memory for gathering and encoding `series` series with `prometheus`, in mebibytes.
 fn of_prometheus(series: usize) -> Result<f64> {
     let program = std::env::current_exe().context("cannot tell which program is running")?;
     ask(Command::new(program)
@@ -77,7 +76,7 @@ fn ask(command: &mut Command) -> Result<f64> {
     Ok(kibibytes / 1024.0)
 }
 
-/// What the process started with `--memory-of` does: prints kibibytes.
+/// Implements `--memory-of`: prints kibibytes.
 pub(crate) fn print(directory: &Path) -> Result<()> {
     let collector = MultiProcessCollector::new(directory)?;
     let before = peak()?;
@@ -86,7 +85,7 @@ pub(crate) fn print(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the process started with `--memory-of-prometheus` does: prints kibibytes.
+/// Implements `--memory-of-prometheus`: prints kibibytes.
 pub(crate) fn print_of_prometheus(series: usize) -> Result<()> {
     let registry = directories::counters_in_memory(series)?;
     let before = peak()?;

@@ -1,4 +1,4 @@
-//! Python's client, in a process that waits for what it has to do.
+//! Python's client, in a process that executes our requests.
 
 use std::path::Path;
 
@@ -9,19 +9,19 @@ use bench::python;
 pub(crate) struct Python(python::Process);
 
 impl Python {
-    /// `None`, with a message, if there is no Python with `prometheus_client`.
+    /// Starts it. Returns `None` and prints a message if Python lacks `prometheus_client`.
     pub(crate) fn start() -> Result<Option<Self>> {
         let program = python::peers().join("client.py");
         let process = python::Process::start(&program, &["prometheus_client"])?;
         Ok(process.map(Self))
     }
 
-    /// The milliseconds of one scrape.
+    /// Duration of one scrape in milliseconds.
     pub(crate) fn scrape(&mut self, directory: &Path) -> Result<f64> {
         self.ask(&format!("scrape {}", directory.display()))
     }
 
-    /// The nanoseconds of one update, called as in Rust.
+    /// Duration of one update in nanoseconds. Operations have the same names as in Rust.
     pub(crate) fn update(&mut self, directory: &Path, operation: &str) -> Result<f64> {
         self.ask(&format!("{operation} {}", directory.display()))
     }

@@ -1,16 +1,16 @@
-//! How two sides are measured: in turns.
+//! Measures two sides in turns.
 
 use std::{hint::black_box, sync::Barrier, time::Instant};
 
 use anyhow::Result;
 use bench::Row;
 
-/// How often each side has its turn.
+/// The number of turns of each side.
 #[derive(Clone, Copy)]
 pub(crate) struct Rounds(pub(crate) u32);
 
 impl Rounds {
-    /// Both sides in turns, after one turn of each that is not counted.
+    /// Measures both sides in turns, after a warm-up turn of each.
     pub(crate) fn compare(
         self,
         name: &str,
@@ -30,7 +30,7 @@ impl Rounds {
         Ok(Row::against(name, unit, &own, peer, &other))
     }
 
-    /// Our side alone.
+    /// Measures only our side.
     pub(crate) fn alone(
         self,
         name: &str,
@@ -44,7 +44,7 @@ impl Rounds {
     }
 }
 
-/// Milliseconds of some work.
+/// Duration of the work in milliseconds.
 pub(crate) fn timed<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<f64>
 where
     anyhow::Error: From<E>,
@@ -56,14 +56,14 @@ where
     Ok(elapsed)
 }
 
-/// Nanoseconds of one operation.
+/// Duration of one operation in nanoseconds.
 pub(crate) fn per_operation(operation: impl Fn()) -> f64 {
     nanoseconds(1_000_000, operation)
 }
 
-/// Nanoseconds of one operation on each of two threads that do it at once.
+/// Duration of one operation in nanoseconds, on two threads at once.
 pub(crate) fn on_two_threads(operation: impl Fn() + Sync) -> f64 {
-    // A thread takes longer to start than some operations take a million times.
+    // Starting a thread takes longer than a million of some operations.
     let together = Barrier::new(2);
     let measure = || {
         together.wait();

@@ -1,4 +1,4 @@
-//! What one scrape takes.
+//! Measures the duration of a scrape.
 
 use std::path::Path;
 
@@ -25,9 +25,7 @@ pub(crate) fn measure(
     let mut bench = Scrapes {
         section: Section::new(
             "Store: scrapes",
-            "Workers x series of each, two labels. A warm scrape is one of a collector that has scraped before, as in a \
-             service; the first one is that of a new collector, as in a new process. Python has no such difference. `prometheus` gathers and \
-             encodes what a single process has.",
+            "Workers x series of each, two labels. A warm scrape uses a collector that has scraped before, as in a service; a first scrape uses a new collector, as in a new process. Python has no such difference. `prometheus` gathers and encodes the metrics of a single process.",
             COMMAND,
         ),
         root,
@@ -85,7 +83,7 @@ impl Scrapes<'_> {
         self.with_prometheus(&name, &directory, &registry, false)
     }
 
-    /// Warm and first scrapes beside Python's, which are all first ones.
+    /// Compares warm and first scrapes with Python's, which are all first scrapes.
     fn with_python(&mut self, name: &str, directory: &Path, goal: Option<f64>) -> Result<()> {
         let Some(python) = &mut self.python else {
             return Ok(());
@@ -159,7 +157,7 @@ impl Scrapes<'_> {
         )
     }
 
-    /// Workers that end one after the other leave no more than the first ones did.
+    /// Workers that exit one after the other reuse the files of the first ones.
     fn deaths(&mut self) -> Result<()> {
         let shape = Shape {
             workers: 8,
@@ -194,7 +192,7 @@ impl Scrapes<'_> {
             "before them",
             || warm(&fresh),
         )?;
-        // The same files, so what the ratio is above 1 is what else the machine does.
+        // The files are the same, so a ratio above 1 is noise.
         self.section.rows.push(row.goal(Goal::RatioAtMost(1.1)));
         if let Some(python) = &mut self.python {
             let dead = Shape {
@@ -222,14 +220,14 @@ fn with_goal(row: Row, ratio: Option<f64>) -> Row {
     }
 }
 
-/// What `prometheus` has to offer: it gathers everything, and then encodes it.
+/// A scrape with `prometheus`: it gathers everything and then encodes it.
 pub(crate) fn in_memory(registry: &Registry) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut out)?;
     Ok(out)
 }
 
-/// Milliseconds of a scrape; the mean of several, so that what ran before does not count.
+/// Mean duration of several scrapes in milliseconds, so that earlier work does not matter.
 pub(crate) fn warm(collector: &MultiProcessCollector) -> Result<f64> {
     const TIMES: u32 = 10;
     let mut text = String::new();
@@ -242,7 +240,7 @@ pub(crate) fn warm(collector: &MultiProcessCollector) -> Result<f64> {
     Ok(all / f64::from(TIMES))
 }
 
-/// Milliseconds of the first scrape of a collector.
+/// Duration of the first scrape of a collector, in milliseconds.
 pub(crate) fn first(directory: &Path) -> Result<f64> {
     let collector = MultiProcessCollector::new(directory)?;
     timed(|| collector.encode_text(&mut String::new()))

@@ -1,4 +1,4 @@
-//! What one update costs.
+//! Measures the duration of an update.
 
 use std::hint::black_box;
 
@@ -25,8 +25,7 @@ pub(crate) fn measure(
     let mut bench = Updates {
         section: Section::new(
             "Store: updates",
-            "One update, of a million in a row. Two threads update the same metric, three million times each; what that costs \
-             depends on which processors they run on.",
+            "Time per update, over a million updates. With two threads, each updates the same metric three million times; the result depends on which processors they run on.",
             COMMAND,
         ),
         store: Store::open(root.directory("updates")?)?.with_series_limit(20_000),
@@ -88,7 +87,7 @@ impl Updates<'_> {
         )
     }
 
-    /// The same with so many series that they do not fit into the nearest cache.
+    /// Measures updates of more series than fit into the L1 cache.
     fn lookup_of_many(&mut self) -> Result<()> {
         for count in [100, 1_000, 10_000] {
             let opts = Opts::new(format!("lookups_of_{count}"), "Lookups");
@@ -117,7 +116,7 @@ impl Updates<'_> {
         Ok(())
     }
 
-    /// One operation by one thread and by two, beside that of `prometheus` and of Python.
+    /// Compares one operation, by one thread and by two, with `prometheus` and Python.
     fn operation(
         &mut self,
         name: &str,
