@@ -1,9 +1,9 @@
 //! `METRICS_PORT`: instead of the application's port, never beside it, and alive while the application is stuck.
 
 use anyhow::{Context, Result};
-use e2e::{Load, Program, Running, SOON, Signal, http, poll, process};
+use e2e::{Load, Program, Running, SOON, Signal, http, process};
 
-use super::{ACTIVE, REQUESTS, Scrape, metrics_addr, pull, pull_with_metrics_port};
+use super::{REQUESTS, Scrape, metrics_addr, pull, pull_with_metrics_port};
 
 #[test]
 fn metrics_are_on_one_port_and_never_on_both() -> Result<()> {
@@ -42,28 +42,12 @@ fn the_metrics_port_listens_where_the_application_does() -> Result<()> {
     Ok(())
 }
 
-/// The program with a console that nobody reads any more after the ready line, as a terminal that stands still: once the
-/// pipe is full, every handler that logs blocks its thread.
+/// The program with a console that is not read after the ready line, as a terminal that stands still.
 fn with_a_stuck_console() -> Program {
     let script = r#"exec "$0" "$@" 2> >(IFS= read -r line; echo "$line"; exec sleep 1000000)"#;
     pull_with_metrics_port()
         .under(&["bash", "-c", script])
         .env("ERROR_RATE", "1")
-}
-
-/// Waits until so many requests are active and nothing moves, and gives the number of requests until then.
-fn wait_stuck(running: &Running, active: f64) -> Result<f64> {
-    const SCRAPES: usize = 20;
-    let mut seen = Vec::new();
-    poll("handlers that are all busy", SOON, || {
-        let scrape = Scrape::of(running).ok()?;
-        let total = scrape.sum(REQUESTS, &[]);
-        if scrape.sum(ACTIVE, &[]) != active || seen.last().is_some_and(|last| *last != total) {
-            seen.clear();
-        }
-        seen.push(total);
-        (seen.len() == SCRAPES).then_some(total)
-    })
 }
 
 /// Ends the one that holds the console, so that what is written to it fails at once.
@@ -77,30 +61,20 @@ fn let_go(running: &Running) -> Result<()> {
 }
 
 #[test]
-fn scrapes_are_answered_while_every_handler_is_stuck_and_while_a_stop_waits_for_them() -> Result<()>
-{
+fn a_console_that_is_not_read_costs_lines_and_never_a_request_or_a_stop() -> Result<()> {
+    // Each request logs a line: more than the pipe and the queue behind it hold.
+    const SENT: u64 = 20_000;
     for threads in [1, 3] {
         let mut running = with_a_stuck_console()
             .option("--threads", threads)
             .start()?;
-        let traffic = Load::on(running.addr()?)
-            .clients(32)
-            .at_most(20 * SOON)
-            .patience(10 * SOON)
-            .start()?;
-        let stuck = wait_stuck(&running, f64::from(threads))?;
-
+        let load = Load::on(running.addr()?).clients(16).requests(SENT);
+        let report = load.run()?;
+        assert_eq!(report.statuses.get(&200), Some(&SENT), "{report}");
+        assert_eq!(Scrape::of(&running)?.sum(REQUESTS, &[]), SENT as f64);
         running.signal(Signal::SIGTERM)?;
-        for _ in 0..20 {
-            let scrape = Scrape::of(&running)?;
-            assert_eq!(scrape.sum(REQUESTS, &[]), stuck);
-            assert_eq!(scrape.sum(ACTIVE, &[]), f64::from(threads));
-        }
-        let_go(&running)?;
         assert_eq!(running.wait_exit(SOON)?.code(), Some(0));
-        let report = traffic.stop()?;
-        assert_eq!(report.lost(), 0, "{report}");
-        assert!(report.answered as f64 >= stuck, "{report}");
+        let_go(&running)?;
         running.wait_gone(SOON)?;
     }
     Ok(())
