@@ -1,5 +1,6 @@
 //! Tests across the workspace's programs: a module for each surface.
 
+mod adoption;
 mod all_signals;
 mod copy;
 mod flake;
