@@ -8,7 +8,8 @@
     let
       inherit (nixpkgs) lib;
 
-      # Worker processes need Linux; elsewhere there is the shell, for the scenario of one process.
+      # Worker processes need Linux. Other systems only have the development shell, for the
+      # scenario with a single process.
       linux = [
         "x86_64-linux"
         "aarch64-linux"
@@ -19,7 +20,7 @@
       ];
       forEach = systems: make: lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
 
-      # As everywhere: what has a telemetry.rs is a scenario.
+      # A directory with src/telemetry.rs is a scenario.
       isScenario = name: builtins.pathExists (./. + "/${name}/src/telemetry.rs");
       scenarios = builtins.filter isScenario (builtins.attrNames (builtins.readDir ./.));
       manifest = name: (builtins.fromTOML (builtins.readFile (./. + "/${name}/Cargo.toml"))).package;
@@ -35,7 +36,7 @@
             "--package"
             name
           ];
-          # The tests start other programs and listen on ports; they run in the shell.
+          # The tests start other programs and listen on ports. Run them in the shell.
           doCheck = false;
           meta = {
             inherit (manifest name) description;

@@ -1,7 +1,7 @@
-//! What the targets share: inputs to begin with, and real collectors whose output is checked.
+//! Shared code of the fuzz targets: initial inputs, and real collectors whose output is checked.
 //!
-//! A target talks to them over loopback as any client does, so that what it finds can happen. All of it runs in the
-//! fuzzer's process: a panic anywhere ends it, and code that is reached for the first time is noticed.
+//! A target uses a collector over loopback like any client, so every finding can happen in practice. Both run in the
+//! fuzzer's process, so that it detects panics and new code coverage in the collector.
 
 pub mod seeds;
 
@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use collector::{Collector, Config, Format};
 
-/// Starts one collector that prints text and one that prints JSON; both check what they print.
+/// Starts one collector that prints text and one that prints JSON. Both outputs are checked.
 pub fn collectors() -> [Collector; 2] {
     let outputs: [(Format, Box<dyn Write + Send>); 2] = [
         (Format::Text, Box::new(Text)),
@@ -28,7 +28,7 @@ pub fn collectors() -> [Collector; 2] {
     })
 }
 
-/// Text for a person: whatever a client sends, it cannot move the cursor or forge a line of its own.
+/// Checks the text output: no request data may move the cursor or forge a line.
 struct Text;
 
 impl Write for Text {
@@ -44,7 +44,7 @@ impl Write for Text {
     }
 }
 
-/// One JSON document on each line, whatever a client sends.
+/// Checks the JSON output: each line must be one JSON document.
 #[derive(Default)]
 struct JsonLines(Vec<u8>);
 
@@ -53,7 +53,7 @@ impl Write for JsonLines {
         self.0.extend_from_slice(bytes);
         while let Some(end) = self.0.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.0.drain(..=end).collect();
-            // Skipped output is announced in a line of its own.
+            // A notice about skipped output is not JSON.
             if line.starts_with(b"{") {
                 let parsed = serde_json::from_slice::<serde_json::Value>(&line);
                 assert!(

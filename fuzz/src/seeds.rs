@@ -1,6 +1,6 @@
-//! Inputs to begin with.
+//! Initial inputs of the fuzzer.
 //!
-//! They are what real clients send and write, so that the fuzzer need not find out by itself what a message looks like.
+//! They are messages and files of real clients, so that the fuzzer starts with valid formats.
 
 use std::{
     env, fs,
@@ -43,7 +43,7 @@ pub fn write(target: &str) {
     }
 }
 
-/// Files of each kind, each behind the byte by which the target chooses its name.
+/// A file of each kind, after the byte that selects its name.
 fn store() -> Vec<(String, Vec<u8>)> {
     let directory = env::temp_dir().join(format!("seeds-{}", std::process::id()));
     fs::create_dir_all(&directory).expect("the directory for temporary files can be written");
@@ -97,7 +97,7 @@ fn store() -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// A message of each signal, behind the byte that sends it as it is, and those that send it compressed.
+/// A message of each signal, after the bytes that select plain or compressed sending.
 fn messages() -> Vec<(String, Vec<u8>)> {
     let requests = [
         metrics().encode_to_vec(),

@@ -119,7 +119,7 @@ fn soak(options: &Options, seed: u64, running: &Running) -> Result<String> {
     })?;
     check(&end, &reports, &events)?;
     Ok(format!(
-        "{} answered, {} cut by {} kills, {} counted, {scrapes} scrapes; {}; workers started: {}",
+        "{} requests answered, {} interrupted by {} kills, {} counted, {scrapes} scrapes; {}; workers started: {}",
         reports.iter().map(|report| report.answered).sum::<u64>(),
         reports.iter().map(Report::lost).sum::<u64>(),
         events.killed.len(),

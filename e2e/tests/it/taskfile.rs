@@ -1,4 +1,4 @@
-//! The real `task` with the Taskfile of the workspace: what it says, what it starts, what it leaves behind.
+//! Tests of Taskfile.yml with the real `task`: output, started programs, and that no process remains.
 
 use std::{env, fs, path::PathBuf};
 
@@ -65,7 +65,7 @@ fn the_list_has_every_scenario_with_its_description() -> Result<()> {
 }
 
 #[test]
-fn without_a_task_the_tasks_are_listed_and_each_says_what_it_does() -> Result<()> {
+fn without_arguments_task_lists_every_task_with_its_description() -> Result<()> {
     let Some(task) = Task::new()? else {
         return Ok(());
     };
@@ -88,18 +88,15 @@ fn without_a_task_the_tasks_are_listed_and_each_says_what_it_does() -> Result<()
 }
 
 #[test]
-fn a_missing_and_a_wrong_name_are_answered_with_those_that_there_are() -> Result<()> {
+fn a_missing_or_unknown_name_is_answered_with_the_list_of_examples() -> Result<()> {
     let Some(task) = Task::new()? else {
         return Ok(());
     };
     for (args, words) in [
-        (&["example"][..], "An example has to be named"),
-        (&["example", "--"], "An example has to be named"),
-        (
-            &["example", "--", "no-such"],
-            "There is no example 'no-such'",
-        ),
-        (&["example", "--", "common"], "There is no example 'common'"),
+        (&["example"][..], "name an example to run"),
+        (&["example", "--"], "name an example to run"),
+        (&["example", "--", "no-such"], "unknown example 'no-such'"),
+        (&["example", "--", "common"], "unknown example 'common'"),
     ] {
         let refused = task.run(args)?;
         assert_eq!(refused.status.code(), Some(REFUSED), "{}", refused.stderr);
@@ -113,7 +110,7 @@ fn a_missing_and_a_wrong_name_are_answered_with_those_that_there_are() -> Result
 }
 
 #[test]
-fn a_name_is_never_executed_whatever_is_in_it() -> Result<()> {
+fn a_name_is_never_executed_by_the_shell() -> Result<()> {
     let Some(task) = Task::new()? else {
         return Ok(());
     };

@@ -1,7 +1,7 @@
-//! Any message over OTLP/gRPC: there is a status, and it is one of those that OTLP has.
+//! Sends arbitrary messages over OTLP/gRPC. Each must get a status that OTLP defines.
 //!
-//! The first byte chooses the signal and whether the message is announced as gzip; and whether what follows is framed as
-//! gRPC wants it, or is itself the frames.
+//! The first byte selects the signal, whether the message is declared as gzip, and whether the remaining bytes are framed
+//! for gRPC or sent as raw frames.
 #![no_main]
 
 use std::{
@@ -27,10 +27,10 @@ const PATHS: [&str; 3] = [
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
 ];
 
-/// How long an answer may take.
+/// Timeout for a response.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// OK, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED (a compression that was not agreed on).
+/// OK, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED (for an unsupported compression).
 const STATUSES: [&str; 4] = ["0", "3", "8", "12"];
 
 static STATE: OnceLock<Mutex<State>> = OnceLock::new();
@@ -61,7 +61,7 @@ fuzz_target!(init: fuzz::seeds::write("collector_grpc"), |bytes: &[u8]| {
     }
 });
 
-/// A flag and a length before the message
+/// Adds the gRPC prefix, a flag and a length
 /// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 fn framed(message: &[u8], is_compressed: bool) -> Bytes {
     let mut frame = vec![u8::from(is_compressed)];
@@ -140,7 +140,7 @@ async fn connect(addr: SocketAddr) -> SendRequest<Bytes> {
         .await
         .expect("the collector speaks HTTP/2");
     tokio::spawn(async move {
-        // Its end is seen by whoever uses it next.
+        // The next request on this connection reports an error.
         let _ = connection.await;
     });
     sender

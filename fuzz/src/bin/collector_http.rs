@@ -1,6 +1,6 @@
-//! Any body over OTLP/HTTP: there is an answer, and it is one of those that OTLP has.
+//! Sends arbitrary bodies over OTLP/HTTP. Each must get a response that OTLP defines.
 //!
-//! The first byte chooses the signal, and whether the body is sent as it is, as it is but announced as gzip, or compressed.
+//! The first byte selects the signal, and whether the body is sent plain, plain but declared as gzip, or compressed.
 #![no_main]
 
 use std::{
@@ -72,7 +72,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().expect("a vector takes everything")
 }
 
-/// A connection that is kept.
+/// A keep-alive connection.
 struct Client {
     addr: SocketAddr,
     stream: Option<TcpStream>,
@@ -83,7 +83,7 @@ impl Client {
         Self { addr, stream: None }
     }
 
-    /// Sends a request and gives the status of the answer.
+    /// Sends a request and returns the status of the response.
     fn exchange(&mut self, request: &[u8]) -> u16 {
         let mut stream = self.stream.take().unwrap_or_else(|| self.connect());
         stream
@@ -93,7 +93,7 @@ impl Client {
         let mut chunk = [0; 4096];
         loop {
             let count = match stream.read(&mut chunk) {
-                // The fuzzer's own alarm.
+                // Interrupted by the fuzzer's alarm signal.
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 count => count.expect("the collector answers in time"),
             };

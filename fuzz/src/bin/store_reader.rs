@@ -1,7 +1,7 @@
-//! A scrape of a directory with one file of any bytes: it serves what it can, and a kept collector
-//! says the same as a new one.
+//! Scrapes a directory with one file of arbitrary bytes. The scrape must succeed, and a reused
+//! collector must return the same text as a new one.
 //!
-//! The first byte chooses the kind of the file, the rest is what is in it.
+//! The first byte selects the kind of the file, and the rest is its content.
 #![no_main]
 
 use std::{fs, path::PathBuf, sync::OnceLock};
