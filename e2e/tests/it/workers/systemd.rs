@@ -111,7 +111,7 @@ fn what_cannot_be_served_is_refused_with_what_to_do() -> Result<()> {
     let ended = hello(1).socket(connected, 1).run(SOON)?;
     assert_refused(&ended, 1, &["LISTEN_FDS", "Accept=no"]);
     let ended = hello(1).socket(socket, 2).run(SOON)?;
-    assert_refused(&ended, 1, &["LISTEN_FDS", "passed 2", ".socket"]);
+    assert_refused(&ended, 1, &["LISTEN_FDS", "2 sockets passed", ".socket"]);
     Ok(())
 }
 

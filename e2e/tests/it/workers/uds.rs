@@ -183,7 +183,7 @@ fn what_is_no_socket_is_never_removed() -> Result<()> {
     std::os::unix::fs::symlink("nowhere", &link)?;
     for path in [&file, &link, &directory.path().to_owned()] {
         let ended = hello_on(path, 1).run(SOON)?;
-        assert_refused(&ended, 1, &[&path.display().to_string(), "no socket"]);
+        assert_refused(&ended, 1, &[&path.display().to_string(), "is not a socket"]);
     }
     assert_eq!(fs::read_to_string(&file)?, "precious");
     assert!(link.is_symlink());
