@@ -198,7 +198,7 @@ fn a_path_that_cannot_be_is_refused_with_what_to_do() -> Result<()> {
     assert_refused(&ended, 1, &["bytes", "shorter"]);
     let nowhere = directory.path().join("no/app.sock");
     let ended = hello_on(&nowhere, 1).run(SOON)?;
-    assert_refused(&ended, 1, &[&nowhere.display().to_string(), "create it"]);
+    assert_refused(&ended, 1, &[&nowhere.display().to_string(), "create its directory"]);
     let ended = hello_on(&directory.path().join("a.sock"), 1)
         .option("--uds-mode", "rw")
         .run(SOON)?;
