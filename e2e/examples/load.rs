@@ -1,4 +1,4 @@
-//! Sends requests to a program of the workspace and accounts for every one.
+//! Sends requests to a program of the workspace and accounts for each of them.
 //!
 //!     cargo run -p e2e --example load -- --port 5100 --path / --requests 10000 --clients 16
 
@@ -10,25 +10,25 @@ use std::{
 use clap::Parser;
 use e2e::Load;
 
-/// How long it goes on at most.
+/// Maximum duration of the load.
 const AT_MOST: Duration = Duration::from_secs(3600);
 
-/// Sends requests to a program on this machine, and says what became of each.
+/// Sends requests to a program on this machine, and reports the outcome of all of them.
 #[derive(Parser)]
 struct Options {
-    /// The port of the program.
+    /// Port of the program.
     #[arg(long, default_value_t = 5100)]
     port: u16,
 
-    /// What is asked for.
+    /// Path and query of the requests.
     #[arg(long, default_value = "/")]
     path: String,
 
-    /// How many requests are sent in all.
+    /// Total number of requests.
     #[arg(long, default_value_t = 10_000)]
     requests: u64,
 
-    /// How many clients send them, each on a connection of its own and one after the other.
+    /// Number of clients; each sends its requests one after the other on its own connection.
     #[arg(long, default_value_t = 16)]
     clients: usize,
 }

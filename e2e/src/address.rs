@@ -1,8 +1,8 @@
-//! Where a program serves.
+//! The address of a program.
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
-/// Where a program serves.
+/// The address of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// An address and a port.
@@ -12,7 +12,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// Reads what follows `http://` in a ready line.
+    /// Parses the text after `http://` in a ready line.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix("unix:") {
             Some(path) => Some(Self::Unix(path.into())),
@@ -33,7 +33,7 @@ impl From<PathBuf> for Address {
     }
 }
 
-/// As the `Host` header of a request has it.
+/// Formats the address as in the `Host` header of a request.
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Building the programs that the tests start, once per test process.
+//! Builds the programs that the tests start, once per test process.
 
 use std::{
     collections::HashMap,
@@ -14,12 +14,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// Which executable of the workspace is meant, and how it is built.
+/// An executable of the workspace, and how to build it.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub(crate) struct Artifact {
     pub(crate) package: String,
     pub(crate) target: Target,
-    /// The profile, or `None` for that of the running test.
+    /// The profile. `None` selects the profile of the running test.
     pub(crate) profile: Option<String>,
     /// More arguments for `cargo build`, such as `--no-default-features`.
     pub(crate) build_args: Vec<String>,
@@ -32,14 +32,14 @@ pub(crate) enum Target {
     Example(String),
 }
 
-/// How the variables begin that cargo sets for the package that it runs.
+/// Prefixes of the variables that cargo sets for the package that it runs.
 const PACKAGE_VARIABLES: [&str; 3] = ["CARGO_BIN_EXE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
 
 static BUILT: Mutex<Option<HashMap<Artifact, PathBuf>>> = Mutex::new(None);
 
 /// Builds `artifact` unless this process has done so already, and returns the path of the executable.
 pub(crate) fn executable(artifact: &Artifact) -> Result<PathBuf> {
-    // Held during the build: cargo would make the second one wait anyhow. A panic leaves the map whole.
+    // Hold the lock during the build: cargo would serialize builds anyway. A panic leaves the map consistent.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let built = built.get_or_insert_default();
     if let Some(path) = built.get(artifact) {
@@ -54,7 +54,7 @@ fn build(artifact: &Artifact) -> Result<PathBuf> {
     let executable = build_as_asked(artifact)?;
     let kept = keep(&executable, &artifact.build_args)?;
     if !artifact.build_args.is_empty() {
-        // Other tests start what lies under cargo's own name, and mean the usual build.
+        // Other tests start the executable under cargo's own name, and expect the usual build.
         build_as_asked(&Artifact {
             build_args: Vec::new(),
             ..artifact.clone()
@@ -77,13 +77,13 @@ fn build_as_asked(artifact: &Artifact) -> Result<PathBuf> {
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|message| message["target"]["name"] == name.as_str())
-        // A program's unit tests are an executable of the same name.
+        // The unit tests of a program are an executable with the same name.
         .filter(|message| message["profile"]["test"] == false)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .with_context(|| format!("{command:?} names no executable `{name}`"))
 }
 
-/// Gives an executable a second name, because cargo's own name for it is that of the latest build, whatever the features.
+/// Gives an executable a second name. Under cargo's own name, the next build with other features would replace it.
 fn keep(executable: &Path, build_args: &[String]) -> Result<PathBuf> {
     let directory = executable
         .with_file_name("e2e")
@@ -106,8 +106,8 @@ fn cargo_build(artifact: &Artifact) -> Result<Command> {
     let mut command = Command::new(cargo);
     command.args(["build", "--locked", "--message-format=json"]);
     if artifact.profile.is_none() && artifact.build_args.is_empty() {
-        // The same selection as that of `cargo test`, which has built all of it: with another one the features of
-        // dependencies would be others, and they would be built again.
+        // The same packages as `cargo test`, which has built them. Another selection would change the features of
+        // dependencies and rebuild them.
         command.args(["--workspace", "--tests"]);
     } else {
         command.arg("-p").arg(&artifact.package);
@@ -132,8 +132,8 @@ fn cargo_build(artifact: &Artifact) -> Result<Command> {
     Ok(command)
 }
 
-/// Takes away what cargo has told this process of its own package. A build script that asks for these variables (that of
-/// `ring` does) would be run again with everything that depends on it, and once more by the next `cargo test`.
+/// Removes the variables that cargo sets for this process's package. Build scripts that read them (such as that of
+/// `ring`) would run again, with everything that depends on them, and once more in the next `cargo test`.
 fn forget_package(command: &mut Command) {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
@@ -146,7 +146,7 @@ fn forget_package(command: &mut Command) {
     }
 }
 
-/// Where and how the running executable was built.
+/// Target directory and profile of the running executable.
 struct OuterBuild {
     target_dir: PathBuf,
     profile: String,
@@ -163,7 +163,7 @@ impl OuterBuild {
         })
     }
 
-    /// Takes `TARGET/[TRIPLE/]PROFILE/[deps/]NAME` apart. The target directory is the one that cargo has marked.
+    /// Parses `TARGET/[TRIPLE/]PROFILE/[deps/]NAME`. The target directory is the one with cargo's marker file.
     fn of(executable: &Path) -> Option<Self> {
         let target_dir = executable
             .ancestors()

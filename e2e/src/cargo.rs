@@ -1,7 +1,7 @@
-//! A stand-in for `cargo run`, for tests that type what a reader types.
+//! A replacement for `cargo run`, for tests that run the commands of the documentation.
 //!
-//! It starts the programs that the tests have built. The real one would build them again with other features of their
-//! dependencies, since it is asked for one package and not for the workspace.
+//! It starts the programs that the tests have built. The real `cargo run -p` would rebuild them with other features of
+//! their dependencies, because it builds one package instead of the workspace.
 
 use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -27,12 +27,12 @@ done
 case $package/$example in
 "#;
 
-/// Writes an executable named `cargo` to `directory`, which knows these programs, by package and example, and puts the
-/// arguments of each before those that it is given.
+/// Writes an executable named `cargo` to `directory`. It starts these programs, selected by package and example, and puts
+/// their arguments before those on its command line.
 ///
 /// # Errors
 ///
-/// When a program cannot be built, or the file cannot be written.
+/// Returns an error if a program cannot be built, or the file cannot be written.
 pub fn stand_in(directory: &Path, programs: &[(&str, &str, &[String])]) -> Result<()> {
     let mut script = HEAD.to_owned();
     for (package, example, args) in programs {

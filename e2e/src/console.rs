@@ -1,4 +1,4 @@
-//! What a program has printed so far: read by threads of its own, so that the program never blocks on a full pipe.
+//! The output of a program. Separate threads read it, so that the program never blocks on a full pipe.
 
 use std::{
     fmt,
@@ -13,13 +13,13 @@ use std::{
 
 use anyhow::{Result, bail};
 
-/// Lines kept of one program. What comes later is read and thrown away, and the last line kept says so.
+/// Maximum number of lines kept per program. Later lines are discarded, and the last kept line says so.
 const LINES: usize = 20_000;
 
-/// Bytes kept of one line. A longer line is taken as several.
+/// Maximum length of a line in bytes. A longer line is split.
 const LINE_BYTES: u64 = 8 * 1024;
 
-/// Where a line was printed.
+/// The stream of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -31,11 +31,11 @@ pub enum Stream {
 /// One line that a program printed.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Where it was printed.
+    /// The stream that it was printed to.
     pub stream: Stream,
     /// When it was read, soon after it was printed.
     pub at: Instant,
-    /// The text without its line feed; bytes that are not UTF-8 are replaced.
+    /// The text without its line feed. Invalid UTF-8 is replaced.
     pub text: String,
 }
 
@@ -49,7 +49,7 @@ pub struct Console {
 struct Shared {
     lines: Mutex<Vec<Line>>,
     grown: Condvar,
-    /// Streams that have not been read to their end.
+    /// Number of streams that are still open.
     open: AtomicUsize,
 }
 
@@ -59,23 +59,23 @@ impl Console {
         self.lock().clone()
     }
 
-    /// How many of the lines so far satisfy `wanted`.
+    /// Number of lines so far that satisfy `wanted`.
     pub fn count(&self, wanted: impl Fn(&str) -> bool) -> usize {
         self.lock().iter().filter(|line| wanted(&line.text)).count()
     }
 
-    /// What was printed to one stream so far, line by line.
+    /// The lines of one stream so far.
     pub fn text(&self, stream: Stream) -> String {
         let lines = self.lock();
         let texts = lines.iter().filter(|line| line.stream == stream);
         texts.map(|line| line.text.clone() + "\n").collect()
     }
 
-    /// Waits for the first line that satisfies `wanted`, those printed before the call included.
+    /// Waits for the first line that satisfies `wanted`, including lines printed before the call.
     ///
     /// # Errors
     ///
-    /// When `within` has passed without such a line. The error shows what was printed instead.
+    /// Returns an error if there is no such line after `within`. The error shows the printed lines.
     pub fn wait_for_line(&self, wanted: impl Fn(&str) -> bool, within: Duration) -> Result<String> {
         let deadline = Instant::now() + within;
         let mut lines = self.lock();
@@ -95,19 +95,19 @@ impl Console {
         }
     }
 
-    /// Whether every stream was read to its end, which comes when the last process that could print has ended.
+    /// Whether all streams are closed, which means that the last process that could print has exited.
     pub fn is_complete(&self) -> bool {
         self.shared.open.load(Ordering::SeqCst) == 0
     }
 
-    /// Reads `source` to its end in a thread of its own.
+    /// Starts a thread that reads `source` to its end.
     pub(crate) fn follow(&self, stream: Stream, source: impl Read + Send + 'static) {
         let console = self.clone();
         console.shared.open.fetch_add(1, Ordering::SeqCst);
         thread::spawn(move || {
             let mut source = BufReader::new(source);
             let mut bytes = Vec::new();
-            // Zero bytes are the end; an error of a pipe means that there is nothing more to read.
+            // Zero bytes mean the end, and so does an error of a pipe.
             while source
                 .by_ref()
                 .take(LINE_BYTES)
@@ -138,7 +138,7 @@ impl Console {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Line>> {
-        // A poisoned lock only means that another thread's `wanted` panicked; the lines are whole.
+        // A poisoned lock only means that `wanted` panicked in another thread. The lines are consistent.
         self.shared
             .lines
             .lock()
@@ -146,7 +146,7 @@ impl Console {
     }
 }
 
-/// All lines, those of standard error marked with `!`, for the message of a failed test.
+/// All lines, for the message of a failed test. Lines of standard error are marked with `!`.
 impl fmt::Display for Console {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "it printed (`!` is standard error):")?;

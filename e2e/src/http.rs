@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: what a test sends and what it gets, byte for byte.
+//! A minimal HTTP/1.1 client that controls every byte sent and sees every byte received.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{Address, poll::SOON};
 
-/// Header lines that the parser has room for; the programs send fewer than ten.
+/// Maximum number of header lines. The programs send fewer than ten.
 const HEADERS: usize = 64;
 
 /// A whole response.
@@ -21,16 +21,16 @@ pub struct Response {
     pub status: u16,
     /// Header names, in lower case, and values, in the order of arrival.
     pub headers: Vec<(String, String)>,
-    /// The body; bytes that are not UTF-8 are replaced.
+    /// The body. Invalid UTF-8 is replaced.
     pub body: String,
 }
 
 impl Response {
-    /// Reads a response from the start of `bytes`, and says how long it is. `None` means that more has to come.
+    /// Parses a response at the start of `bytes`, and returns it with its length. `None` means that it is incomplete.
     ///
     /// # Errors
     ///
-    /// When the bytes are not HTTP, or have no `Content-Length`: the programs that are tested here always send one.
+    /// Returns an error if the bytes are not HTTP, or have no `Content-Length`, which the programs always send.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let Some(frame) = Frame::parse(bytes, &mut headers)? else {
@@ -48,26 +48,26 @@ impl Response {
         Ok(Some((response, frame.length)))
     }
 
-    /// The value of the first header of this name, which is given in lower case.
+    /// The value of the first header with this name, which must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let (_, value) = headers.find(|(header, _)| header == name)?;
         Some(value)
     }
 
-    /// Whether the server says that it closes the connection.
+    /// Whether the response has `Connection: close`.
     pub fn closes(&self) -> bool {
         self.header("connection")
             .is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
-    /// The process that answered, if the body is `Hello from PID!`.
+    /// The pid of the server, if the body is `Hello from PID!`.
     pub fn pid(&self) -> Option<u32> {
         pid(self.body.as_bytes())
     }
 }
 
-/// What a load wants to know of a response; reading it allocates nothing.
+/// The parts of a response that a load needs. Parsing it allocates nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -76,7 +76,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// As [`Response::parse`].
+    /// Like [`Response::parse`].
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let frame = Frame::parse(bytes, &mut headers)?;
@@ -92,12 +92,12 @@ impl Answer {
     }
 }
 
-/// A whole response where it lies in the buffer.
+/// A complete response in the receive buffer.
 struct Frame<'a> {
     status: u16,
     headers: &'a [httparse::Header<'a>],
     body: &'a [u8],
-    /// Bytes of head and body.
+    /// Length of head and body in bytes.
     length: usize,
 }
 
@@ -132,21 +132,21 @@ fn pid(body: &[u8]) -> Option<u32> {
     str::from_utf8(pid).ok()?.parse().ok()
 }
 
-/// One `GET`, on a connection of its own.
+/// Sends one `GET` on a new connection.
 ///
 /// # Errors
 ///
-/// As those of [`request`].
+/// Those of [`request`].
 pub fn get(address: impl Into<Address>, path: &str) -> Result<Response> {
     request(address, "GET", path)
 }
 
-/// The body of the answer to a `GET` in HTTP/1.0, whatever its status: there the end of the connection is that of the
-/// body, and a long one does not come in chunks.
+/// Sends a `GET` with HTTP/1.0 and returns the body, for any status. With HTTP/1.0 the body ends with the connection and
+/// is not chunked.
 ///
 /// # Errors
 ///
-/// When the server cannot be reached or does not answer in HTTP.
+/// Returns an error if the server is unreachable or does not answer with HTTP.
 pub fn get_until_close(address: impl Into<Address>, path: &str) -> Result<String> {
     let address = address.into();
     let mut connection = Connection::open(address.clone())?;
@@ -158,11 +158,11 @@ pub fn get_until_close(address: impl Into<Address>, path: &str) -> Result<String
     Ok(body.to_owned())
 }
 
-/// One request, on a connection of its own.
+/// Sends one request on a new connection.
 ///
 /// # Errors
 ///
-/// When the server cannot be reached or gives no whole response.
+/// Returns an error if the server is unreachable or does not send a complete response.
 pub fn request(address: impl Into<Address>, method: &str, path: &str) -> Result<Response> {
     let address = address.into();
     let mut connection = Connection::open(address.clone())?;
@@ -196,7 +196,7 @@ fn connect(address: &Address) -> Result<Box<dyn Stream>> {
     }
 }
 
-/// A connection that a test drives step by step. Every read and write gives up after [`SOON`].
+/// A connection that a test uses step by step. Reads and writes time out after [`SOON`].
 #[derive(Debug)]
 pub struct Connection {
     stream: Box<dyn Stream>,
@@ -208,7 +208,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the server does not accept.
+    /// Returns an error if the server does not accept.
     pub fn open(address: impl Into<Address>) -> Result<Self> {
         Ok(Self {
             stream: connect(&address.into())?,
@@ -220,7 +220,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the server has closed the connection.
+    /// Returns an error if the server has closed the connection.
     pub fn send(&mut self, bytes: &str) -> Result<()> {
         self.stream
             .write_all(bytes.as_bytes())
@@ -231,16 +231,16 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the server has closed the connection.
+    /// Returns an error if the server has closed the connection.
     pub fn send_get(&mut self, path: &str) -> Result<()> {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
-    /// Waits for one whole response.
+    /// Waits for one complete response.
     ///
     /// # Errors
     ///
-    /// When the connection ends or [`SOON`] passes before that.
+    /// Returns an error if the connection ends or [`SOON`] passes first.
     pub fn receive(&mut self) -> Result<Response> {
         loop {
             if let Some((response, length)) = Response::parse(&self.received)? {
@@ -252,22 +252,25 @@ impl Connection {
                 format!("no whole response after {} bytes", self.received.len())
             })?;
             if count == 0 {
-                bail!("the end after {} bytes of a response", self.received.len());
+                bail!(
+                    "the connection ended after {} bytes of a response",
+                    self.received.len()
+                );
             }
             self.received.extend_from_slice(&bytes[..count]);
         }
     }
 
-    /// Waits until the server closes the connection without sending anything more.
+    /// Waits until the server closes the connection without sending more data.
     ///
     /// # Errors
     ///
-    /// When something comes, when the connection is reset, or when [`SOON`] passes.
+    /// Returns an error if the server sends data, if it resets the connection, or if [`SOON`] passes.
     pub fn wait_closed(&mut self) -> Result<()> {
         let mut byte = [0];
         match self.stream.read(&mut byte) {
             Ok(0) if self.received.is_empty() => Ok(()),
-            Ok(_) => bail!("more came instead of a close"),
+            Ok(_) => bail!("the server sent more data instead of closing"),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 bail!("still open after {SOON:?}")
             }

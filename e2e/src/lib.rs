@@ -1,25 +1,25 @@
-//! What a test across the workspace's programs needs.
+//! Support for tests of the workspace's programs.
 //!
-//! Tests start the real programs as real processes, on port 0, and wait with a deadline instead of sleeping.
+//! Tests start the real programs as processes on port 0, and wait for conditions with a deadline instead of sleeping.
 //!
-//! | module | what it is for |
+//! | module | purpose |
 //! |---|---|
 //! | [`program`] | build a program of the workspace and start it |
-//! | [`running`] | watch a program, stop it, prove that nothing of it is left |
-//! | [`Address`] | where a program serves: a port or a Unix domain socket |
-//! | [`ready`] | the line with which a program says where it listens |
-//! | [`console`] | what a program has printed so far |
+//! | [`running`] | watch a program, stop it, check that no process remains |
+//! | [`Address`] | the address of a program: a port or a Unix domain socket |
+//! | [`ready`] | the ready line, with which a program reports its address |
+//! | [`console`] | the output of a program |
 //! | [`load`] | a load client that accounts for every request and classifies every failure |
-//! | [`http`] | one request at a time, byte for byte |
-//! | [`process`] | what `/proc` tells about processes, and signals to them |
-//! | [`sockets`] | what `/proc` tells about the connections of a port |
+//! | [`http`] | single requests, with control over every byte |
+//! | [`process`] | information on processes from `/proc`, and signals |
+//! | [`sockets`] | information on the connections of a port from `/proc` |
 //! | [`mod@poll`] | wait for a condition, with a deadline |
 //! | [`otelcol`] | the real OpenTelemetry Collector |
 //! | [`prometheus`] | the real Prometheus and `promtool` |
-//! | [`Temporary`] | a directory that goes with the test, on disk or in memory |
-//! | [`real_part`] | find a program that is not built here, or skip the test |
-//! | [`markdown`] | the commands and the code that a document shows |
-//! | [`cargo`] | a stand-in for `cargo run`, for commands as a reader types them |
+//! | [`Temporary`] | a temporary directory, on disk or in memory |
+//! | [`real_part`] | find an installed program, or skip the test |
+//! | [`markdown`] | the commands and the code in a document |
+//! | [`cargo`] | a replacement for `cargo run`, for commands in documents |
 
 pub mod cargo;
 pub mod console;

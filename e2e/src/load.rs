@@ -1,10 +1,10 @@
 //! A load client that accounts for every request.
 //!
-//! A *closed loop* is a number of clients, each of which sends its next request when the last one was answered. An *open
-//! loop* sends a request on a new connection at a fixed pace, whether the server answers or not, as users who do not
-//! know of each other do: only it shows how long a stall is for them.
+//! In a *closed loop*, each client sends its next request when the last one was answered. An *open loop* sends requests
+//! on new connections at a fixed interval, even if the server does not answer, like independent users. Only an open loop
+//! shows how long users wait during a stall.
 //!
-//! Each request is either answered or fails in exactly one way, see [`Kind`]. The load stays on loopback and ends by itself.
+//! Each request is answered or fails in exactly one way, see [`Kind`]. The load uses only loopback and ends by itself.
 
 mod client;
 mod report;
@@ -21,7 +21,7 @@ pub use self::{
     run::Traffic,
 };
 
-/// The most clients of a closed loop: each one is a connection and a file descriptor.
+/// Maximum number of clients in a closed loop. Each one needs a file descriptor.
 const CLIENTS: usize = 1024;
 
 /// Load on one server.
@@ -44,7 +44,7 @@ enum Arrivals {
 }
 
 impl Load {
-    /// One client in a closed loop on a keep-alive connection, for at most a minute.
+    /// A closed loop with one client on a keep-alive connection, for at most a minute.
     pub fn on(address: impl Into<Address>) -> Self {
         Self {
             address: address.into(),
@@ -57,14 +57,14 @@ impl Load {
         }
     }
 
-    /// So many clients in a closed loop.
+    /// Sets a closed loop with this number of clients.
     #[must_use]
     pub fn clients(mut self, clients: usize) -> Self {
         self.arrivals = Arrivals::Closed { clients };
         self
     }
 
-    /// An open loop: a new connection each time `interval` has passed.
+    /// Sets an open loop with a new connection after each `interval`.
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
         self.arrivals = Arrivals::Open { every: interval };
@@ -72,46 +72,47 @@ impl Load {
         self
     }
 
-    /// Whether a client sends its requests on one connection, or each one on a new connection with `Connection: close`.
+    /// With `true`, each client sends its requests on one connection. With `false`, it opens a new connection for each
+    /// request, with `Connection: close`.
     #[must_use]
     pub fn keep_alive(mut self, keep_alive: bool) -> Self {
         self.keep_alive = keep_alive;
         self
     }
 
-    /// What is asked for, with its query.
+    /// Sets the path and query.
     #[must_use]
     pub fn path(mut self, path: &str) -> Self {
         self.path = path.to_owned();
         self
     }
 
-    /// Ends after so many requests, the failed ones included.
+    /// Ends after this number of requests, including failed ones.
     #[must_use]
     pub fn requests(mut self, requests: u64) -> Self {
         self.requests = Some(requests);
         self
     }
 
-    /// Ends after this time even if nobody stops it and requests are left.
+    /// Ends after this time, even if requests remain.
     #[must_use]
     pub fn at_most(mut self, time: Duration) -> Self {
         self.at_most = time;
         self
     }
 
-    /// How long a request may take until it counts as [`Kind::TimedOut`]; 20 seconds unless told otherwise.
+    /// Timeout after which a request counts as [`Kind::TimedOut`]. The default is 20 seconds.
     #[must_use]
     pub fn patience(mut self, time: Duration) -> Self {
         self.patience = time;
         self
     }
 
-    /// Starts the load in a thread of its own.
+    /// Starts the load in a new thread.
     ///
     /// # Errors
     ///
-    /// When the server is not on loopback, or there are more than 1024 clients.
+    /// Returns an error if the server is not on loopback, or if there are more than 1024 clients.
     pub fn start(self) -> Result<Traffic> {
         if let Address::Tcp(address) = self.address {
             ensure!(address.ip().is_loopback(), "{address} is not on loopback");
@@ -129,7 +130,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// As those of [`Load::start`].
+    /// Those of [`Load::start`].
     pub fn run(self) -> Result<Report> {
         self.start()?.finish()
     }

@@ -1,50 +1,50 @@
-//! What a Markdown file shows of commands and code: headings, fenced blocks and code spans, in their order.
+//! Reads headings, fenced code blocks, code spans and links of a Markdown file, in their order.
 
 use anyhow::{Result, bail};
 
-/// Stands on the line before a block that no test runs, with the reason: `<!-- not run: it installs packages -->`.
+/// Marks a block that no test runs, on the line before it, with the reason: `<!-- not run: it installs packages -->`.
 const NOT_RUN: &str = "<!-- not run: ";
 
 /// A part of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// The line it begins on, from 1.
+    /// The number of its first line, from 1.
     pub line: usize,
-    /// What it is.
+    /// The kind of this part.
     pub kind: Kind,
 }
 
-/// What a part of a document is.
+/// The kind of a part of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A heading, without the marks.
+    /// A heading.
     Heading {
-        /// From 1, the title of the document.
+        /// The level. 1 is the title of the document.
         level: usize,
-        /// The text.
+        /// The text without the marks.
         text: String,
     },
     /// A fenced block.
     Block {
-        /// What the fence says of the language.
+        /// The language after the opening fence.
         language: String,
         /// The lines between the fences.
         lines: Vec<String>,
-        /// Why no test runs it, if it is marked so.
+        /// The reason why no test runs it, if it is marked.
         not_run: Option<String>,
     },
-    /// Code in the running text or in a table.
+    /// A code span in a paragraph or a table.
     Span(String),
     /// The target of a link.
     Link(String),
 }
 
-/// Reads a document. Of Markdown it knows what the documents here use.
+/// Parses a document. It supports the Markdown syntax that the documents here use.
 ///
 /// # Errors
 ///
-/// When a fence is not closed, or has no language, or a block is indented instead of fenced: such blocks would go
-/// unnoticed.
+/// Returns an error for an unclosed fence, a fence without a language, and an indented block. Tests would overlook such
+/// blocks.
 pub fn read(text: &str) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     let mut not_run = None;
@@ -86,7 +86,7 @@ pub fn read(text: &str) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// The lines up to the closing fence, which is taken too.
+/// Takes the lines up to and including the closing fence.
 fn block<'a>(
     line: usize,
     lines: &mut impl Iterator<Item = (&'a str, usize)>,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_would_go_unnoticed_is_refused() {
+    fn a_block_that_tests_would_overlook_is_refused() {
         for text in ["```\nls\n```", "text\n\n    ls\n", "```sh\nls\n"] {
             assert!(read(text).is_err(), "{text}");
         }

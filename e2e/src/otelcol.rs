@@ -12,18 +12,18 @@ use serde_json::{Value, json};
 
 use crate::{Program, Running, SOON, Signal, poll, process, real_part};
 
-/// What it says when it serves.
+/// The log line that means that the Collector is ready.
 const READY: &str = "Everything is ready";
 
-/// How often another program takes a port that was free a moment ago.
+/// Attempts to start, because another program may take a port that was free.
 const ATTEMPTS: usize = 5;
 
-/// The Collector's program: `otelcol-contrib`, or what `deploy/otelcol` has built. `None`, with a message that the test is
-/// skipped, where there is neither.
+/// Finds the Collector: `otelcol-contrib`, or the one that `deploy/otelcol` has built. If there is none, prints that the
+/// test is skipped and returns `None`.
 ///
 /// # Errors
 ///
-/// When it is missing and `REQUIRE_REAL_PARTS=1` is set.
+/// Returns an error if it is missing and `REQUIRE_REAL_PARTS=1` is set.
 pub fn executable() -> Result<Option<PathBuf>> {
     let script = deploy("otelcol");
     let output = Command::new(&script)
@@ -46,7 +46,7 @@ pub fn deploy(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// How to start a Collector. Started again, it listens where it listened before.
+/// How to start a Collector. A restarted Collector uses the same addresses.
 #[derive(Clone, Debug)]
 pub struct Otelcol {
     executable: PathBuf,
@@ -55,24 +55,24 @@ pub struct Otelcol {
     ports: Ports,
 }
 
-/// Where a Collector listens.
+/// The addresses of a Collector.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
     /// OTLP over gRPC.
     pub grpc: SocketAddr,
     /// OTLP over HTTP.
     pub http: SocketAddr,
-    /// `/metrics` with the workers of a service added up.
+    /// `/metrics` with the sum over the workers of a service.
     pub service: SocketAddr,
-    /// `/metrics` with each worker by itself.
+    /// `/metrics` with each worker separately.
     pub workers: SocketAddr,
-    /// `/metrics` of the Collector about itself.
+    /// `/metrics` with the Collector's own metrics.
     pub own: SocketAddr,
     health: SocketAddr,
 }
 
 impl Ports {
-    /// Six ports that are free now.
+    /// Picks six free ports.
     fn free() -> Result<Self> {
         let listeners: Vec<_> = (0..6)
             .map(|_| TcpListener::bind("127.0.0.1:0"))
@@ -105,7 +105,7 @@ impl Otelcol {
     ///
     /// # Errors
     ///
-    /// When no port is free.
+    /// Returns an error if no port is free.
     pub fn new(executable: &Path, configuration: &str) -> Result<Self> {
         Ok(Self {
             executable: executable.to_owned(),
@@ -115,19 +115,19 @@ impl Otelcol {
         })
     }
 
-    /// Also writes what each worker pushed, logs and traces into files, a JSON object in each line.
+    /// Also writes the metrics of each worker, logs and traces to files, with one JSON object per line.
     ///
     /// # Errors
     ///
-    /// When `directory` cannot be written.
+    /// Returns an error if `directory` cannot be written.
     pub fn with_file(mut self, directory: &Path) -> Result<Self> {
-        // An exporter for each: one that pipelines share is gone with the first of them that stops, and the last batch of
-        // another one ends the Collector (0.120.0) by a nil pointer.
+        // One exporter per pipeline: a shared one stops with the first pipeline, and then the last batch of another
+        // pipeline crashes the Collector (0.120.0) with a nil pointer.
         let file = |signal: &str| {
             let path = directory.join(signal).with_extension("jsonl");
             json!({"path": path, "append": true, "flush_interval": "50ms"})
         };
-        // Lists are replaced where configurations are merged.
+        // Merging configurations replaces lists.
         let more = json!({
             "exporters": {
                 "file/metrics": file("metrics"),
@@ -154,16 +154,16 @@ impl Otelcol {
         self
     }
 
-    /// Where it listens.
+    /// Its addresses.
     pub fn ports(&self) -> Ports {
         self.ports
     }
 
-    /// Starts it for the first time and waits until it serves, on other ports if somebody else took one of these.
+    /// Starts it for the first time and waits until it is ready. Picks other ports if another program took one.
     ///
     /// # Errors
     ///
-    /// When it does not become ready.
+    /// Returns an error if it does not become ready.
     pub fn start(&mut self) -> Result<Running> {
         for _ in 1..ATTEMPTS {
             match self.start_again() {
@@ -176,11 +176,11 @@ impl Otelcol {
         self.start_again()
     }
 
-    /// Starts it where it has been before, and waits until it serves.
+    /// Starts it again on the same ports, and waits until it is ready.
     ///
     /// # Errors
     ///
-    /// When it does not become ready.
+    /// Returns an error if it does not become ready.
     pub fn start_again(&self) -> Result<Running> {
         let mut program = Program::found(&self.executable);
         for path in &self.configurations {
@@ -197,16 +197,16 @@ impl Otelcol {
             let ready = running.console().count(|line| line.contains(READY)) > 0;
             (ready || !process::is_alive(running.pid())).then_some(ready)
         })?;
-        ensure!(ready, "it ended: {}", running.console());
+        ensure!(ready, "the Collector exited: {}", running.console());
         Ok(running)
     }
 }
 
-/// Stops a Collector, which passes on what it has.
+/// Stops a Collector, which exports its remaining data first.
 ///
 /// # Errors
 ///
-/// When it does not end, or not well.
+/// Returns an error if it does not exit, or exits with an error.
 pub fn stop(mut collector: Running) -> Result<()> {
     collector.signal(Signal::SIGTERM)?;
     let status = collector.wait_exit(SOON)?;
@@ -214,16 +214,16 @@ pub fn stop(mut collector: Running) -> Result<()> {
     Ok(())
 }
 
-/// What a Collector wrote into its files, and how to find something in it.
+/// The objects that a Collector wrote to its files.
 #[derive(Debug)]
 pub struct Written(Vec<Value>);
 
 impl Written {
-    /// Reads the files that [`Otelcol::with_file`] has set up. A line that is being written is left out.
+    /// Reads the files that [`Otelcol::with_file`] has set up. Leaves out incomplete lines.
     ///
     /// # Errors
     ///
-    /// When one cannot be read, or a line is no JSON.
+    /// Returns an error if one cannot be read, or a line is no JSON.
     pub fn read(directory: &Path) -> Result<Self> {
         let mut objects = Vec::new();
         for signal in ["metrics", "logs", "traces"] {
@@ -238,7 +238,7 @@ impl Written {
         Ok(Self(objects))
     }
 
-    /// The objects in the arrays to which this path of keys leads, through all arrays on the way.
+    /// All objects at this path of keys. The path goes through all elements of arrays.
     pub fn at(&self, path: &[&str]) -> Vec<&Value> {
         let mut found: Vec<&Value> = self.0.iter().collect();
         for key in path {
@@ -249,7 +249,7 @@ impl Written {
     }
 }
 
-/// The text of an attribute of an object of OTLP JSON, whatever its type.
+/// The value of an attribute of an OTLP JSON object as text, for any type.
 pub fn attribute<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     let attributes = object["attributes"].as_array()?;
     let found = attributes.iter().find(|found| found["key"] == key)?;

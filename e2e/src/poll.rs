@@ -7,19 +7,19 @@ use std::{
 
 use anyhow::{Result, bail};
 
-/// A deadline for what takes milliseconds on an idle machine, generous enough for a slow and busy one.
+/// Timeout for things that take milliseconds on an idle machine. It is long enough for a slow and busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
 
-/// How often the condition is looked at.
+/// Pause between two checks of the condition.
 const STEP: Duration = Duration::from_millis(5);
 
-/// Calls `condition` until it gives a value.
+/// Calls `condition` until it returns a value.
 ///
-/// `what` completes the sentence "waited 30s for ..." of the error.
+/// `what` completes the error message "waited 30s for ...".
 ///
 /// # Errors
 ///
-/// When `within` has passed without a value.
+/// Returns an error if there is no value after `within`.
 pub fn poll<T>(
     what: &str,
     within: Duration,

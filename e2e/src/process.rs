@@ -1,6 +1,6 @@
-//! What `/proc` tells about processes, and signals to them.
+//! Information on processes from `/proc`, and signals.
 //!
-//! A process that ends while it is looked at is no error: it is simply not there any more.
+//! A process that exits during a query is not an error. It is left out of the result.
 
 use std::{fs, time::Duration};
 
@@ -11,27 +11,27 @@ use nix::{
     unistd::Pid,
 };
 
-/// One line of `/proc/PID/stat`, as far as tests need it.
+/// The fields of `/proc/PID/stat` that tests need.
 #[derive(Clone, Debug)]
 pub struct Stat {
-    /// The process.
+    /// The pid.
     pub pid: u32,
-    /// The name of its executable, cut to 15 bytes by the kernel.
+    /// The name of its executable. The kernel truncates it to 15 bytes.
     pub name: String,
-    /// `R` running, `S` sleeping, `T` stopped, `Z` ended but not reaped, and so on (proc_pid_stat(5)).
+    /// `R` running, `S` sleeping, `T` stopped, `Z` zombie, and others (proc_pid_stat(5)).
     pub state: char,
-    /// Its parent.
+    /// The pid of its parent.
     pub parent: u32,
 }
 
 impl Stat {
-    /// Whether the process has ended and only waits to be reaped.
+    /// Whether the process is a zombie: it has exited, but is not reaped.
     pub fn is_zombie(&self) -> bool {
         self.state == 'Z'
     }
 
     fn parse(line: &str) -> Option<Self> {
-        // The name stands in parentheses and may itself hold spaces and parentheses.
+        // The name is in parentheses, and may contain spaces and parentheses.
         let (pid, rest) = line.split_once(" (")?;
         let (name, rest) = rest.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
@@ -46,17 +46,17 @@ impl Stat {
     }
 }
 
-/// What the kernel says of `pid`, or `None` if there is no such process.
+/// The state of `pid`, or `None` if there is no such process.
 pub fn stat(pid: u32) -> Option<Stat> {
     Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Whether `pid` exists and has not ended.
+/// Whether `pid` exists and has not exited.
 pub fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !stat.is_zombie())
 }
 
-/// Whether all threads of `pid` are stopped, so that it does nothing any more until it is continued or killed.
+/// Whether all threads of `pid` are stopped. It does nothing until SIGCONT or SIGKILL.
 pub fn is_stopped(pid: u32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return false;
@@ -66,7 +66,7 @@ pub fn is_stopped(pid: u32) -> bool {
         .all(|line| Stat::parse(&line).is_some_and(|stat| stat.state == 'T'))
 }
 
-/// Every process that can be seen.
+/// All visible processes.
 pub fn all() -> Vec<Stat> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -77,7 +77,7 @@ pub fn all() -> Vec<Stat> {
         .collect()
 }
 
-/// The children of `parent`, the ended ones that nobody has reaped yet included.
+/// The children of `parent`, including zombies.
 pub fn children(parent: u32) -> Vec<Stat> {
     let mut children = all();
     children.retain(|stat| stat.parent == parent);
@@ -100,17 +100,17 @@ pub fn with_variable(name: &str, value: &str) -> Vec<Stat> {
 ///
 /// # Errors
 ///
-/// When there is no such process.
+/// Returns an error if there is no such process.
 pub fn send(pid: u32, signal: Signal) -> Result<()> {
     kill(Pid::from_raw(pid.cast_signed()), signal)
         .with_context(|| format!("cannot send {signal} to process {pid}"))
 }
 
-/// CPU time that all threads of `pid` have used so far, user and system, to the nanosecond (clock_getcpuclockid(3)).
+/// User and system CPU time of all threads of `pid`, with nanosecond resolution (clock_getcpuclockid(3)).
 ///
 /// # Errors
 ///
-/// When there is no such process.
+/// Returns an error if there is no such process.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
     let clock = clock_getcpuclockid(Pid::from_raw(pid.try_into()?));
     let time = clock.and_then(clock_gettime);
@@ -123,13 +123,13 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
 ///
 /// # Errors
 ///
-/// When there is no such process, or it has ended.
+/// Returns an error if there is no such process, or it has ended.
 pub fn memory(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))
         .with_context(|| format!("there is no process {pid}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kibibytes = kibibytes.with_context(|| format!("process {pid} has no memory"))?;
+    let kibibytes = kibibytes.with_context(|| format!("process {pid} has exited"))?;
     Ok(kibibytes.parse::<u64>()? * 1024)
 }
 

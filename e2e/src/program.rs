@@ -1,4 +1,4 @@
-//! How a program, of the workspace as a rule, is built and started.
+//! Builds and starts programs, usually of the workspace.
 
 use std::{
     env,
@@ -22,8 +22,8 @@ use crate::{
     running::{MARK, Running},
 };
 
-/// The environment that a program gets from the test's own. Everything else could change how it behaves (`OTEL_*`,
-/// `RUST_LOG`, proxies, ports), so a test has to say it.
+/// Variables that a program inherits from the test. All others could change its behaviour (`OTEL_*`, `RUST_LOG`,
+/// proxies, ports), so a test must set them explicitly.
 const INHERITED: [&str; 8] = [
     "HOME",
     "LANG",
@@ -35,12 +35,12 @@ const INHERITED: [&str; 8] = [
     "XDG_RUNTIME_DIR",
 ];
 
-/// Starts a program as the leader of a session and a process group, as systemd does. In the session of the test the
-/// kernel would wake the program's stopped processes when their master ends (setpgid(2), on orphaned process groups),
-/// which it does not do in production.
+/// Starts a program as the leader of a session and a process group, as systemd does. In the session of the test, the
+/// kernel would continue stopped processes when their master exits (setpgid(2), on orphaned process groups), which does
+/// not happen in production.
 const OWN_SESSION: &str = "setsid";
 
-/// How to start a program. One of the workspace listens on a free port of loopback unless told otherwise.
+/// How to start a program. By default, a program of the workspace listens on a free loopback port.
 #[derive(Clone, Debug)]
 pub struct Program {
     executable: Executable,
@@ -51,7 +51,7 @@ pub struct Program {
     patience: Duration,
 }
 
-/// What is executed.
+/// The executable.
 #[derive(Clone, Debug)]
 enum Executable {
     Built(Artifact),
@@ -59,13 +59,12 @@ enum Executable {
 }
 
 impl Program {
-    /// A program that is not built here, such as [`real_part`](crate::real_part::real_part) finds. What it listens on
-    /// is its own affair.
+    /// An installed program, such as one found by [`real_part`](crate::real_part::real_part). Its port is not set.
     pub fn found(executable: impl Into<PathBuf>) -> Self {
         Self::with(Executable::Found(executable.into()))
     }
 
-    /// The program of a package that has one of the same name.
+    /// The program with the same name as its package.
     pub fn new(package: &str) -> Self {
         Self::of(package, Target::Bin(package.to_owned()))
     }
@@ -101,7 +100,7 @@ impl Program {
         }
     }
 
-    /// Builds with this profile instead of that of the running test.
+    /// Builds with this profile instead of the one of the running test.
     #[must_use]
     pub fn profile(mut self, profile: &str) -> Self {
         if let Executable::Built(artifact) = &mut self.executable {
@@ -110,7 +109,7 @@ impl Program {
         self
     }
 
-    /// Builds with one more argument for `cargo build`.
+    /// Adds an argument for `cargo build`.
     #[must_use]
     pub fn build_arg(mut self, arg: &str) -> Self {
         if let Executable::Built(artifact) = &mut self.executable {
@@ -129,7 +128,7 @@ impl Program {
     /// Passes a socket as systemd does (sd_listen_fds(3)), `count` times.
     #[must_use]
     pub fn socket(mut self, socket: impl Into<OwnedFd>, count: usize) -> Self {
-        // The socket comes as stdin, and the shell moves it to where systemd puts it.
+        // The socket is passed as stdin, and the shell moves it to the descriptor that systemd uses.
         let numbers = 3..3 + count;
         let moved: String = numbers.map(|number| format!("{number}<&0 ")).collect();
         let script = format!(
@@ -162,30 +161,29 @@ impl Program {
         self
     }
 
-    /// How long everything that descends from the program may take to go once its first process was killed; [`SOON`]
-    /// unless told otherwise.
+    /// Sets how long descendants may take to exit after the first process was killed. The default is [`SOON`].
     #[must_use]
     pub fn patience(mut self, time: Duration) -> Self {
         self.patience = time;
         self
     }
 
-    /// Starts the program and waits until it serves.
+    /// Starts the program and waits until it is ready.
     ///
     /// # Errors
     ///
-    /// When it cannot be built or started, ends, or does not say that it is ready within [`SOON`].
+    /// Returns an error if it cannot be built or started, exits, or is not ready within [`SOON`].
     pub fn start(&self) -> Result<Running> {
         let mut running = self.spawn()?;
         running.wait_ready(SOON)?;
         Ok(running)
     }
 
-    /// Starts the program and waits until it has ended: for what it refuses to do.
+    /// Starts the program and waits until it has exited, for example to test an error message.
     ///
     /// # Errors
     ///
-    /// When it cannot be built or started, or goes on for longer than `within`.
+    /// Returns an error if it cannot be built or started, or runs for longer than `within`.
     pub fn run(&self, within: Duration) -> Result<Ended> {
         let mut running = self.spawn()?;
         let status = running.wait_exit(within)?;
@@ -198,11 +196,11 @@ impl Program {
         })
     }
 
-    /// Starts the program and waits for nothing.
+    /// Starts the program without waiting.
     ///
     /// # Errors
     ///
-    /// When it cannot be built or started.
+    /// Returns an error if it cannot be built or started.
     pub fn spawn(&self) -> Result<Running> {
         let mark = next_mark();
         let mut command = self.command()?;
@@ -213,11 +211,11 @@ impl Program {
         Ok(Running::new(child, mark, self.patience))
     }
 
-    /// The file that is executed, which is built first where it has to be.
+    /// The path of the executable. Builds it if necessary.
     ///
     /// # Errors
     ///
-    /// When it cannot be built.
+    /// Returns an error if it cannot be built.
     pub fn executable(&self) -> Result<PathBuf> {
         match &self.executable {
             Executable::Built(artifact) => build::executable(artifact),
@@ -260,10 +258,10 @@ fn next_mark() -> String {
     format!("{}-{number}", std::process::id())
 }
 
-/// How a program ended, and what it printed.
+/// The exit status and the output of a program.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatus,
     /// Everything on standard output.
     pub stdout: String,

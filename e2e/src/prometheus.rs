@@ -22,10 +22,10 @@ use crate::{
 
 const HOW_TO_GET: &str = "Debian: apt-get install prometheus";
 
-/// How often another program takes the port that was free a moment ago.
+/// Attempts to start, because another program may take a port that was free.
 const ATTEMPTS: usize = 5;
 
-/// The labels of a series, its name among them as `__name__`.
+/// The labels of a series. `__name__` is its name.
 pub type Labels = BTreeMap<String, String>;
 
 /// A running Prometheus that scrapes several times a second.
@@ -33,25 +33,25 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Prometheus {
     child: Child,
     addr: SocketAddr,
-    /// Its configuration and its data.
+    /// Contains its configuration and its data.
     _directory: Temporary,
 }
 
 impl Prometheus {
-    /// Starts Prometheus with these targets, or says that the test is skipped and gives `None` where it is not installed.
+    /// Starts Prometheus with these targets. If it is not installed, prints that the test is skipped and returns `None`.
     ///
     /// # Errors
     ///
-    /// When it does not become ready, or is missing and `REQUIRE_REAL_PARTS=1` is set.
+    /// Returns an error if it does not become ready, or if it is missing and `REQUIRE_REAL_PARTS=1` is set.
     pub fn start(targets: &[SocketAddr]) -> Result<Option<Self>> {
         Self::configured(&configuration(targets))
     }
 
-    /// As [`Prometheus::start`], with a whole configuration file instead of targets.
+    /// Like [`Prometheus::start`], with a complete configuration file instead of targets.
     ///
     /// # Errors
     ///
-    /// As those of [`Prometheus::start`].
+    /// Those of [`Prometheus::start`].
     pub fn configured(configuration: &str) -> Result<Option<Self>> {
         let Some(executable) = real_part("prometheus", HOW_TO_GET)? else {
             return Ok(None);
@@ -62,14 +62,14 @@ impl Prometheus {
                 return Ok(Some(prometheus));
             }
         }
-        bail!("Prometheus ended {ATTEMPTS} times before it was ready")
+        bail!("Prometheus exited {ATTEMPTS} times before it was ready")
     }
 
     fn spawn(executable: &Path, configuration: &str) -> Result<Self> {
         let directory = Temporary::new("prometheus")?;
         let config = directory.path().join("prometheus.yml");
         fs::write(&config, configuration)?;
-        // It can listen on port 0, but does not say which port it got.
+        // It can listen on port 0, but does not print the actual port.
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let option = |name: &str, value: &Path| format!("--{name}={}", value.display());
         let child = Command::new(executable)
@@ -88,7 +88,7 @@ impl Prometheus {
         })
     }
 
-    /// Whether it got ready, and did not end before that.
+    /// Waits until it is ready. Returns false if it exits first.
     fn wait_ready(&mut self) -> Result<bool> {
         poll("Prometheus to be ready", SOON, || {
             match self.child.try_wait() {
@@ -98,19 +98,19 @@ impl Prometheus {
             let ready = http::get(self.addr, "/-/ready").is_ok_and(|found| found.status == 200);
             ready.then_some(Ok(true))
         })?
-        .context("cannot ask for the end of Prometheus")
+        .context("cannot check whether Prometheus has exited")
     }
 
-    /// Where it answers.
+    /// Its address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Evaluates an expression of PromQL now, and gives the value of each series by its labels.
+    /// Evaluates a PromQL expression, and returns the value of each series by its labels.
     ///
     /// # Errors
     ///
-    /// When Prometheus does not understand it, or it is no instant vector.
+    /// Returns an error if the expression is invalid or not an instant vector.
     pub fn query(&self, expression: &str) -> Result<BTreeMap<Labels, f64>> {
         let result = self.evaluate(expression)?;
         let series = result.iter().map(|series| {
@@ -120,11 +120,11 @@ impl Prometheus {
         series.collect::<Result<_>>().context(expression.to_owned())
     }
 
-    /// The samples of a range such as `up[5m]` as they were scraped, oldest first, by the labels of each series.
+    /// The scraped samples of a range such as `up[5m]`, oldest first, by the labels of each series.
     ///
     /// # Errors
     ///
-    /// When Prometheus does not understand it, or it is no range.
+    /// Returns an error if the expression is invalid or not a range.
     pub fn samples(&self, range: &str) -> Result<BTreeMap<Labels, Vec<f64>>> {
         let result = self.evaluate(range)?;
         let series = result.iter().map(|series| {
@@ -148,11 +148,11 @@ impl Prometheus {
         }
     }
 
-    /// The value of an expression that has one series or none.
+    /// The value of an expression with at most one series.
     ///
     /// # Errors
     ///
-    /// As those of [`Prometheus::query`], and when there are several series.
+    /// Those of [`Prometheus::query`], and an error if there are several series.
     pub fn value(&self, expression: &str) -> Result<Option<f64>> {
         let series = self.query(expression)?;
         ensure!(series.len() <= 1, "{expression} has {series:?}");
@@ -163,7 +163,7 @@ impl Prometheus {
     ///
     /// # Errors
     ///
-    /// When `within` has passed. The error names the last value.
+    /// Returns an error if `within` has passed. The error names the last value.
     pub fn wait_for(&self, expression: &str, expected: f64, within: Duration) -> Result<()> {
         poll(&format!("{expression} to be {expected}"), within, || {
             (self.value(expression).ok()? == Some(expected)).then_some(())
@@ -174,7 +174,7 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // Errors mean that it has ended.
+        // An error means that it has exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -196,12 +196,12 @@ fn percent_encode(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-/// What `promtool check metrics` has to say of an exposition, which is nothing if all is well; or `None`, with a message
-/// that the test is skipped, where it is not installed.
+/// Runs `promtool check metrics` and returns its complaints, which are empty for a valid exposition. If promtool is not
+/// installed, prints that the test is skipped and returns `None`.
 ///
 /// # Errors
 ///
-/// When it cannot be run, or is missing and `REQUIRE_REAL_PARTS=1` is set.
+/// Returns an error if it cannot be run, or if it is missing and `REQUIRE_REAL_PARTS=1` is set.
 pub fn complaints(exposition: &str) -> Result<Option<String>> {
     let Some(executable) = real_part("promtool", HOW_TO_GET)? else {
         return Ok(None);
@@ -214,7 +214,7 @@ pub fn complaints(exposition: &str) -> Result<Option<String>> {
         .spawn()
         .context("cannot start promtool")?;
     let mut stdin = promtool.stdin.take().context("promtool has no stdin")?;
-    // It reads everything before it prints. If it ended early, its words say why.
+    // It reads everything before it prints. If it exits early, its output says why.
     let _ = stdin.write_all(exposition.as_bytes());
     drop(stdin);
     let output = promtool.wait_with_output()?;
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn promtool_complains_of_what_is_wrong_and_of_nothing_else() {
+    fn promtool_complains_only_about_invalid_metrics() {
         let good = "# HELP a_total A\n# TYPE a_total counter\na_total 1\n";
         if let Some(words) = complaints(good).unwrap() {
             assert_eq!(words, "");

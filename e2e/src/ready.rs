@@ -1,4 +1,4 @@
-//! The line with which a program says that it serves, and where.
+//! The ready line, with which a program reports its address.
 //!
 //! `metrics-push: ready on http://127.0.0.1:5100, master 4711, workers 4712 4713`, followed by more parts of the
 //! form `, key value`. A program of a single process has `process` in place of `master` and `workers`.
@@ -7,19 +7,19 @@ use std::collections::BTreeMap;
 
 use crate::Address;
 
-/// What a ready line says.
+/// A parsed ready line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ready {
     /// The name of the program.
     pub program: String,
-    /// Where it serves.
+    /// The address of the program.
     pub address: Address,
-    /// Everything after the address, by its first word.
+    /// The parts after the address, by their first word.
     pub parts: BTreeMap<String, String>,
 }
 
 impl Ready {
-    /// Reads a line of a program's console, or gives `None` if it is another line.
+    /// Parses a line of output. Returns `None` if it is not a ready line.
     pub fn parse(line: &str) -> Option<Self> {
         let (program, rest) = line.split_once(": ready on http://")?;
         let mut parts = rest.split(", ");
@@ -33,7 +33,7 @@ impl Ready {
         })
     }
 
-    /// The processes that answered for readiness: the workers, or the only process of a program without workers.
+    /// The serving processes: the workers, or the only process of a program without workers.
     pub fn serving(&self) -> Vec<u32> {
         let pids = self
             .parts

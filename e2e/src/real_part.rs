@@ -1,4 +1,4 @@
-//! Programs that are not built here: a real Prometheus, a real Collector, tools of the system.
+//! Installed programs that tests use: Prometheus, the OpenTelemetry Collector, system tools.
 
 use std::{
     env,
@@ -10,12 +10,12 @@ use anyhow::{Result, bail};
 
 /// Finds `name` on `PATH`.
 ///
-/// If it is not there, says on stderr that the test was skipped and `how_to_get` the program, and returns `None`; the
-/// test then returns early.
+/// If it is missing, prints on stderr that the test is skipped and `how_to_get` the program, and returns `None`. The test
+/// must then return early.
 ///
 /// # Errors
 ///
-/// When the program is missing and `REQUIRE_REAL_PARTS=1` says that no test may be skipped.
+/// Returns an error if the program is missing and `REQUIRE_REAL_PARTS=1` forbids skipped tests.
 pub fn real_part(name: &str, how_to_get: &str) -> Result<Option<PathBuf>> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
@@ -27,11 +27,11 @@ pub fn real_part(name: &str, how_to_get: &str) -> Result<Option<PathBuf>> {
     Ok(found)
 }
 
-/// Says on stderr that a test was skipped, and why.
+/// Prints on stderr that a test is skipped, and why.
 ///
 /// # Errors
 ///
-/// When `REQUIRE_REAL_PARTS=1` says that no test may be skipped.
+/// Returns an error if `REQUIRE_REAL_PARTS=1` forbids skipped tests.
 pub fn skip(reason: &str) -> Result<()> {
     if env::var("REQUIRE_REAL_PARTS").is_ok_and(|value| value == "1") {
         bail!("REQUIRE_REAL_PARTS=1, and {reason}");

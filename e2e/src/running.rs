@@ -1,4 +1,4 @@
-//! A program of the workspace as a real process.
+//! A running program.
 
 use std::{
     fmt::Write,
@@ -22,13 +22,13 @@ use crate::{
     ready::Ready,
 };
 
-/// Marks all processes that descend from one start, however they were started.
+/// Environment variable that marks all descendants of one start.
 pub(crate) const MARK: &str = "E2E_PROGRAM";
 
-/// A program that was started.
+/// A running program.
 ///
-/// When it is dropped, the program's first process is killed and everything that descends from it has to go by
-/// itself: a process that stays makes the test fail.
+/// Dropping it kills the first process. All descendants must then exit by themselves; a remaining process makes the test
+/// fail.
 pub struct Running {
     child: Child,
     console: Console,
@@ -58,7 +58,7 @@ impl Running {
         self.child.id()
     }
 
-    /// What the program has printed.
+    /// The output of the program.
     pub fn console(&self) -> &Console {
         &self.console
     }
@@ -67,35 +67,35 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// When the program was not waited for.
+    /// Returns an error if the program was not waited for.
     pub fn ready(&self) -> Result<&Ready> {
         self.ready
             .as_ref()
-            .context("nobody has waited for the ready line")
+            .context("the test has not waited for the ready line")
     }
 
-    /// The port that the program serves on.
+    /// The TCP port of the program.
     ///
     /// # Errors
     ///
-    /// When the program was not waited for, or serves on no port.
+    /// Returns an error if the program was not waited for, or serves on no port.
     pub fn addr(&self) -> Result<SocketAddr> {
         match self.address()? {
             Address::Tcp(address) => Ok(address),
-            Address::Unix(path) => bail!("it serves on {} and on no port", path.display()),
+            Address::Unix(path) => bail!("the program serves on {}, not on a port", path.display()),
         }
     }
 
-    /// Where the program serves.
+    /// The address of the program.
     ///
     /// # Errors
     ///
-    /// When the program was not waited for.
+    /// Returns an error if the program was not waited for.
     pub fn address(&self) -> Result<Address> {
         Ok(self.ready()?.address.clone())
     }
 
-    /// The living children of the program's first process: its workers, in no order.
+    /// The living children of the program's first process: its workers, in any order.
     pub fn workers(&self) -> Vec<u32> {
         let children = process::children(self.pid()).into_iter();
         children
@@ -104,7 +104,7 @@ impl Running {
             .collect()
     }
 
-    /// Every living process that descends from this start, even one whose parent is gone.
+    /// All living descendants of this start, including those whose parent has exited.
     pub fn processes(&self) -> Vec<Stat> {
         process::with_variable(MARK, &self.mark)
     }
@@ -113,7 +113,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// When the process has ended and was waited for.
+    /// Returns an error if the process has ended and was waited for.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         process::send(self.pid(), signal)
     }
@@ -122,7 +122,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// When the group has no process.
+    /// Returns an error if the group has no process.
     pub fn signal_group(&self, signal: Signal) -> Result<()> {
         killpg(Pid::from_raw(self.pid().cast_signed()), signal)
             .with_context(|| format!("cannot send {signal} to process group {}", self.pid()))
@@ -132,7 +132,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// When `within` has passed without such a line.
+    /// Returns an error if `within` has passed without such a line.
     pub fn wait_for_line(&self, wanted: impl Fn(&str) -> bool, within: Duration) -> Result<String> {
         self.console.wait_for_line(wanted, within)
     }
@@ -141,7 +141,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// When the program ends, or `within` has passed.
+    /// Returns an error if the program ends, or `within` has passed.
     pub fn wait_ready(&mut self, within: Duration) -> Result<()> {
         let found = poll("the ready line", within, || {
             let lines = self.console.lines();
@@ -156,19 +156,19 @@ impl Running {
         match found.with_context(|| self.console.to_string())? {
             Ok(ready) => self.ready = Some(ready),
             Err(end) => {
-                // Its last words may still be in the pipe.
+                // Its last output may still be in the pipe.
                 self.wait_gone(SOON)?;
-                bail!("ended before it was ready, {end}; {}", self.console);
+                bail!("exited before it was ready, {end}; {}", self.console);
             }
         }
         Ok(())
     }
 
-    /// Waits until the program's first process has ended.
+    /// Waits until the program's first process has exited.
     ///
     /// # Errors
     ///
-    /// When `within` has passed.
+    /// Returns an error if `within` has passed.
     pub fn wait_exit(&mut self, within: Duration) -> Result<ExitStatus> {
         let exited = poll("the program's end", within, || {
             self.child.try_wait().transpose()
@@ -176,11 +176,11 @@ impl Running {
         Ok(exited.with_context(|| self.console.to_string())??)
     }
 
-    /// Waits until no process descends from this start any more and all that they printed was read.
+    /// Waits until all descendants of this start have exited and all their output is read.
     ///
     /// # Errors
     ///
-    /// When `within` has passed. The error names the processes.
+    /// Returns an error if `within` has passed. The error names the processes.
     pub fn wait_gone(&self, within: Duration) -> Result<()> {
         let gone = poll("every process to end", within, || {
             (self.processes().is_empty() && self.console.is_complete()).then_some(())
@@ -188,9 +188,9 @@ impl Running {
         gone.with_context(|| format!("{}; {}", list(&self.processes()), self.console))
     }
 
-    /// Ends everything and lists what had to be killed although its master was gone.
+    /// Kills the program. Returns a list of the processes that did not exit although their master was gone.
     fn end(&mut self) -> Vec<Stat> {
-        // An error means that it has ended already, which is all that is wanted.
+        // An error means that it has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let patience = if thread::panicking() {

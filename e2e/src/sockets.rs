@@ -1,22 +1,22 @@
-//! What `/proc` tells about the IPv4 connections of a local port.
+//! Information on the IPv4 connections of a local port from `/proc`.
 
 use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context, Result};
 
-/// A connection that a server's port has, as the server's side sees it.
+/// A connection to a server's port, as seen by the server.
 #[derive(Clone, Copy, Debug)]
 struct Connection {
     peer_port: u16,
-    /// 0 while the connection waits in the listening socket's queue: nobody has accepted it.
+    /// 0 while the connection is in the queue of the listening socket and not accepted.
     inode: u64,
 }
 
-/// Peer ports of the connections that are complete and that no process has accepted yet.
+/// Peer ports of established connections that no process has accepted.
 ///
 /// # Errors
 ///
-/// When `/proc/net/tcp` cannot be read.
+/// Returns an error if `/proc/net/tcp` cannot be read.
 pub fn queued(port: u16) -> Result<BTreeSet<u16>> {
     let mut waiting = established(port)?;
     waiting.retain(|connection| connection.inode == 0);
@@ -27,7 +27,7 @@ pub fn queued(port: u16) -> Result<BTreeSet<u16>> {
 ///
 /// # Errors
 ///
-/// When `/proc` cannot be read, for example because the process is gone.
+/// Returns an error if `/proc` cannot be read, for example because the process is gone.
 pub fn accepted_by(pid: u32, port: u16) -> Result<BTreeSet<u16>> {
     let directory = format!("/proc/{pid}/fd");
     let held: BTreeSet<u64> = fs::read_dir(&directory)
@@ -67,8 +67,8 @@ fn parse(line: &str, port: u16) -> Option<Connection> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let port_of =
         |field: usize| u16::from_str_radix(fields.get(field)?.split_once(':')?.1, 16).ok();
-    // States from include/net/tcp_states.h. A peer that has closed its side already (CLOSE_WAIT) still waits
-    // for what it sent to be answered.
+    // States from include/net/tcp_states.h. A peer that has closed its sending side (CLOSE_WAIT) still expects a
+    // response.
     let open = matches!(*fields.get(3)?, "01" | "08");
     (open && port_of(1)? == port).then_some(Connection {
         peer_port: port_of(2)?,

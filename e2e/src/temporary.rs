@@ -1,4 +1,4 @@
-//! A directory that goes with the test or the benchmark.
+//! A temporary directory for a test or a benchmark.
 
 use std::{
     env, fs,
@@ -11,27 +11,27 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// A new directory, which is removed with all that is in it when this is dropped. No other user may look into it.
+/// A new directory that only the current user can access. Dropping this removes it with its contents.
 ///
 /// Its path is short enough for a Unix domain socket.
 #[derive(Debug)]
 pub struct Temporary(PathBuf);
 
 impl Temporary {
-    /// Creates it where the system has its temporary files, with `name` in its own.
+    /// Creates it in the system's temporary directory, with `name` in its name.
     ///
     /// # Errors
     ///
-    /// When it cannot be created.
+    /// Returns an error if it cannot be created.
     pub fn new(name: &str) -> Result<Self> {
         Self::below(&env::temp_dir(), name)
     }
 
-    /// Creates it in `/dev/shm`, which is where the metric store's directory is in production too.
+    /// Creates it in `/dev/shm`, the default location of the metric store.
     ///
     /// # Errors
     ///
-    /// When it cannot be created.
+    /// Returns an error if it cannot be created.
     pub fn in_memory(name: &str) -> Result<Self> {
         Self::below(Path::new("/dev/shm"), name)
     }
@@ -45,16 +45,16 @@ impl Temporary {
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// The path.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// A directory in it, created unless it is there.
+    /// A subdirectory. Creates it unless it exists.
     ///
     /// # Errors
     ///
-    /// When it cannot be created.
+    /// Returns an error if it cannot be created.
     pub fn directory(&self, name: &str) -> Result<PathBuf> {
         let path = self.0.join(name);
         fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_private_and_goes_with_what_is_in_it() {
+    fn it_is_private_and_is_removed_with_its_contents() {
         for temporary in [Temporary::new("private"), Temporary::in_memory("private")] {
             let temporary = temporary.unwrap();
             let path = temporary.path().to_owned();

@@ -1,4 +1,4 @@
-//! One connection of the load, and what its failures mean.
+//! One connection of the load, and the classification of its failures.
 
 use std::{io, time::Duration};
 
@@ -13,23 +13,23 @@ use tokio_util::either::Either;
 use super::report::{Failure, Kind};
 use crate::{Address, http::Answer};
 
-/// How long to wait for a free local port when all are in TIME_WAIT, or for a place in a Unix domain socket's queue.
+/// How long to wait for a free local port if all are in TIME_WAIT, or for room in the queue of a Unix domain socket.
 const PLACE_WAIT: Duration = Duration::from_millis(20);
 
-/// A connection, and what is known of its other end.
+/// A connection, and information about the server's side.
 pub(super) struct Client {
     stream: Either<TcpStream, UnixStream>,
     port: u16,
-    /// Whether it has answered before.
+    /// Whether the server has answered on this connection.
     answered: bool,
-    /// The process that did.
+    /// The process that answered.
     pid: Option<u32>,
     received: Vec<u8>,
 }
 
 impl Client {
-    /// Connects. A lack of local ports is the load's own affair, so it is waited out; and so is a full queue, which for
-    /// a port the kernel waits out.
+    /// Connects. Retries if there is no free local port, which is not the server's fault. Also retries if the queue of a
+    /// Unix domain socket is full; for TCP the kernel retries itself.
     pub(super) async fn connect(address: &Address, deadline: Instant) -> Result<Self, Failure> {
         let failure = |kind, reason: String| Failure {
             kind,
@@ -57,7 +57,7 @@ impl Client {
     fn new(stream: Either<TcpStream, UnixStream>) -> Self {
         let port = match &stream {
             Either::Left(stream) => {
-                // Without it the load measures Nagle's algorithm; where it cannot be set, only latency suffers.
+                // Nagle's algorithm would distort latencies. If the option cannot be set, the load still works.
                 let _ = stream.set_nodelay(true);
                 stream.local_addr().map_or(0, |addr| addr.port())
             }
@@ -72,7 +72,7 @@ impl Client {
         }
     }
 
-    /// Sends one request and waits for the whole response.
+    /// Sends one request and waits for the complete response.
     pub(super) async fn exchange(
         &mut self,
         request: &[u8],
@@ -91,7 +91,7 @@ impl Client {
 
     async fn try_exchange(&mut self, request: &[u8]) -> Result<Answer, String> {
         self.received.clear();
-        // An error of the write is not the last word: the server may have answered before it closed.
+        // Read even after a failed write: the server may have answered before it closed the connection.
         let written = self.stream.write_all(request).await;
         loop {
             if let Some((answer, length)) =
@@ -111,7 +111,7 @@ impl Client {
         }
     }
 
-    /// What a connection that broke during a request means.
+    /// Classifies a connection that failed during a request.
     fn kind(&self) -> Kind {
         match (self.received.is_empty(), self.answered) {
             (false, _) => Kind::Partial,
@@ -129,7 +129,7 @@ impl Client {
         }
     }
 
-    /// Waits until the server closes the connection, as it has announced, and tells whether it did so cleanly.
+    /// Waits until the server closes the connection, as announced. Returns whether it closed without a reset.
     pub(super) async fn closes_cleanly(mut self, deadline: Instant) -> bool {
         let mut byte = [0];
         matches!(

@@ -1,4 +1,4 @@
-//! What became of the requests.
+//! The outcome of all requests.
 
 use std::{
     collections::BTreeMap,
@@ -10,63 +10,63 @@ use hdrhistogram::Histogram;
 
 use crate::http::Answer;
 
-/// Failures kept with all they tell; those beyond are only counted.
+/// Maximum number of failures kept with details. Further ones are only counted.
 const FAILURES: usize = 10_000;
 
-/// The longest latency that is told apart, in microseconds.
+/// Maximum recorded latency in microseconds.
 const LONGEST: u64 = 10 * 60 * 1_000_000;
 
 /// How a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// The connection was refused, or reset before it was complete: the client knows that nothing was taken.
+    /// The connection was refused, or reset before it was established. The server has not seen the request.
     Refused,
-    /// The connection was complete and ended before its first byte of response: a lost request.
+    /// A new connection ended before the first byte of its response: a lost request.
     Fresh,
-    /// A connection that had answered before ended before the first byte of this response. A client may send the
-    /// request again (RFC 9112, section 9.3.1) if it is idempotent; otherwise it is lost.
+    /// A reused connection ended before the first byte of this response. A client may retry an idempotent request
+    /// (RFC 9112, section 9.3.1); other requests are lost.
     Reused,
-    /// The response began and did not end, or was no HTTP.
+    /// The response was incomplete or not HTTP.
     Partial,
-    /// Nothing came for as long as the client was willing to wait.
+    /// The response did not arrive within the timeout.
     TimedOut,
 }
 
 /// One request that failed.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// How.
+    /// The kind of failure.
     pub kind: Kind,
-    /// The client's port; 0 if there never was a connection, or it was to a Unix domain socket.
+    /// The client's port. 0 without a connection, or for a Unix domain socket.
     pub port: u16,
-    /// The process that had answered before on the same connection.
+    /// The process that answered earlier on the same connection.
     pub pid: Option<u32>,
-    /// What the system said.
+    /// The error of the operating system.
     pub reason: String,
 }
 
-/// The account of a load: every request is answered or has failed.
+/// The result of a load. Every request was answered or has failed.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Requests with a whole response.
+    /// Requests with a complete response.
     pub answered: u64,
-    /// Answers by status.
+    /// Number of responses by status.
     pub statuses: BTreeMap<u16, u64>,
-    /// Answers by the process that says `Hello from PID!` in the body.
+    /// Number of responses by the pid in the body `Hello from PID!`.
     pub pids: BTreeMap<u32, u64>,
-    /// Connections that were complete.
+    /// Established connections.
     pub connections: u64,
     /// Failed requests by kind.
     pub failed: BTreeMap<Kind, u64>,
-    /// The failed requests, the first 10,000 of them, without the refused ones.
+    /// The first 10,000 failed requests, without refused ones.
     pub failures: Vec<Failure>,
-    /// Connections that were complete although they were begun after another one had been refused.
+    /// Connections that succeeded after another one had been refused.
     pub accepted_after_refusal: u64,
-    /// Connections that the server reset after a whole response with `Connection: close`.
+    /// Connections that the server reset after a complete response with `Connection: close`.
     pub unclean_closes: u64,
-    /// From the first request to the last answer.
+    /// Time from the first request to the last response.
     pub elapsed: Duration,
-    /// The longest time between an answer and the next one, to any client.
+    /// The longest time without a response to any client.
     pub longest_gap: Duration,
     last_answer: Option<Instant>,
     latencies: Histogram<u64>,
@@ -74,7 +74,7 @@ pub struct Report {
 
 impl Report {
     pub(super) fn new() -> Self {
-        // Bounds that are constants and allowed: three significant figures, from 1 to `LONGEST`.
+        // Cannot fail: the bounds are constant and valid.
         let latencies = Histogram::new_with_max(LONGEST, 3).expect("the bounds are valid");
         Self {
             answered: 0,
@@ -113,12 +113,12 @@ impl Report {
         }
     }
 
-    /// How many requests failed in this way.
+    /// Number of failures of this kind.
     pub fn count(&self, kind: Kind) -> u64 {
         self.failed.get(&kind).copied().unwrap_or_default()
     }
 
-    /// Requests that a server had taken, or may have taken, and did not answer: every failure but the refused ones.
+    /// Requests that a server may have accepted but did not answer: all failures except refused connections.
     pub fn lost(&self) -> u64 {
         let lost = self
             .failed
@@ -127,12 +127,12 @@ impl Report {
         lost.map(|(_, count)| count).sum()
     }
 
-    /// Requests that were answered or failed.
+    /// Number of all requests, answered or failed.
     pub fn total(&self) -> u64 {
         self.answered + self.failed.values().sum::<u64>()
     }
 
-    /// The latency that this part of the answered requests, from 0 to 1, did not exceed.
+    /// The quantile of the latency of answered requests, with `part` from 0 to 1.
     pub fn quantile(&self, part: f64) -> Duration {
         Duration::from_micros(self.latencies.value_at_quantile(part))
     }
@@ -148,7 +148,7 @@ impl Report {
     }
 }
 
-/// The account in a few lines, for a person and for the message of a failed test.
+/// A summary in a few lines, for the terminal and for the message of a failed test.
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(

@@ -25,17 +25,17 @@ use super::{
 };
 use crate::{http::Answer, poll::poll};
 
-/// The pause of a client after it was refused. A server that is gone refuses at once, and a client without a pause
-/// would do nothing but ask.
+/// Pause after a refused connection. Connections to a stopped server fail at once, so without a pause clients would use
+/// all CPU time.
 const AFTER_REFUSAL: Duration = Duration::from_millis(5);
 
-/// Load that is on its way. Dropped, it stops by itself.
+/// A running load. Dropping it stops it.
 pub struct Traffic {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Result<Report>>>,
 }
 
-/// What the test's thread and the load's thread both see.
+/// State shared by the test's thread and the load's thread.
 #[derive(Default)]
 struct Shared {
     stopped: AtomicBool,
@@ -73,11 +73,11 @@ impl Traffic {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more requests were answered than at the time of the call.
+    /// Waits until this number of further requests were answered.
     ///
     /// # Errors
     ///
-    /// When `within` has passed.
+    /// Returns an error if `within` has passed.
     pub fn wait_for_answers(&self, more: u64, within: Duration) -> Result<()> {
         let before = self.answered();
         poll(&format!("{more} more answers"), within, || {
@@ -86,11 +86,11 @@ impl Traffic {
         .with_context(|| format!("{} came", self.answered() - before))
     }
 
-    /// Waits until every client has been refused, by count.
+    /// Waits until there were as many refused connections as clients.
     ///
     /// # Errors
     ///
-    /// When `within` has passed.
+    /// Returns an error if `within` has passed.
     pub fn wait_for_refusals(&self, count: u64, within: Duration) -> Result<()> {
         poll(&format!("{count} refusals"), within, || {
             (self.refused() >= count).then_some(())
@@ -98,26 +98,26 @@ impl Traffic {
         .with_context(|| format!("{} came", self.refused()))
     }
 
-    /// Sends no more requests, waits for those on their way, and gives the account.
+    /// Stops sending, waits for requests in progress, and returns the report.
     ///
     /// # Errors
     ///
-    /// When the load's thread failed.
+    /// Returns an error if the load's thread failed.
     pub fn stop(self) -> Result<Report> {
         self.shared.stopped.store(true, Ordering::Relaxed);
         self.finish()
     }
 
-    /// Waits until the load has come to its own end, and gives the account.
+    /// Waits until the load has ended by itself, and returns the report.
     ///
     /// # Errors
     ///
-    /// When the load's thread failed.
+    /// Returns an error if the load's thread failed.
     pub fn finish(mut self) -> Result<Report> {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(report)) => report,
             Some(Err(_)) => bail!("the load's thread panicked"),
-            None => bail!("the load has ended before"),
+            None => bail!("the load has already ended"),
         }
     }
 }
@@ -141,7 +141,7 @@ fn run(load: Load, shared: Arc<Shared>) -> Result<Report> {
     Ok(report)
 }
 
-/// One load, as all its clients see it: they share a thread.
+/// The state that all clients of a load share. They run on one thread.
 struct Job {
     load: Load,
     request: Vec<u8>,
@@ -198,7 +198,7 @@ impl Job {
         tasks.join_all().await;
     }
 
-    /// Takes one of the requests that are left.
+    /// Takes one of the remaining requests.
     fn may_send(&self) -> bool {
         let left = self.left.get();
         let stopped = self.shared.stopped.load(Ordering::Relaxed);
@@ -218,7 +218,7 @@ impl Job {
         }
     }
 
-    /// Sends one request, on the open connection if there is one, and books what became of it.
+    /// Sends one request, on the open connection if there is one, and records the outcome.
     async fn one(&self, open: &mut Option<Client>) -> Option<Kind> {
         let began = Instant::now();
         let deadline = began + self.load.patience;
