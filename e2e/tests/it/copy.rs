@@ -54,7 +54,10 @@ fn the_steps_to_adopt_a_scenario_show_its_telemetry_and_its_dependencies() -> Re
             let lines: BTreeSet<_> = text.lines().map(words).collect();
             let count = shown.iter().filter(|line| lines.contains(&words(line)));
             let count = count.count();
-            assert!(count >= 2, "{scenario}/README.md shows {count} lines of {file}");
+            assert!(
+                count >= 2,
+                "{scenario}/README.md shows {count} lines of {file}"
+            );
         }
     }
     Ok(())
