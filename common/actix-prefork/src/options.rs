@@ -17,6 +17,7 @@ pub const MAX_WORKERS: u16 = 256;
 /// Flatten them into the options of your program with `#[command(flatten)]`.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
+#[command(about = None, long_about = None)]
 pub struct Options {
     /// Options that a program with one process has as well.
     #[command(flatten)]
@@ -92,6 +93,7 @@ pub struct Options {
 /// Options of a program that serves HTTP, with or without worker processes.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
+#[command(about = None, long_about = None)]
 pub struct ServerOptions {
     /// Address or host name to listen on.
     #[arg(
@@ -160,6 +162,7 @@ pub struct ServerOptions {
 /// Option of a program that can serve `/metrics` on a separate port.
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[group(skip)]
+#[command(about = None, long_about = None)]
 pub struct MetricsPortOption {
     /// Serve /metrics on this port instead of the application's; 0 picks a free one.
     #[arg(
