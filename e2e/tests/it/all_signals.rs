@@ -1,4 +1,4 @@
-//! `all-signals`: one request is a trace, log records with its ids, and increments, whatever carries the metrics.
+//! `all-signals`: a request is a trace, log records with its ids, and increments, for pull and push.
 
 use std::{collections::BTreeSet, thread, time::Duration};
 
@@ -34,7 +34,10 @@ fn span(received: &Received, name: &str) -> Result<ReceivedSpan> {
 
 /// The records of a trace, each with the span that it belongs to.
 fn records(received: &Received, trace: &str) -> Vec<(String, String)> {
-    let logs = received.logs().iter().filter(|log| log.trace_id() == trace);
+    let logs = received.logs().iter();
+    let mut logs: Vec<_> = logs.filter(|log| log.trace_id() == trace).collect();
+    logs.sort_by_key(|log| log.record.time_unix_nano);
+    let logs = logs.into_iter();
     logs.map(|log| (log.body(), log.span_id())).collect()
 }
 
