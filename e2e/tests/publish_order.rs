@@ -1,7 +1,7 @@
 //! Runs the memory accesses of the metric store under a model checker, which tries all orders in
 //! which two processes can see each other's writes.
 //!
-//! It is here so that a copy of the store does not depend on the model checker.
+//! The test is here so that a copy of the store does not depend on the model checker.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ fn no_addition_is_lost() {
 }
 
 #[test]
-fn who_sees_the_time_of_a_change_sees_the_change() {
+fn a_reader_that_sees_the_time_of_a_change_sees_the_change() {
     loom::model(|| {
         let gauge = Arc::new((atomic::AtomicU64::new(0), atomic::AtomicU64::new(0)));
         let setter = {

@@ -1,6 +1,6 @@
-//! Any text that a program gives to the metric store is read back unchanged, by property tests.
+//! Property tests: the metric store reads back any text unchanged.
 //!
-//! They are here so that a copy of the store does not depend on a property testing library.
+//! The tests are here so that a copy of the store does not depend on a property testing library.
 
 use std::collections::BTreeMap;
 

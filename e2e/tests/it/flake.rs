@@ -1,4 +1,4 @@
-//! The flake evaluates, with its lock as it is, without a network.
+//! The flake evaluates offline with its current lock file.
 
 use std::{fs, path::Path, process::Command};
 

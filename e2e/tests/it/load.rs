@@ -1,4 +1,4 @@
-//! The load client calls each failure by its right name: here against servers that misbehave on purpose.
+//! The load client classifies every failure correctly, tested with servers that misbehave on purpose.
 
 use std::{
     io::{Read, Write},
@@ -41,7 +41,7 @@ fn assert_failed(report: &Report, kind: Kind, count: u64) {
 }
 
 #[test]
-fn every_request_to_a_sound_server_is_answered() -> Result<()> {
+fn every_request_to_a_working_server_is_answered() -> Result<()> {
     let bare = Program::bin("bench", "bare").start()?;
     for keep_alive in [true, false] {
         let load = Load::on(bare.addr()?).clients(8).keep_alive(keep_alive);
@@ -79,7 +79,7 @@ fn no_listener_means_refused() -> Result<()> {
 }
 
 #[test]
-fn a_connection_after_a_refusal_is_noticed() -> Result<()> {
+fn a_connection_after_a_refusal_is_counted() -> Result<()> {
     let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let traffic = Load::on(addr).start()?;
     traffic.wait_for_refusals(1, e2e::SOON)?;
@@ -122,7 +122,7 @@ fn a_reset_in_the_queue_is_a_lost_request() -> Result<()> {
 }
 
 #[test]
-fn a_close_after_an_answer_is_told_from_a_lost_request() -> Result<()> {
+fn a_close_after_a_response_is_distinguished_from_a_lost_request() -> Result<()> {
     let addr = server(|mut stream| {
         read_request(&mut stream);
         stream.write_all(HELLO).unwrap();
@@ -152,7 +152,7 @@ fn a_response_that_stops_in_the_middle_is_partial() -> Result<()> {
 }
 
 #[test]
-fn a_reset_after_a_whole_response_is_no_failure_but_is_counted() -> Result<()> {
+fn a_reset_after_a_complete_response_is_counted_but_not_a_failure() -> Result<()> {
     let addr = server(|mut stream| {
         read_request(&mut stream);
         stream.write_all(HELLO).unwrap();
@@ -171,7 +171,7 @@ fn a_reset_after_a_whole_response_is_no_failure_but_is_counted() -> Result<()> {
 }
 
 #[test]
-fn an_announced_close_is_no_failure() -> Result<()> {
+fn an_announced_close_is_not_a_failure() -> Result<()> {
     let addr = server(|mut stream| {
         read_request(&mut stream);
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

@@ -1,4 +1,4 @@
-//! The test support itself: a program is started, watched and cleaned away, and nothing of it escapes notice.
+//! Tests of the test support: it starts, watches and cleans up programs, and detects remaining processes.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,7 +23,7 @@ fn a_program_is_built_started_and_stopped() -> Result<()> {
 }
 
 #[test]
-fn a_program_that_ends_early_is_an_error_that_shows_its_words() -> Result<()> {
+fn a_program_that_exits_early_is_an_error_that_shows_its_output() -> Result<()> {
     let program = Program::bin("bench", "bare").env("PORT", "sixty");
     let error = format!("{:#}", program.start().err().expect("it cannot serve"));
     assert!(error.contains("PORT is `sixty`"), "{error}");

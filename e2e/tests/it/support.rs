@@ -1,4 +1,4 @@
-//! What tests of several programs do and ask for in the same way.
+//! Helpers for tests of several programs.
 
 use std::borrow::BorrowMut;
 

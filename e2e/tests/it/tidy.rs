@@ -1,4 +1,4 @@
-//! What the manifests and the scenarios have to agree on, since none inherits from the workspace.
+//! Consistency checks of manifests and scenarios, which do not inherit from the workspace.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

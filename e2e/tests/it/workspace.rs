@@ -1,4 +1,4 @@
-//! What the workspace consists of.
+//! Describes the workspace: members and paths.
 
 use std::{
     env, fs,

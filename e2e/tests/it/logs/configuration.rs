@@ -1,9 +1,9 @@
-//! What is served, and when.
+//! Which routes are served.
 
 use anyhow::Result;
 
 #[test]
-fn the_routes_that_do_harm_are_served_only_on_demand() -> Result<()> {
+fn harmful_demonstration_routes_are_served_only_on_demand() -> Result<()> {
     let running = e2e::Program::new("logs")
         .env("OTEL_LOGS_EXPORTER", "none")
         .start()?;

@@ -1,4 +1,4 @@
-//! The console: one line for each record, whatever a client sends.
+//! The console has one line for each record, for any request data.
 
 use anyhow::Result;
 use e2e::{Running, SOON, console::Stream};
@@ -45,7 +45,7 @@ fn a_client_cannot_forge_a_line_or_move_the_cursor() -> Result<()> {
 }
 
 #[test]
-fn key_values_are_on_the_console_and_cannot_pass_for_others() -> Result<()> {
+fn key_values_are_on_the_console_and_cannot_be_forged() -> Result<()> {
     let running = silent().start()?;
     get(&running, "/demo/values")?;
     send(&running, "POST /demo/echo", "", "x\" said=forged")?;
@@ -57,7 +57,7 @@ fn key_values_are_on_the_console_and_cannot_pass_for_others() -> Result<()> {
 }
 
 #[test]
-fn each_side_has_its_own_filter_in_the_same_language() -> Result<()> {
+fn console_and_export_have_separate_filters_with_the_same_syntax() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, Protocol::Http)
         .env("RUST_LOG", "off,access=info")
@@ -116,7 +116,7 @@ fn the_console_exporter_prints_one_json_line_for_each_record() -> Result<()> {
 }
 
 #[test]
-fn no_exporter_means_the_console_alone() -> Result<()> {
+fn without_an_exporter_records_go_only_to_the_console() -> Result<()> {
     for (variable, value) in [
         ("OTEL_LOGS_EXPORTER", "none"),
         ("OTEL_SDK_DISABLED", "true"),

@@ -1,4 +1,4 @@
-//! The records of a request carry the trace and span that the caller named.
+//! The records of a request carry the caller's trace and span ids.
 
 use anyhow::Result;
 
@@ -42,7 +42,7 @@ fn a_traceparent_is_on_every_record_also_from_other_threads_and_on_the_access_li
 }
 
 #[test]
-fn a_malformed_traceparent_costs_nothing_but_the_correlation() -> Result<()> {
+fn a_malformed_traceparent_only_loses_the_correlation() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, PROTOCOLS[0]).start()?;
     let long = "0".repeat(8_000);
@@ -71,7 +71,7 @@ fn a_malformed_traceparent_costs_nothing_but_the_correlation() -> Result<()> {
 }
 
 #[test]
-fn one_request_does_not_lend_its_trace_to_the_next() -> Result<()> {
+fn the_next_request_does_not_inherit_a_trace() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, PROTOCOLS[0]).start()?;
     send(&running, "GET /first", TRACEPARENT, "")?;

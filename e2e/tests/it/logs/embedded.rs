@@ -1,4 +1,4 @@
-//! Nothing configured: the program brings a collector of its own and shows what its workers push.
+//! Without configuration the program starts the embedded collector, which prints the pushed records.
 
 use anyhow::Result;
 use e2e::console::Stream;
@@ -7,7 +7,7 @@ use super::{get, logs};
 use crate::{otlp::with_dead_proxy, support::stop};
 
 #[test]
-fn what_the_workers_push_is_printed_to_the_last_record_also_behind_a_dead_proxy() -> Result<()> {
+fn all_pushed_records_are_printed_also_behind_a_dead_proxy() -> Result<()> {
     for protocol in ["http/protobuf", "grpc"] {
         let program = logs()
             .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)

@@ -1,4 +1,4 @@
-//! Exporting causes no records that would have to be exported.
+//! The export does not produce records that would be exported again.
 
 use std::{thread, time::Duration};
 

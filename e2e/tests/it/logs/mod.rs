@@ -1,4 +1,4 @@
-//! `logs`: what was logged is what is on the console and at the collector, and nothing is lost unseen.
+//! `logs`: console and collector receive every record, and every lost record is reported.
 
 mod configuration;
 mod console;

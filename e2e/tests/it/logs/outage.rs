@@ -1,4 +1,4 @@
-//! A collector that is down, slow or gone costs requests nothing, and every lost record is counted.
+//! A collector that is down, slow or missing does not affect requests, and every lost record is counted.
 
 use std::net::TcpListener;
 
@@ -40,7 +40,7 @@ fn with_small_queue(program: e2e::Program) -> e2e::Program {
 }
 
 #[test]
-fn what_a_burst_loses_is_reported_exactly() -> Result<()> {
+fn losses_of_a_burst_are_reported_exactly() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         let mut running = with_small_queue(pushing_to(&collector, protocol)).start()?;
@@ -58,7 +58,7 @@ fn what_a_burst_loses_is_reported_exactly() -> Result<()> {
 }
 
 #[test]
-fn an_outage_is_told_once_and_so_is_its_end_with_the_number_of_lost_records() -> Result<()> {
+fn an_outage_and_its_end_are_logged_once_with_the_number_of_lost_records() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         let program = with_small_queue(pushing_to(&collector, protocol));
@@ -107,7 +107,7 @@ fn an_outage_is_told_once_and_so_is_its_end_with_the_number_of_lost_records() ->
 }
 
 #[test]
-fn requests_are_answered_while_the_collector_hangs_and_a_stop_ends_all_the_same() -> Result<()> {
+fn a_hanging_collector_delays_neither_requests_nor_the_stop() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         collector.set_fault(Fault::Hang);
@@ -128,7 +128,7 @@ fn requests_are_answered_while_the_collector_hangs_and_a_stop_ends_all_the_same(
 }
 
 #[test]
-fn a_collector_that_is_gone_is_told_with_the_likely_mistake() -> Result<()> {
+fn a_missing_collector_is_logged_with_the_likely_mistake() -> Result<()> {
     let unused = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     for protocol in ["http/protobuf", "grpc"] {
         let mut running = with_small_queue(logs())
@@ -147,7 +147,7 @@ fn a_collector_that_is_gone_is_told_with_the_likely_mistake() -> Result<()> {
 }
 
 #[test]
-fn nothing_is_said_where_nothing_was_lost() -> Result<()> {
+fn nothing_is_logged_if_nothing_was_lost() -> Result<()> {
     let collector = collector()?;
     let mut running = pushing_to(&collector, Protocol::Http).start()?;
     get(&running, "/demo/burst/1000")?;

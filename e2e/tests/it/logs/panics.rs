@@ -1,4 +1,4 @@
-//! A panic becomes a record, whether the worker survives it or not.
+//! A panic becomes a record, even if it ends the worker.
 
 use anyhow::Result;
 use e2e::{SOON, poll};
@@ -34,7 +34,7 @@ fn a_panic_in_a_handler_is_a_record_with_location_and_trace_and_the_worker_goes_
 }
 
 #[test]
-fn a_panic_that_ends_its_worker_is_exported_before_the_end() -> Result<()> {
+fn a_panic_that_ends_its_worker_is_exported_before_the_exit() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         // No interval passes: what arrives was exported because of the panic.

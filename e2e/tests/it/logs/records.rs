@@ -1,4 +1,4 @@
-//! A record arrives in the terms of the logs data model.
+//! Records follow the logs data model.
 
 use anyhow::{Context, Result};
 use collector::proto::common::v1::any_value::Value;
@@ -71,7 +71,7 @@ fn an_access_line_has_status_duration_client_and_user_agent() -> Result<()> {
 }
 
 #[test]
-fn a_health_check_is_no_record() -> Result<()> {
+fn a_health_check_is_not_logged() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, PROTOCOLS[0]).start()?;
     assert_eq!(get(&running, "/healthz")?.body, "ok");
@@ -133,7 +133,7 @@ fn the_internal_error_is_an_exception_with_its_chain_of_causes() -> Result<()> {
 }
 
 #[test]
-fn a_value_of_a_megabyte_is_cut_with_a_mark() -> Result<()> {
+fn a_value_of_a_megabyte_is_truncated_with_a_mark() -> Result<()> {
     let collector = collector()?;
     let limit = "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT";
     let running = pushing_to(&collector, PROTOCOLS[0])

@@ -1,4 +1,4 @@
-//! What was logged last still arrives.
+//! The last records arrive before the program exits.
 
 use anyhow::Result;
 use collector::proto::common::v1::any_value::Value;
@@ -59,7 +59,7 @@ fn a_stop_under_load_loses_no_record_of_an_answered_request() -> Result<()> {
 }
 
 #[test]
-fn a_quick_stop_tells_which_requests_it_has_cut() -> Result<()> {
+fn a_quick_stop_logs_the_requests_that_it_interrupts() -> Result<()> {
     let collector = collector()?;
     let mut running = pushing_to(&collector, PROTOCOLS[0])
         .env("OTEL_BLRP_SCHEDULE_DELAY", "3600000")

@@ -1,4 +1,4 @@
-//! The metrics are those of the contract, whatever a client sends.
+//! The metrics follow the contract for any request.
 
 use std::{
     collections::BTreeSet,
@@ -69,7 +69,7 @@ fn names_types_help_and_labels_are_exactly_those_of_the_contract() -> Result<()>
 }
 
 #[test]
-fn no_client_can_make_a_series() -> Result<()> {
+fn no_request_can_create_a_series() -> Result<()> {
     let running = pull().start()?;
     let addr = running.addr()?;
     for number in 0..50 {
@@ -124,7 +124,7 @@ fn active_requests_return_to_zero_whatever_clients_do() -> Result<()> {
 }
 
 #[test]
-fn one_target_tells_who_it_is() -> Result<()> {
+fn target_info_identifies_the_service() -> Result<()> {
     let running = pull()
         .option("--workers", 4)
         .env("OTEL_SERVICE_NAME", "shop")
@@ -172,7 +172,7 @@ fn the_content_type_is_that_of_the_text_format_and_a_worker_reports_on_itself() 
 }
 
 #[test]
-fn promtool_has_no_complaint() -> Result<()> {
+fn promtool_accepts_the_exposition() -> Result<()> {
     let how = "Debian's package prometheus";
     let Some(promtool) = real_part("promtool", how)? else {
         return Ok(());

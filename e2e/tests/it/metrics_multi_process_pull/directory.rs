@@ -1,4 +1,4 @@
-//! The directory: private and gone with the program by default, kept and respected if it was named.
+//! The metric directory: by default private and removed at exit, and kept if it is configured.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ fn answer(running: &Running, requests: u64) -> Result<f64> {
 }
 
 #[test]
-fn by_default_it_is_private_and_goes_with_the_program() -> Result<()> {
+fn by_default_it_is_private_and_removed_with_the_program() -> Result<()> {
     for (signal, variable) in [
         (Signal::SIGTERM, None),
         (Signal::SIGINT, None),
@@ -48,7 +48,7 @@ fn by_default_it_is_private_and_goes_with_the_program() -> Result<()> {
 }
 
 #[test]
-fn directories_of_killed_masters_are_used_again_and_do_not_pile_up() -> Result<()> {
+fn directories_of_killed_masters_are_reused() -> Result<()> {
     let runtime = Temporary::new("killed-master")?;
     let program = pull().env("XDG_RUNTIME_DIR", runtime.path());
     let mut first = Vec::new();
@@ -72,7 +72,7 @@ fn directories_of_killed_masters_are_used_again_and_do_not_pile_up() -> Result<(
 }
 
 #[test]
-fn a_named_one_is_created_and_kept_and_only_our_leftovers_are_cleared() -> Result<()> {
+fn a_configured_one_is_created_and_kept_and_only_our_leftovers_are_removed() -> Result<()> {
     let parent = Temporary::new("named")?;
     let path = parent.path().join("a/b");
     let program = pull().env(VARIABLE, &path);
@@ -107,7 +107,7 @@ fn a_named_one_is_created_and_kept_and_only_our_leftovers_are_cleared() -> Resul
 }
 
 #[test]
-fn a_second_master_on_the_same_directory_is_refused_and_harms_nothing() -> Result<()> {
+fn a_second_master_on_the_same_directory_is_refused_and_changes_nothing() -> Result<()> {
     let shared = Temporary::new("second-master")?;
     let program = pull().env(VARIABLE, shared.path());
     let running = program.start()?;

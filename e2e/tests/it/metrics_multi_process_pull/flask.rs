@@ -1,4 +1,4 @@
-//! Side by side with a real Flask application under gunicorn, in one directory: either `/metrics` shows both.
+//! Shares a directory with a Flask application under gunicorn: `/metrics` of either shows both.
 
 use std::{
     env,
@@ -103,7 +103,7 @@ fn assert_same(ours: SocketAddr, flask: SocketAddr) -> Scrape {
 }
 
 #[test]
-fn both_sides_show_the_same_sums_and_the_wipe_at_flasks_start_costs_us_nothing() -> Result<()> {
+fn both_sides_show_the_same_sums_also_after_flask_clears_the_directory() -> Result<()> {
     let Some(python) = python()? else {
         return Ok(());
     };

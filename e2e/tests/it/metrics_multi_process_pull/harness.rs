@@ -1,4 +1,4 @@
-//! What the harness counts of its workers holds over reload, scaling and death.
+//! Harness metrics are exact after reload, scaling and killed workers.
 
 use std::collections::BTreeMap;
 

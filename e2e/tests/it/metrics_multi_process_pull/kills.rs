@@ -1,4 +1,4 @@
-//! Workers that are killed at any moment: the sum never goes down, and nothing that a client was told is lost.
+//! Workers are killed at any time: the sum never falls, and every answered request is counted.
 
 use std::{
     collections::BTreeSet,

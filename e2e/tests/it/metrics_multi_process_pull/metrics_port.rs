@@ -1,4 +1,4 @@
-//! `METRICS_PORT`: the master answers scrapes, whatever its workers are about.
+//! `METRICS_PORT`: the master answers scrapes, even if its workers are blocked or crash.
 
 use std::{fs, net::TcpListener};
 
@@ -17,7 +17,7 @@ fn used() -> Result<Running> {
 }
 
 #[test]
-fn a_port_of_its_own_serves_the_sum_and_the_port_of_the_service_does_not() -> Result<()> {
+fn a_separate_metrics_port_serves_the_sum_instead_of_the_service_port() -> Result<()> {
     let running = used()?;
     let metrics = metrics_addr(&running)?;
     assert_ne!(metrics.port(), 0);
@@ -79,14 +79,14 @@ fn the_master_answers_while_every_worker_crashes_at_boot() -> Result<()> {
 }
 
 #[test]
-fn both_ports_the_same_is_a_mistake_that_names_both_variables() -> Result<()> {
+fn equal_ports_are_an_error_that_names_both_variables() -> Result<()> {
     let program = pull().env("PORT", "5173").env("METRICS_PORT", "5173");
     assert_refused(&program.run(SOON)?, 2, &["METRICS_PORT", "(PORT)", "5173"]);
     Ok(())
 }
 
 #[test]
-fn a_port_that_is_no_port_is_a_mistake() -> Result<()> {
+fn an_invalid_metrics_port_is_an_error() -> Result<()> {
     for value in ["65536", "-1", "metrics"] {
         let ended = pull().env("METRICS_PORT", value).run(SOON)?;
         assert_refused(&ended, 2, &["METRICS_PORT", value]);
@@ -95,7 +95,7 @@ fn a_port_that_is_no_port_is_a_mistake() -> Result<()> {
 }
 
 #[test]
-fn a_taken_port_is_told_in_one_line_and_nothing_is_left() -> Result<()> {
+fn a_metrics_port_in_use_is_one_error_line_and_leaves_no_process() -> Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port().to_string();
     let runtime = super::Temporary::new("taken-port")?;

@@ -1,4 +1,4 @@
-//! `metrics-multi-process-pull`: whoever is asked, what its clients did is what a scrape says, exactly.
+//! `metrics-multi-process-pull`: a scrape of any worker has the exact counts of all workers.
 
 mod contract;
 mod directory;

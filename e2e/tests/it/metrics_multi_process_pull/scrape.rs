@@ -1,4 +1,4 @@
-//! What one scrape says.
+//! Reads a scrape.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 

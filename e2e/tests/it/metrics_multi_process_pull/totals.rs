@@ -1,4 +1,4 @@
-//! Every request is in the sum, once, and every worker says the same sum.
+//! Every request is counted once, and all workers report the same sum.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ fn every_request_is_in_the_sum_of_two_and_four_workers() -> Result<()> {
 }
 
 #[test]
-fn each_worker_says_the_same_sum_at_once() -> Result<()> {
+fn all_workers_report_the_same_sum_at_once() -> Result<()> {
     const WORKERS: usize = 4;
     let running = pull().option("--workers", WORKERS).start()?;
     let addr = running.addr()?;
@@ -61,7 +61,7 @@ fn each_worker_says_the_same_sum_at_once() -> Result<()> {
 }
 
 #[test]
-fn a_killed_worker_takes_nothing_with_it_and_is_told() -> Result<()> {
+fn a_killed_worker_is_logged_and_its_counts_stay() -> Result<()> {
     let running = pull().start()?;
     let addr = running.addr()?;
     Load::on(addr).clients(16).requests(1000).run()?;

@@ -1,4 +1,4 @@
-//! What the variables of the OpenTelemetry specification promise.
+//! Variables of the OpenTelemetry specification.
 
 use anyhow::Result;
 use e2e::{Load, SOON, console::Stream};
@@ -83,7 +83,7 @@ fn the_console_exporter_prints_and_pushes_nothing() -> Result<()> {
 }
 
 #[test]
-fn the_name_of_the_service_is_that_of_its_variable() -> Result<()> {
+fn otel_service_name_sets_the_name_of_the_service() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, Protocol::Http)
         .env("OTEL_SERVICE_NAME", "shop")

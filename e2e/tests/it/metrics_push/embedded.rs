@@ -1,4 +1,4 @@
-//! Nothing configured: the program brings a collector of its own and shows what its workers push.
+//! Without configuration the program starts the embedded collector, which prints the pushed metrics.
 
 use anyhow::{Context, Result};
 use e2e::{Load, Running, SOON, Signal, console::Stream, poll};
@@ -40,7 +40,7 @@ fn send(running: &Running, requests: u64) -> Result<()> {
 }
 
 #[test]
-fn what_the_workers_push_is_printed_and_so_are_the_last_numbers_before_the_end() -> Result<()> {
+fn pushed_metrics_are_printed_including_the_last_ones_before_the_stop() -> Result<()> {
     let mut running = metrics_push().start()?;
     send(&running, 50)?;
     wait_for_sum(&running, 50)?;
@@ -63,7 +63,7 @@ fn what_the_workers_push_is_printed_and_so_are_the_last_numbers_before_the_end()
 }
 
 #[test]
-fn the_last_numbers_arrive_even_if_no_interval_has_passed() -> Result<()> {
+fn the_last_metrics_arrive_before_the_first_interval() -> Result<()> {
     for protocol in ["http/protobuf", "grpc"] {
         let program = metrics_push()
             .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
@@ -84,14 +84,14 @@ fn the_last_numbers_arrive_even_if_no_interval_has_passed() -> Result<()> {
 }
 
 #[test]
-fn proxy_variables_do_not_come_between_the_workers_and_the_embedded_collector() -> Result<()> {
+fn proxy_variables_do_not_affect_pushes_to_the_embedded_collector() -> Result<()> {
     let running = with_dead_proxy(metrics_push())?.start()?;
     send(&running, 50)?;
     wait_for_sum(&running, 50)
 }
 
 #[test]
-fn proxy_variables_do_not_come_between_the_workers_and_a_collector_on_this_machine() -> Result<()> {
+fn proxy_variables_do_not_affect_pushes_to_a_collector_on_this_machine() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         let running = with_dead_proxy(super::pushing_to(&collector, protocol))?.start()?;

@@ -1,4 +1,4 @@
-//! `metrics-push`: what its clients did is what arrives at the collector, exactly.
+//! `metrics-push`: the collector receives the exact counts of all requests.
 
 mod configuration;
 mod embedded;

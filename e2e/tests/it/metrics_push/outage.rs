@@ -1,5 +1,5 @@
-//! A collector that is away, refuses or hangs: clients notice nothing, the operator is told once, and the totals are
-//! exact when it is back.
+//! A collector that is down, refuses or hangs does not affect clients. Each process logs the outage once, and totals are
+//! exact afterwards.
 
 use std::net::SocketAddr;
 
@@ -51,7 +51,7 @@ fn start_again(http: SocketAddr, grpc: SocketAddr) -> Result<Collector> {
 }
 
 #[test]
-fn a_collector_that_comes_after_the_program_gets_everything() -> Result<()> {
+fn a_collector_that_starts_later_receives_everything() -> Result<()> {
     for protocol in PROTOCOLS {
         let early = collector()?;
         let program = pushing_to(&early, protocol);
@@ -70,7 +70,7 @@ fn a_collector_that_comes_after_the_program_gets_everything() -> Result<()> {
 }
 
 #[test]
-fn a_collector_that_goes_and_comes_back_gets_everything() -> Result<()> {
+fn a_collector_that_restarts_receives_everything() -> Result<()> {
     for protocol in PROTOCOLS {
         let first = collector()?;
         let (http, grpc) = (first.http_addr(), first.grpc_addr());
@@ -91,7 +91,7 @@ fn a_collector_that_goes_and_comes_back_gets_everything() -> Result<()> {
 }
 
 #[test]
-fn an_outage_is_told_once_by_each_process_however_long_it_lasts() -> Result<()> {
+fn each_process_logs_an_outage_once() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, Protocol::Http).start()?;
     for outage in 1..=2 {
@@ -121,7 +121,7 @@ fn an_outage_is_told_once_by_each_process_however_long_it_lasts() -> Result<()> 
 }
 
 #[test]
-fn an_outage_costs_no_memory_however_many_requests_come() -> Result<()> {
+fn memory_does_not_grow_during_an_outage() -> Result<()> {
     const MEBIBYTE: u64 = 1 << 20;
     let collector = collector()?;
     collector.set_fault(Fault::Unavailable);
@@ -141,7 +141,7 @@ fn an_outage_costs_no_memory_however_many_requests_come() -> Result<()> {
 }
 
 #[test]
-fn a_collector_that_hangs_holds_up_no_request_and_no_stop() -> Result<()> {
+fn a_collector_that_hangs_delays_neither_requests_nor_the_stop() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         collector.set_fault(Fault::Hang);
@@ -157,7 +157,7 @@ fn a_collector_that_hangs_holds_up_no_request_and_no_stop() -> Result<()> {
 }
 
 #[test]
-fn a_collector_that_hung_for_a_while_gets_everything() -> Result<()> {
+fn a_collector_that_hung_receives_everything_later() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         let program = pushing_to(&collector, protocol).env("OTEL_EXPORTER_OTLP_TIMEOUT", "500");

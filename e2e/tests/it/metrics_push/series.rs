@@ -1,4 +1,4 @@
-//! The series are those of the contract, whatever a client sends.
+//! The series follow the contract for any request.
 
 use std::{
     collections::BTreeSet,
@@ -60,7 +60,7 @@ fn labels_are_exactly_those_of_the_contract() -> Result<()> {
 }
 
 #[test]
-fn no_client_can_make_a_series() -> Result<()> {
+fn no_request_can_create_a_series() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, Protocol::Http).start()?;
     let addr = running.addr()?;
@@ -88,7 +88,7 @@ fn no_client_can_make_a_series() -> Result<()> {
 }
 
 #[test]
-fn a_known_method_that_the_route_does_not_take_keeps_its_name() -> Result<()> {
+fn a_known_method_without_a_route_keeps_its_name() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, Protocol::Http).start()?;
     let status = {

@@ -1,4 +1,4 @@
-//! Every request is in the totals, once.
+//! Every request is counted once.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ fn every_request_arrives(protocol: Protocol) -> Result<()> {
 }
 
 #[test]
-fn a_stop_pushes_what_no_interval_has_pushed() -> Result<()> {
+fn a_stop_pushes_the_remaining_metrics() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         let program =
@@ -79,7 +79,7 @@ fn a_quick_stop_pushes_too() -> Result<()> {
 }
 
 #[test]
-fn a_stop_under_load_counts_all_that_was_answered() -> Result<()> {
+fn a_stop_under_load_counts_every_answered_request() -> Result<()> {
     for keep_alive in [true, false] {
         let collector = collector()?;
         let mut running = pushing_to(&collector, Protocol::Http).start()?;
@@ -121,7 +121,7 @@ fn delta_temporality_adds_up_to_the_same_totals() -> Result<()> {
 }
 
 #[test]
-fn a_killed_worker_takes_nothing_back_that_it_has_pushed() -> Result<()> {
+fn pushed_counts_of_a_killed_worker_stay() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, Protocol::Http).start()?;
     let addr = running.addr()?;
@@ -208,7 +208,7 @@ fn each_worker_is_an_instance_of_its_own_with_the_resource_of_the_service() -> R
 }
 
 #[test]
-fn the_master_pushes_what_the_harness_counts_to_the_end() -> Result<()> {
+fn the_master_pushes_harness_metrics_until_the_end() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         let running = pushing_to(&collector, protocol)

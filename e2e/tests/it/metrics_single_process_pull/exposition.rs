@@ -1,4 +1,4 @@
-//! What a scrape shows: names, labels, bounds, and a format that Prometheus' own tool has nothing to say of.
+//! The content of a scrape: names, labels, bounds, and a format that promtool accepts.
 
 use std::collections::BTreeSet;
 
@@ -73,7 +73,7 @@ fn names_labels_and_bounds_are_exactly_those_of_the_contract() -> Result<()> {
 }
 
 #[test]
-fn the_families_are_all_there_from_the_start_or_the_first_request() -> Result<()> {
+fn all_metric_families_exist_from_the_start_or_the_first_request() -> Result<()> {
     let running = pull().start()?;
     let families = |text: &str| -> Vec<String> {
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
@@ -119,7 +119,7 @@ fn the_families_are_all_there_from_the_start_or_the_first_request() -> Result<()
 }
 
 #[test]
-fn promtool_has_no_complaint() -> Result<()> {
+fn promtool_accepts_the_exposition() -> Result<()> {
     for program in [pull(), pull_with_metrics_port()] {
         let running = program
             .env("ERROR_RATE", "1")
@@ -140,7 +140,7 @@ fn promtool_has_no_complaint() -> Result<()> {
 }
 
 #[test]
-fn the_media_type_is_that_of_the_text_format_whatever_a_scraper_would_like_more() -> Result<()> {
+fn the_media_type_is_always_that_of_the_text_format() -> Result<()> {
     for program in [pull(), pull_with_metrics_port()] {
         let running = program.start()?;
         for accept in [
@@ -163,7 +163,7 @@ fn the_media_type_is_that_of_the_text_format_whatever_a_scraper_would_like_more(
 }
 
 #[test]
-fn target_info_says_who_is_scraped() -> Result<()> {
+fn target_info_identifies_the_service() -> Result<()> {
     let running = pull()
         .env("OTEL_SERVICE_NAME", "shop")
         .env(

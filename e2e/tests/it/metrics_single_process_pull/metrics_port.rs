@@ -1,4 +1,4 @@
-//! `METRICS_PORT`: instead of the application's port, never beside it, and alive while the application is stuck.
+//! `METRICS_PORT` replaces `/metrics` on the application's port, and answers while the application is blocked.
 
 use anyhow::{Context, Result};
 use e2e::{Load, Program, Running, SOON, Signal, http, process};
@@ -61,7 +61,7 @@ fn let_go(running: &Running) -> Result<()> {
 }
 
 #[test]
-fn a_console_that_is_not_read_costs_lines_and_never_a_request_or_a_stop() -> Result<()> {
+fn an_unread_console_loses_lines_but_delays_no_request_and_no_stop() -> Result<()> {
     // Each request logs a line: more than the pipe and the queue behind it hold.
     const SENT: u64 = 20_000;
     for threads in [1, 3] {
@@ -81,7 +81,7 @@ fn a_console_that_is_not_read_costs_lines_and_never_a_request_or_a_stop() -> Res
 }
 
 #[test]
-fn a_scraper_that_never_finishes_does_not_hold_up_a_stop() -> Result<()> {
+fn a_scraper_that_never_finishes_does_not_delay_a_stop() -> Result<()> {
     let mut running = pull_with_metrics_port().start()?;
     let mut silent = http::Connection::open(metrics_addr(&running)?)?;
     silent.send("GET /metrics HTTP/1.1\r\n")?;

@@ -1,4 +1,4 @@
-//! metrics-single-process-pull: what `/metrics` shows, on either port, to a test and to a real Prometheus.
+//! `metrics-single-process-pull`: `/metrics` on either port, scraped by a test and by Prometheus.
 
 mod exposition;
 mod metrics_port;

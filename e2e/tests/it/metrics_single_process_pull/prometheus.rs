@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes the program and answers what the contract promises.
+//! A real Prometheus scrapes the program and answers the queries of the contract.
 
 use anyhow::{Context, Result};
 use e2e::{Load, SOON, http, poll, prometheus::Prometheus};

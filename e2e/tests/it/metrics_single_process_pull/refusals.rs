@@ -1,4 +1,4 @@
-//! What cannot work is refused with one line that names it.
+//! Invalid settings are refused with one line that names them.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! The series are those of the contract, whatever a client sends.
+//! The series follow the contract for any request.
 
 use anyhow::Result;
 use e2e::{
@@ -11,7 +11,7 @@ use super::{
 };
 
 #[test]
-fn no_client_can_make_a_series() -> Result<()> {
+fn no_request_can_create_a_series() -> Result<()> {
     let running = pull().start()?;
     let addr = running.addr()?;
     for number in 0..50 {
@@ -65,7 +65,7 @@ fn health_checks_and_scrapes_are_in_no_metric() -> Result<()> {
 }
 
 #[test]
-fn a_known_method_that_the_route_does_not_take_keeps_its_name() -> Result<()> {
+fn a_known_method_without_a_route_keeps_its_name() -> Result<()> {
     let running = pull().start()?;
     assert_eq!(http::request(running.addr()?, "DELETE", "/")?.status, 405);
     let scrape = settled(&running, 1.0)?;

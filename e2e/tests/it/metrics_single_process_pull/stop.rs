@@ -1,4 +1,4 @@
-//! Stopping: no request is lost, and a scrape gets the last totals.
+//! A stop loses no request, and a scrape in progress gets the last totals.
 
 use anyhow::Result;
 use e2e::{Load, SOON, Signal, http::Connection};
@@ -27,7 +27,7 @@ fn term_under_load_loses_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_scrape_that_is_on_its_way_when_the_stop_begins_gets_every_request() -> Result<()> {
+fn a_scrape_in_progress_at_a_stop_has_every_request() -> Result<()> {
     let mut running = pull().start()?;
     let mut scraper = Connection::open(running.addr()?)?;
     scraper.send_get("/healthz")?;

@@ -1,4 +1,4 @@
-//! Every request is in the totals, once.
+//! Every request is counted once.
 
 use anyhow::Result;
 use e2e::{Load, SOON, poll};
@@ -44,7 +44,7 @@ fn internal_errors_are_counted_and_logged_and_not_shown() -> Result<()> {
 }
 
 #[test]
-fn scrapes_at_once_with_load_see_totals_that_only_grow() -> Result<()> {
+fn scrapes_under_load_see_totals_that_only_grow() -> Result<()> {
     let running = pull().option("--threads", 2).start()?;
     let traffic = Load::on(running.addr()?)
         .clients(8)

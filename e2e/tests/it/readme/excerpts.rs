@@ -1,4 +1,4 @@
-//! Code in a document is an excerpt of a file that is compiled, checked or run.
+//! Checks that code in documents is an excerpt of a file that is compiled, checked or run.
 
 use std::{fs, path::Path, process::Command};
 

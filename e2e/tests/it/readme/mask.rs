@@ -1,4 +1,4 @@
-//! What of a line is another at each run. It is masked in the document and in what was printed, and the rest compared.
+//! Masks the parts of a line that differ between runs, in the document and in the output.
 
 use std::sync::LazyLock;
 
@@ -82,7 +82,7 @@ fn numbers_that_a_reader_relies_on_are_not_masked() {
 }
 
 #[test]
-fn what_differs_from_run_to_run_is_masked() {
+fn values_that_differ_between_runs_are_masked() {
     for (one, other) in [
         ("Hello from 24304!", "Hello from 7!"),
         (

@@ -1,4 +1,4 @@
-//! What the documents show is what happens: every command is run, every output compared, every piece of code compiled.
+//! Tests of the documents: runs their commands, compares the output, and checks that their code is compiled.
 
 pub(crate) mod excerpts;
 mod mask;
@@ -116,7 +116,7 @@ fn block(session: &mut Session, lines: &[String]) -> Result<()> {
 }
 
 #[test]
-fn a_document_that_shows_what_does_not_happen_is_noticed() -> Result<()> {
+fn a_document_with_wrong_output_is_detected() -> Result<()> {
     let refused = |text: &str| follow(Path::new("made-up.md"), text).is_err();
     assert!(!refused("```console\n$ printf 'a\\nb\\n'\na\nb\n```\n"));
     assert!(refused("```console\n$ false\n```\n"));

@@ -1,4 +1,4 @@
-//! What a reader does who follows a document: some terminals, in which programs run, and one to ask them from.
+//! Runs the commands of a document: long-running programs in several terminals, and requests from another.
 
 use std::{
     collections::BTreeMap,
@@ -417,7 +417,7 @@ fn free_port() -> Result<String> {
 }
 
 #[test]
-fn an_ellipsis_stands_for_any_lines_and_nothing_else_does() {
+fn only_an_ellipsis_stands_for_any_lines() {
     let shows = |shown: &str, printed: &str| {
         let shown: Vec<_> = shown.split(' ').map(str::to_owned).collect();
         is_shown(&shown, &printed.replace(' ', "\n"))

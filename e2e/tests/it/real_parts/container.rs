@@ -1,5 +1,5 @@
-//! What `deploy/Containerfile` promises, as far as it can be tried without a container engine: PID 1 of a namespace of its
-//! own, a user that is not root and has no capability, a root file system that nobody can write to, and one volume.
+//! Tests of `deploy/Containerfile` without a container engine: the program runs as PID 1 of its own namespace, as a user
+//! without capabilities, on a read-only root file system with one volume.
 
 use std::{
     fs::{self, Permissions},

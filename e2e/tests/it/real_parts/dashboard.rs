@@ -1,4 +1,4 @@
-//! No panel of the dashboard is empty, and the picture of it is made of what Prometheus answers.
+//! Every panel of the dashboard has data, and its picture is drawn from the answers of Prometheus.
 
 use std::{collections::BTreeMap, fs, process::Command};
 
@@ -12,7 +12,7 @@ use super::scenarios::{JOBS, SUPERVISED, Scenarios};
 const COLUMNS: u64 = 24;
 
 #[test]
-fn no_panel_of_the_dashboard_lies_on_another_or_beside_the_grid() -> Result<()> {
+fn panels_of_the_dashboard_do_not_overlap_or_leave_the_grid() -> Result<()> {
     let dashboard = dashboard()?;
     let mut taken = BTreeMap::new();
     for panel in panels(&dashboard)? {

@@ -1,4 +1,4 @@
-//! What the files in `deploy/` say is understood by whom they are for.
+//! The files in `deploy/` are valid for their programs.
 
 use std::process::Command;
 
@@ -22,7 +22,7 @@ fn succeeds(command: &mut Command) -> String {
 }
 
 #[test]
-fn the_collector_takes_its_configurations() -> Result<()> {
+fn the_collector_accepts_its_configurations() -> Result<()> {
     let Some(executable) = otelcol::executable()? else {
         return Ok(());
     };
@@ -39,7 +39,7 @@ fn the_collector_takes_its_configurations() -> Result<()> {
 }
 
 #[test]
-fn the_rules_pass_their_tests_and_prometheus_takes_its_configuration() -> Result<()> {
+fn the_rules_pass_their_tests_and_prometheus_accepts_its_configuration() -> Result<()> {
     let Some(promtool) = real_part("promtool", PROMTOOL)? else {
         return Ok(());
     };
@@ -66,7 +66,7 @@ fn the_kubernetes_manifests_follow_the_schema() -> Result<()> {
 }
 
 #[test]
-fn a_linter_has_nothing_to_say_of_the_containerfile() -> Result<()> {
+fn a_linter_accepts_the_containerfile() -> Result<()> {
     let Some(hadolint) = real_part("hadolint", PYPI)? else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! Prometheus scrapes a program whose workers are killed all the time, and its counters are right all the same.
+//! Prometheus has exact counters of a program whose workers are killed repeatedly.
 
 use anyhow::{Context, Result};
 use e2e::{

@@ -1,4 +1,4 @@
-//! What `deploy/` configures, with the real OpenTelemetry Collector and the real Prometheus.
+//! Tests the files in `deploy/` with the real OpenTelemetry Collector and Prometheus.
 
 mod container;
 mod dashboard;

@@ -1,4 +1,4 @@
-//! The Collector is stopped for a while and started again: totals are exact, and no counter goes up by what it had before.
+//! The Collector is stopped and started again: totals are exact, and nothing is counted twice.
 
 use anyhow::Result;
 use e2e::{
@@ -22,7 +22,7 @@ fn wait_for_news(running: &Running, words: &str) -> Result<()> {
 }
 
 #[test]
-fn a_collector_that_was_stopped_for_a_while_has_the_totals_again() -> Result<()> {
+fn a_collector_that_was_restarted_has_the_totals_again() -> Result<()> {
     let Some(executable) = otelcol::executable()? else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! What was pushed is what the Collector says, of each worker and of all.
+//! The Collector exposes the pushed metrics exactly, for each worker and as a sum.
 
 use std::collections::BTreeMap;
 
@@ -108,7 +108,7 @@ fn the_sum_over_workers_never_goes_down_when_workers_are_killed_and_replaced() -
 }
 
 #[test]
-fn differences_that_a_sender_chose_itself_add_up_to_the_same() -> Result<()> {
+fn deltas_from_a_sender_add_up_to_the_same_sum() -> Result<()> {
     let Some(executable) = otelcol::executable()? else {
         return Ok(());
     };

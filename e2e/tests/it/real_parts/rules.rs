@@ -1,4 +1,4 @@
-//! One load, three scenarios, the same queries: the answers are the same.
+//! The same queries give the same answers for all three scenarios under the same load.
 
 use std::collections::BTreeSet;
 

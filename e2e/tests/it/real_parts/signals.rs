@@ -1,4 +1,4 @@
-//! Logs and traces come out of the Collector as they went in.
+//! The Collector receives all logs and traces unchanged.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Two agents and a gateway, as on two machines: what an agent has taken survives its being killed.
+//! Two agents and a gateway, as on two machines: data that an agent has acknowledged survives its kill.
 
 use std::path::Path;
 

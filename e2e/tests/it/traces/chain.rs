@@ -1,4 +1,4 @@
-//! One trace runs through two requests, usually two processes, and is complete.
+//! A trace across two requests, usually in two processes, is complete.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -76,7 +76,7 @@ fn assert_is_chain(spans: &[&ReceivedSpan]) {
 }
 
 #[test]
-fn a_client_span_says_whom_it_called_and_what_came_back() -> Result<()> {
+fn a_client_span_names_the_called_server_and_the_status() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, PROTOCOLS[0]).start()?;
     let answer = get(&running, "/chain")?;
@@ -97,7 +97,7 @@ fn a_client_span_says_whom_it_called_and_what_came_back() -> Result<()> {
 }
 
 #[test]
-fn one_thread_that_calls_itself_many_times_at_once_does_not_get_stuck() -> Result<()> {
+fn concurrent_calls_of_one_thread_to_itself_do_not_deadlock() -> Result<()> {
     let running = pushing_to(&collector()?, PROTOCOLS[0])
         .env("RUST_LOG", "off")
         .start()?;
@@ -122,7 +122,7 @@ fn a_service_that_listens_everywhere_calls_itself_on_loopback() -> Result<()> {
 }
 
 #[test]
-fn a_next_service_that_never_ends_its_response_is_a_502_soon() -> Result<()> {
+fn an_endless_response_of_the_next_service_is_a_502_soon() -> Result<()> {
     let other = pushing_to(&collector()?, PROTOCOLS[0]).start()?;
     let collector = collector()?;
     let running = pushing_to(&collector, PROTOCOLS[0])
@@ -141,8 +141,7 @@ fn a_next_service_that_never_ends_its_response_is_a_502_soon() -> Result<()> {
 }
 
 #[test]
-fn a_next_service_that_is_gone_or_silent_or_fails_is_a_502_and_an_error_of_the_call() -> Result<()>
-{
+fn a_failed_call_to_the_next_service_is_a_502_and_an_error_of_its_span() -> Result<()> {
     let gone = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     // Its queue takes the connection, and nobody ever reads from it.
     let silent = TcpListener::bind("127.0.0.1:0")?;

@@ -65,7 +65,7 @@ fn the_console_exporter_prints_one_json_line_for_each_span() -> Result<()> {
 }
 
 #[test]
-fn the_routes_to_play_with_are_served_only_on_demand() -> Result<()> {
+fn demonstration_routes_are_served_only_on_demand() -> Result<()> {
     let running = Program::new("traces")
         .env("OTEL_TRACES_EXPORTER", "none")
         .start()?;

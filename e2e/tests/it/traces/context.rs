@@ -1,4 +1,4 @@
-//! The caller's context comes in and goes out, and a malformed one costs nothing but the link.
+//! The caller's trace context is extracted and propagated. A malformed one only loses the link to the caller.
 
 use anyhow::{Context, Result};
 use collector::ReceivedSpan;
@@ -27,7 +27,7 @@ fn a_request_continues_the_callers_trace_with_its_tracestate() -> Result<()> {
 }
 
 #[test]
-fn baggage_reaches_the_next_service_and_forges_no_header_there() -> Result<()> {
+fn baggage_reaches_the_next_service_and_forges_no_header() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, PROTOCOLS[0]).start()?;
     let headers = "baggage: user=jo%20an\r\nbaggage: cart=7;p=%0d%0aX: 1\r\n";
@@ -80,7 +80,7 @@ fn a_malformed_traceparent_starts_a_new_trace_and_fails_no_request() -> Result<(
 }
 
 #[test]
-fn a_caller_that_does_not_record_is_respected_also_by_the_next_service() -> Result<()> {
+fn an_unsampled_trace_stays_unsampled_in_the_next_service() -> Result<()> {
     let collector = collector()?;
     let mut running = pushing_to(&collector, PROTOCOLS[0]).start()?;
     let unsampled = TRACEPARENT.replace("-01\r", "-00\r");
@@ -149,7 +149,7 @@ fn a_ratio_records_whole_traces() -> Result<()> {
 }
 
 #[test]
-fn only_the_propagators_that_are_named_are_used() -> Result<()> {
+fn only_the_configured_propagators_are_used() -> Result<()> {
     for (propagators, linked, baggage) in [
         ("tracecontext", true, ""),
         ("baggage", false, "a=1\n"),
@@ -171,7 +171,7 @@ fn only_the_propagators_that_are_named_are_used() -> Result<()> {
 }
 
 #[test]
-fn a_disabled_sdk_makes_no_span_and_hands_on_the_callers_context() -> Result<()> {
+fn a_disabled_sdk_makes_no_span_and_propagates_the_callers_context() -> Result<()> {
     let collector = collector()?;
     let second = pushing_to(&collector, PROTOCOLS[0]).start()?;
     let first = pushing_to(&collector, PROTOCOLS[0])
@@ -193,7 +193,7 @@ fn a_disabled_sdk_makes_no_span_and_hands_on_the_callers_context() -> Result<()>
 }
 
 #[test]
-fn the_client_is_told_the_ids_if_that_was_asked_for() -> Result<()> {
+fn the_client_gets_the_ids_if_configured() -> Result<()> {
     let collector = collector()?;
     let silent = pushing_to(&collector, PROTOCOLS[0]).start()?;
     assert_eq!(get(&silent, "/")?.header("traceresponse"), None);
@@ -241,7 +241,7 @@ fn work_on_other_threads_and_in_spawned_tasks_belongs_to_its_request() -> Result
 }
 
 #[test]
-fn one_request_does_not_lend_its_trace_to_the_next() -> Result<()> {
+fn the_next_request_does_not_inherit_a_trace() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, PROTOCOLS[0]).start()?;
     let mut connection = e2e::http::Connection::open(running.addr()?)?;

@@ -1,4 +1,4 @@
-//! A span says what the semantic conventions want, and nothing that a client makes up is in its name.
+//! Spans follow the semantic conventions, and their names contain no arbitrary request data.
 
 use anyhow::{Context, Result};
 use collector::{Collector, proto::trace::v1::span::SpanKind};
@@ -71,7 +71,7 @@ fn a_request_without_a_route_is_named_by_its_method_alone() -> Result<()> {
 }
 
 #[test]
-fn a_made_up_method_is_other_and_in_no_name() -> Result<()> {
+fn an_unknown_method_is_other_and_not_in_the_span_name() -> Result<()> {
     let collector = collector()?;
     let running = started(&collector)?;
     let long = "X".repeat(1_000);
@@ -91,7 +91,7 @@ fn a_made_up_method_is_other_and_in_no_name() -> Result<()> {
 }
 
 #[test]
-fn what_a_client_sends_is_repeated_only_up_to_a_limit() -> Result<()> {
+fn request_data_in_attributes_is_truncated() -> Result<()> {
     let collector = collector()?;
     let running = started(&collector)?;
     let (path, agent) = ("p".repeat(8_000), "ö".repeat(4_000));
@@ -110,7 +110,7 @@ fn what_a_client_sends_is_repeated_only_up_to_a_limit() -> Result<()> {
 }
 
 #[test]
-fn a_status_of_5xx_is_an_error_and_one_of_4xx_is_none() -> Result<()> {
+fn a_5xx_status_is_an_error_and_a_4xx_status_is_not() -> Result<()> {
     let collector = collector()?;
     let running = started(&collector)?;
     for (code, expected) in [(404, 0), (429, 0), (500, 2), (503, 2), (301, 0)] {

@@ -1,4 +1,4 @@
-//! Nothing configured: the program brings a collector of its own and shows its traces as trees.
+//! Without configuration the program starts the embedded collector, which prints traces as trees.
 
 use anyhow::Result;
 use e2e::console::Stream;
@@ -40,7 +40,7 @@ fn printed_pid(line: &str) -> u32 {
 }
 
 #[test]
-fn what_a_client_sends_forges_no_line_of_a_tree() -> Result<()> {
+fn request_data_forges_no_line_of_a_tree() -> Result<()> {
     let mut running = traces().start()?;
     let agent = "User-Agent: \u{202e}\u{9b}31m forged\r\n";
     send(&running, "BREW /%0a%1b[2J", agent)?;

@@ -1,4 +1,4 @@
-//! However a request ends, its span ends with it and says how.
+//! Every ending of a request ends its span and is recorded in it.
 
 use std::{
     io::{Read as _, Write as _},
@@ -41,7 +41,7 @@ fn a_panic_is_an_error_with_its_exception_and_the_worker_goes_on() -> Result<()>
 }
 
 #[test]
-fn a_client_that_goes_in_the_middle_of_an_answer_leaves_an_error() -> Result<()> {
+fn a_client_that_disconnects_during_a_response_leaves_an_error() -> Result<()> {
     let collector = collector()?;
     let running = pushing_to(&collector, PROTOCOLS[0]).start()?;
     let mut stream = TcpStream::connect(running.addr()?)?;
@@ -57,7 +57,7 @@ fn a_client_that_goes_in_the_middle_of_an_answer_leaves_an_error() -> Result<()>
 }
 
 #[test]
-fn a_quick_stop_ends_the_spans_of_the_requests_that_it_cuts() -> Result<()> {
+fn a_quick_stop_ends_the_spans_of_interrupted_requests() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         let mut running = pushing_to(&collector, protocol)
@@ -89,7 +89,7 @@ fn a_quick_stop_ends_the_spans_of_the_requests_that_it_cuts() -> Result<()> {
 }
 
 #[test]
-fn a_call_that_is_cut_with_its_request_says_so() -> Result<()> {
+fn a_call_that_is_interrupted_with_its_request_is_an_error() -> Result<()> {
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     let collector = collector()?;
     let mut running = pushing_to(&collector, PROTOCOLS[0])

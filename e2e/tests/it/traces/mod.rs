@@ -1,4 +1,4 @@
-//! `traces`: every request is a span, one trace runs through several requests and processes, and nothing is lost unseen.
+//! `traces`: every request is a span, traces cross requests and processes, and every lost span is reported.
 
 mod chain;
 mod configuration;

@@ -1,4 +1,4 @@
-//! A collector that is down, slow or gone costs requests nothing, and every lost span is counted.
+//! A collector that is down, slow or missing does not affect requests, and every lost span is counted.
 
 use std::net::TcpListener;
 
@@ -36,7 +36,7 @@ fn with_small_queue(program: Program) -> Program {
 }
 
 #[test]
-fn what_a_burst_loses_is_reported_exactly() -> Result<()> {
+fn losses_of_a_burst_are_reported_exactly() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         let mut running = with_small_queue(pushing_to(&collector, protocol)).start()?;
@@ -55,7 +55,7 @@ fn what_a_burst_loses_is_reported_exactly() -> Result<()> {
 }
 
 #[test]
-fn an_outage_is_told_once_and_so_is_its_end_with_the_number_of_lost_spans() -> Result<()> {
+fn an_outage_and_its_end_are_logged_once_with_the_number_of_lost_spans() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         let mut running = with_small_queue(pushing_to(&collector, protocol)).start()?;
@@ -141,7 +141,7 @@ fn a_refusal_is_accounted_for_exactly_by_four_workers_under_load() -> Result<()>
 }
 
 #[test]
-fn requests_are_answered_while_the_collector_hangs_and_a_stop_ends_all_the_same() -> Result<()> {
+fn a_hanging_collector_delays_neither_requests_nor_the_stop() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         collector.set_fault(Fault::Hang);
@@ -162,7 +162,7 @@ fn requests_are_answered_while_the_collector_hangs_and_a_stop_ends_all_the_same(
 }
 
 #[test]
-fn what_an_export_that_timed_out_held_is_reported_although_it_may_have_arrived() -> Result<()> {
+fn spans_of_a_timed_out_export_are_reported_although_they_may_have_arrived() -> Result<()> {
     for protocol in PROTOCOLS {
         let collector = collector()?;
         let mut running = with_small_queue(pushing_to(&collector, protocol))
@@ -184,7 +184,7 @@ fn what_an_export_that_timed_out_held_is_reported_although_it_may_have_arrived()
 }
 
 #[test]
-fn a_collector_that_comes_after_the_program_gets_what_waits() -> Result<()> {
+fn a_collector_that_starts_later_receives_the_queued_spans() -> Result<()> {
     for protocol in PROTOCOLS {
         let early = collector()?;
         let (http, grpc) = (early.http_addr(), early.grpc_addr());
@@ -208,7 +208,7 @@ fn a_collector_that_comes_after_the_program_gets_what_waits() -> Result<()> {
 }
 
 #[test]
-fn a_collector_that_is_gone_is_told_with_the_likely_mistake() -> Result<()> {
+fn a_missing_collector_is_logged_with_the_likely_mistake() -> Result<()> {
     let unused = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     for protocol in ["http/protobuf", "grpc"] {
         let mut running = with_small_queue(traces())
@@ -227,7 +227,7 @@ fn a_collector_that_is_gone_is_told_with_the_likely_mistake() -> Result<()> {
 }
 
 #[test]
-fn nothing_is_said_where_nothing_was_lost() -> Result<()> {
+fn nothing_is_logged_if_nothing_was_lost() -> Result<()> {
     let collector = collector()?;
     let mut running = pushing_to(&collector, Protocol::Http).start()?;
     get(&running, "/demo/burst/999")?;

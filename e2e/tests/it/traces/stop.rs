@@ -1,4 +1,4 @@
-//! The spans of answered requests arrive, however the program is stopped.
+//! The spans of answered requests arrive after every kind of stop.
 
 use anyhow::Result;
 use e2e::{Load, SOON};
@@ -49,7 +49,7 @@ fn a_stop_under_load_loses_no_span_of_an_answered_request() -> Result<()> {
 }
 
 #[test]
-fn a_chain_in_flight_at_a_stop_is_answered_one_way_or_the_other() -> Result<()> {
+fn a_chain_in_progress_at_a_stop_is_answered() -> Result<()> {
     let collector = collector()?;
     let mut running = pushing_to(&collector, PROTOCOLS[0])
         .env("WEB_CONCURRENCY", "2")

@@ -1,4 +1,4 @@
-//! Where the program listens, as the user says it.
+//! The configured addresses.
 
 use std::net::TcpListener;
 
@@ -28,7 +28,7 @@ fn every_worker_serves_wherever_the_program_listens() -> Result<()> {
 }
 
 #[test]
-fn variables_say_what_flags_say_and_flags_go_first() -> Result<()> {
+fn variables_work_like_flags_and_flags_take_precedence() -> Result<()> {
     let by_variables = Program::example("actix-prefork", "hello")
         .env("BIND_HOST", "127.0.0.3")
         .env("WEB_CONCURRENCY", "3");

@@ -1,4 +1,4 @@
-//! What cannot work is refused with one line that names it, before anything is served.
+//! Invalid settings are refused with one line that names them, before the program serves.
 
 use std::net::TcpListener;
 
@@ -33,7 +33,7 @@ fn a_taken_port_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_second_master_on_the_same_port_is_refused_and_the_first_goes_on() -> Result<()> {
+fn a_second_master_on_the_same_port_is_refused_and_the_first_keeps_serving() -> Result<()> {
     let first = hello(2).start()?;
     let port = first.addr()?.port().to_string();
     let ended = hello(2).option("--port", &port).run(SOON)?;
@@ -79,7 +79,7 @@ fn an_unknown_flag_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_host_that_is_unknown_or_elsewhere_is_refused() -> Result<()> {
+fn a_host_that_is_unknown_or_not_local_is_refused() -> Result<()> {
     for host in ["no-such-host.invalid", "192.0.2.1"] {
         let ended = hello(2).option("--host", host).run(SOON)?;
         assert_refused(&ended, FAILURE, &[host]);

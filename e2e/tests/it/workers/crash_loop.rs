@@ -1,4 +1,4 @@
-//! A worker that ends at every boot: it is started again after growing pauses, and nobody else notices.
+//! A worker that exits at every boot is restarted after growing pauses, and does not affect other workers.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A worker that hangs: another takes over from it, and it is ended if it stays away.
+//! Unresponsive workers are replaced, and killed if they stay unresponsive.
 
 use std::{fs, sync::mpsc, thread, time::Duration};
 
@@ -19,7 +19,7 @@ fn hello_with_limits(hang_timeout: f32, timeout: u32) -> Program {
 }
 
 #[test]
-fn users_who_come_one_by_one_are_all_answered_although_a_worker_is_stopped() -> Result<()> {
+fn new_connections_are_answered_while_a_worker_is_stopped() -> Result<()> {
     let hello = hello_with_limits(1.0, 3600).start()?;
     let old = hello.ready()?.serving();
     // Each on a connection of its own, at a pace that leaves no queue where a worker serves.
@@ -47,7 +47,7 @@ fn users_who_come_one_by_one_are_all_answered_although_a_worker_is_stopped() -> 
 }
 
 #[test]
-fn users_who_come_one_by_one_are_all_answered_although_a_handler_blocks() -> Result<()> {
+fn new_connections_are_answered_while_a_handler_blocks() -> Result<()> {
     let hello = hello_with_limits(1.0, 3600).start()?;
     let old = hello.ready()?.serving();
     let traffic = Load::on(hello.addr()?)
@@ -83,7 +83,7 @@ fn wait_for_replacement(hello: &Running, hung: u32) -> Result<()> {
 }
 
 #[test]
-fn past_the_hard_limit_a_hung_worker_is_ended_whether_it_is_stopped_or_blocked() -> Result<()> {
+fn an_unresponsive_worker_is_killed_after_the_timeout_whether_stopped_or_blocked() -> Result<()> {
     let hello = hello_with_limits(1.0, 3).start()?;
     let old = hello.ready()?.serving();
     freeze(old[0])?;
@@ -110,7 +110,7 @@ fn past_the_hard_limit_a_hung_worker_is_ended_whether_it_is_stopped_or_blocked()
 }
 
 #[test]
-fn requests_that_waited_at_a_stopped_worker_are_answered_when_it_goes_on() -> Result<()> {
+fn requests_queued_at_a_stopped_worker_are_answered_when_it_continues() -> Result<()> {
     let hello = hello(1)
         .option("--hang-timeout", 1)
         .option("--timeout", 3600)
@@ -132,7 +132,7 @@ fn requests_that_waited_at_a_stopped_worker_are_answered_when_it_goes_on() -> Re
 }
 
 #[test]
-fn a_worker_that_a_debugger_holds_is_replaced_and_not_ended() -> Result<()> {
+fn a_worker_held_by_a_debugger_is_replaced_and_not_killed() -> Result<()> {
     let hello = hello_with_limits(1.0, 3).start()?;
     let old = hello.ready()?.serving();
     let Ok(debugger) = Debugger::hold(old[0]) else {
@@ -195,7 +195,7 @@ fn hold_threads(pid: u32) -> Result<()> {
 }
 
 #[test]
-fn only_what_the_stopped_worker_had_accepted_is_lost_under_load() -> Result<()> {
+fn only_requests_accepted_by_the_stopped_worker_are_lost_under_load() -> Result<()> {
     for keep_alive in [true, false] {
         let hello = hello_with_limits(1.0, 3).start()?;
         let port = hello.addr()?.port();
@@ -220,7 +220,7 @@ fn only_what_the_stopped_worker_had_accepted_is_lost_under_load() -> Result<()> 
 }
 
 #[test]
-fn a_slow_start_is_no_hang() -> Result<()> {
+fn a_slow_start_is_not_a_hang() -> Result<()> {
     let slow = super::Switch::new("slow-start")?;
     slow.set()?;
     let mut hello = hello_with_limits(0.2, 1)
@@ -236,7 +236,7 @@ fn a_slow_start_is_no_hang() -> Result<()> {
 }
 
 #[test]
-fn a_master_that_was_stopped_with_its_workers_holds_it_against_nobody() -> Result<()> {
+fn a_master_that_was_stopped_with_its_workers_replaces_none_of_them() -> Result<()> {
     let hello = hello_with_limits(1.0, 2).start()?;
     let mut workers = hello.workers();
     let all: Vec<_> = workers.iter().copied().chain([hello.pid()]).collect();
@@ -287,7 +287,7 @@ fn workers_that_hang_all_at_once_are_replaced_once_each() -> Result<()> {
 }
 
 #[test]
-fn a_timeout_of_zero_lets_a_worker_hang() -> Result<()> {
+fn a_timeout_of_zero_disables_hang_detection() -> Result<()> {
     let hello = hello_with_limits(0.2, 0).start()?;
     let mut blocked = http::Connection::open(hello.addr()?)?;
     blocked.send_get("/block?ms=3000")?;

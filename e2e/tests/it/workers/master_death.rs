@@ -1,4 +1,4 @@
-//! The master is killed: no worker stays behind, whatever it is doing, and the next master can start at once.
+//! When the master is killed, all workers exit, and the next master can start at once.
 
 use anyhow::Result;
 use e2e::{Load, SOON, Signal, http, http::Connection};

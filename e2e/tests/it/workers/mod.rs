@@ -1,4 +1,4 @@
-//! The harness, by way of the example program `hello` of `common`: what users, operators and the kernel do to it.
+//! Tests of the worker harness with the example program `hello` of `common`.
 
 mod address;
 mod bad_input;

@@ -1,4 +1,4 @@
-//! As PID 1 of a container the master also reaps what others leave to it, and it stops when it is told to.
+//! As PID 1 of a container the master also reaps orphaned processes, and stops on TERM.
 
 use std::{collections::BTreeSet, process::Command};
 
@@ -48,7 +48,7 @@ fn as_pid_one_it_stops_on_term() -> Result<()> {
 }
 
 #[test]
-fn as_pid_one_it_reaps_strangers_and_keeps_its_workers() -> Result<()> {
+fn as_pid_one_it_reaps_orphans_and_keeps_its_workers() -> Result<()> {
     let Some((running, master)) = start_as_pid_one()? else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! Workers that have answered their number of requests are replaced, one at a time, and nothing is lost.
+//! Workers that have reached `--max-requests` are replaced one at a time without losing a request.
 
 use anyhow::Result;
 use e2e::{Load, SOON, Signal, poll};

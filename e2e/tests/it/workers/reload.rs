@@ -1,4 +1,4 @@
-//! HUP: the workers are replaced one by one, by the program that is on disk now, and nothing is lost.
+//! HUP replaces the workers one by one with the current program on disk, without losing a request.
 
 use std::{
     fs,
@@ -65,8 +65,7 @@ fn wait_for_reports(hello: &Running, count: usize) -> Result<()> {
 }
 
 #[test]
-fn a_request_that_is_under_way_outlasts_the_reload_and_the_rest_is_served_meanwhile() -> Result<()>
-{
+fn a_request_in_progress_survives_a_reload_while_others_are_served() -> Result<()> {
     let hello = hello(2).start()?;
     let old = hello.workers();
     let mut slow = http::Connection::open(hello.addr()?)?;
@@ -166,7 +165,7 @@ fn a_reload_runs_the_program_that_is_on_disk_now_and_so_do_later_respawns() -> R
 }
 
 #[test]
-fn a_broken_program_on_disk_harms_no_worker_and_is_told() -> Result<()> {
+fn a_broken_program_on_disk_is_reported_and_the_old_workers_stay() -> Result<()> {
     let deployed = Deployed::new("broken")?;
     let service = deployed.program(2).start()?;
     let workers = service.workers();
@@ -259,7 +258,7 @@ fn term_during_a_reload_stops_although_a_replacement_boots() -> Result<()> {
 }
 
 #[test]
-fn a_stop_ends_workers_that_a_reload_had_told_to_finish() -> Result<()> {
+fn a_stop_also_stops_workers_that_a_reload_is_draining() -> Result<()> {
     let mut hello = hello(2).option("--graceful-timeout", 3600).start()?;
     let old = hello.workers();
     let mut endless = http::Connection::open(hello.addr()?)?;
@@ -287,7 +286,7 @@ fn a_stop_ends_workers_that_a_reload_had_told_to_finish() -> Result<()> {
 }
 
 #[test]
-fn a_reload_that_is_asked_for_while_the_program_starts_or_reloads_follows() -> Result<()> {
+fn a_reload_requested_during_a_start_or_a_reload_runs_afterwards() -> Result<()> {
     let mut hello = hello(2).spawn()?;
     poll("a first worker", SOON, || hello.workers().pop())?;
     hello.signal(Signal::SIGHUP)?;

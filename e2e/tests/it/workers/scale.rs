@@ -1,4 +1,4 @@
-//! TTIN and TTOU: one worker more or fewer, without a lost request.
+//! TTIN and TTOU add and remove a worker without losing a request.
 
 use anyhow::Result;
 use e2e::{Load, Running, SOON, Signal, poll};
@@ -67,7 +67,7 @@ fn the_number_of_workers_outlasts_a_reload_and_never_falls_below_one() -> Result
 }
 
 #[test]
-fn a_worker_that_is_wanted_again_while_it_leaves_loses_nothing() -> Result<()> {
+fn adding_a_worker_while_one_is_draining_loses_nothing() -> Result<()> {
     for keep_alive in [true, false] {
         let hello = hello(2).start()?;
         let load = Load::on(hello.addr()?).clients(CLIENTS);
@@ -98,7 +98,7 @@ fn a_worker_that_is_wanted_again_while_it_leaves_loses_nothing() -> Result<()> {
 }
 
 #[test]
-fn whatever_is_asked_for_in_whatever_order_loses_nothing() -> Result<()> {
+fn signals_in_any_order_lose_nothing() -> Result<()> {
     use Signal::{SIGHUP, SIGTTIN, SIGTTOU};
     let asked = [
         SIGHUP, SIGTTIN, SIGHUP, SIGTTOU, SIGTTOU, SIGHUP, SIGTTIN, SIGTTIN, SIGTTOU, SIGHUP,
@@ -125,7 +125,7 @@ fn whatever_is_asked_for_in_whatever_order_loses_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_stop_while_a_worker_leaves_loses_nothing() -> Result<()> {
+fn a_stop_while_a_worker_is_draining_loses_nothing() -> Result<()> {
     let mut hello = hello(3).start()?;
     let traffic = Load::on(hello.addr()?)
         .clients(CLIENTS)
@@ -147,7 +147,7 @@ fn a_stop_while_a_worker_leaves_loses_nothing() -> Result<()> {
 }
 
 #[test]
-fn a_worker_that_is_killed_while_it_leaves_leaves_nobody_in_its_queue() -> Result<()> {
+fn a_draining_worker_that_is_killed_loses_no_queued_connection() -> Result<()> {
     let hello = hello(2).start()?;
     let last = hello.ready()?.serving()[1];
     // It is stopped, so that its socket has a queue, which nobody else will serve.

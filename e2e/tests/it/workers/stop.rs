@@ -1,4 +1,4 @@
-//! Stopping: gracefully, quickly, twice, from a terminal.
+//! Graceful stop, quick stop, second signal, Ctrl-C in a terminal.
 
 use std::{net::TcpStream, thread, time::Duration};
 
@@ -41,7 +41,7 @@ fn a_slow_request_finishes_although_the_program_was_told_to_stop() -> Result<()>
 }
 
 #[test]
-fn an_idle_connection_does_not_hold_up_a_stop() -> Result<()> {
+fn an_idle_connection_does_not_delay_a_stop() -> Result<()> {
     let mut hello = hello(2)
         .option("--graceful-timeout", AN_HOUR.as_secs())
         .start()?;
@@ -57,8 +57,7 @@ fn an_idle_connection_does_not_hold_up_a_stop() -> Result<()> {
 }
 
 #[test]
-fn what_came_while_a_stopping_worker_was_frozen_is_answered_although_idle_connections_are_closed()
--> Result<()> {
+fn requests_that_arrive_while_a_stopping_worker_is_frozen_are_answered() -> Result<()> {
     let mut hello = hello(1).start()?;
     let mut connections = answered_connections(&hello, 200)?;
     hello.signal(Signal::SIGTERM)?;
@@ -81,7 +80,7 @@ fn what_came_while_a_stopping_worker_was_frozen_is_answered_although_idle_connec
 }
 
 #[test]
-fn the_graceful_timeout_ends_what_would_never_end() -> Result<()> {
+fn the_graceful_timeout_ends_endless_requests() -> Result<()> {
     let mut hello = hello(2).option("--graceful-timeout", 1).start()?;
     let mut endless = request_in_flight(&hello, FOREVER)?;
     hello.signal(Signal::SIGTERM)?;
@@ -146,7 +145,7 @@ fn a_second_term_makes_a_graceful_stop_quick() -> Result<()> {
 }
 
 #[test]
-fn a_program_that_has_stopped_gives_its_port_back_at_once() -> Result<()> {
+fn a_stopped_program_frees_its_port_at_once() -> Result<()> {
     let mut first = hello(2).start()?;
     let addr = first.addr()?;
     // The server's side of this connection will be in TIME_WAIT.

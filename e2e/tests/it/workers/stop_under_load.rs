@@ -1,4 +1,4 @@
-//! TERM under load: every request that reached a socket is answered, and then connections are refused.
+//! TERM under load: every accepted or queued request is answered, and then connections are refused.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ fn term_under_load_of_slow_requests_answers_all_that_were_sent() -> Result<()> {
 }
 
 #[test]
-fn users_who_come_one_by_one_are_answered_or_refused_during_a_stop() -> Result<()> {
+fn new_connections_are_answered_or_refused_during_a_stop() -> Result<()> {
     let mut hello = hello(2).start()?;
     let traffic = Load::on(hello.addr()?)
         .every(Duration::from_millis(2))

@@ -1,4 +1,4 @@
-//! As a service of systemd: sockets that it passes, and what it is told.
+//! Integration with systemd: passed sockets and notifications.
 
 use std::{
     net::{TcpListener, TcpStream},
@@ -105,7 +105,7 @@ fn sockets_of_another_process_are_not_taken() -> Result<()> {
 }
 
 #[test]
-fn what_cannot_be_served_is_refused_with_what_to_do() -> Result<()> {
+fn an_unusable_socket_is_refused_with_advice() -> Result<()> {
     let socket = TcpListener::bind("127.0.0.1:0")?;
     let connected = TcpStream::connect(socket.local_addr()?)?;
     let ended = hello(1).socket(connected, 1).run(SOON)?;
@@ -172,7 +172,7 @@ impl Manager {
 }
 
 #[test]
-fn the_service_manager_is_told_of_start_reload_life_and_stop() -> Result<()> {
+fn the_service_manager_is_notified_of_start_reload_liveness_and_stop() -> Result<()> {
     let directory = Temporary::new("sd-notify")?;
     let path = directory.path().join("notify");
     let abstract_name = format!("e2e-notify-{}", std::process::id());
@@ -227,7 +227,7 @@ fn the_service_manager_is_told_of_start_reload_life_and_stop() -> Result<()> {
 }
 
 #[test]
-fn a_service_manager_that_does_not_listen_changes_nothing() -> Result<()> {
+fn a_service_manager_that_does_not_answer_changes_nothing() -> Result<()> {
     for name in ["/nowhere/notify", "@nobody-listens-here", "no/such"] {
         let hello = hello(1).env("NOTIFY_SOCKET", name).start()?;
         assert_eq!(http::get(hello.addr()?, "/")?.status, 200);

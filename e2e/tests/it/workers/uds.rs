@@ -1,4 +1,4 @@
-//! Serving on a Unix domain socket: its file, and that a stop loses nothing there either.
+//! Serving on a Unix domain socket: the socket file, and a stop without losing a request.
 
 use std::{
     fs,
@@ -68,7 +68,7 @@ fn stop_loses_nothing(path: &Path, workers: usize, threads: usize, keep_alive: b
 }
 
 #[test]
-fn a_program_of_one_process_serves_there_and_loses_nothing_at_its_stop() -> Result<()> {
+fn a_program_with_one_process_serves_on_the_socket_and_stops_without_loss() -> Result<()> {
     let directory = Temporary::new("uds-alone")?;
     let path = directory.path().join("app.sock");
     for _ in 0..ROUNDS {
@@ -102,7 +102,7 @@ fn a_killed_worker_is_replaced_on_the_same_socket() -> Result<()> {
 }
 
 #[test]
-fn only_the_user_may_connect_unless_told_otherwise_and_whatever_the_umask() -> Result<()> {
+fn by_default_only_the_user_may_connect_with_any_umask() -> Result<()> {
     let directory = Temporary::new("uds-mode")?;
     let path = directory.path().join("app.sock");
     for (umask, option, expected) in [
@@ -140,7 +140,7 @@ fn the_socket_of_a_killed_server_is_replaced() -> Result<()> {
 }
 
 #[test]
-fn a_socket_that_somebody_serves_on_is_refused_and_stays() -> Result<()> {
+fn a_socket_in_use_is_refused_and_stays() -> Result<()> {
     let directory = Temporary::new("uds-live")?;
     let path = directory.path().join("app.sock");
     let first = hello_on(&path, 2).start()?;
@@ -159,7 +159,7 @@ fn a_socket_that_somebody_serves_on_is_refused_and_stays() -> Result<()> {
 }
 
 #[test]
-fn of_servers_that_start_at_once_on_a_stale_socket_one_serves() -> Result<()> {
+fn one_of_several_servers_that_start_on_a_stale_socket_serves() -> Result<()> {
     let directory = Temporary::new("uds-race")?;
     let path = directory.path().join("app.sock");
     drop(UnixListener::bind(&path)?);
@@ -175,7 +175,7 @@ fn of_servers_that_start_at_once_on_a_stale_socket_one_serves() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_socket_is_never_removed() -> Result<()> {
+fn a_file_that_is_not_a_socket_is_never_removed() -> Result<()> {
     let directory = Temporary::new("uds-file")?;
     let file = directory.path().join("notes.txt");
     fs::write(&file, "precious")?;
@@ -191,14 +191,18 @@ fn what_is_no_socket_is_never_removed() -> Result<()> {
 }
 
 #[test]
-fn a_path_that_cannot_be_is_refused_with_what_to_do() -> Result<()> {
+fn an_invalid_path_is_refused_with_advice() -> Result<()> {
     let directory = Temporary::new("uds-path")?;
     let long = directory.path().join("x".repeat(108));
     let ended = hello_on(&long, 1).run(SOON)?;
     assert_refused(&ended, 1, &["bytes", "shorter"]);
     let nowhere = directory.path().join("no/app.sock");
     let ended = hello_on(&nowhere, 1).run(SOON)?;
-    assert_refused(&ended, 1, &[&nowhere.display().to_string(), "create its directory"]);
+    assert_refused(
+        &ended,
+        1,
+        &[&nowhere.display().to_string(), "create its directory"],
+    );
     let ended = hello_on(&directory.path().join("a.sock"), 1)
         .option("--uds-mode", "rw")
         .run(SOON)?;

@@ -1,4 +1,4 @@
-//! A worker that is killed costs what it had accepted, and nothing else.
+//! A killed worker loses only the requests that it had accepted.
 
 use anyhow::Result;
 use e2e::{Load, SOON, Signal, load::Kind, poll, process, sockets};
@@ -94,7 +94,7 @@ fn a_worker_that_exits_by_itself_is_replaced() -> Result<()> {
 }
 
 #[test]
-fn a_handler_that_panics_costs_its_connection_and_no_worker() -> Result<()> {
+fn a_handler_that_panics_closes_its_connection_and_the_worker_stays() -> Result<()> {
     let hello = hello(1).start()?;
     let old = hello.workers();
     for _ in 0..3 {
