@@ -210,7 +210,7 @@ fn what_an_outage_loses_is_counted_exactly_for_each_signal() -> Result<()> {
     Ok(())
 }
 
-/// How many items the last line of a worker says were lost.
+/// The number of lost items in the last log line of a worker.
 fn lost(console: &str, what: &str) -> Option<u64> {
     let line = console
         .lines()

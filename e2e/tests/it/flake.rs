@@ -10,11 +10,11 @@ use crate::workspace;
 
 const HOW_TO_GET: &str = "Debian: apt-get install nix-bin";
 
-/// The flake alone with what it reads, because Nix copies a flake's whole directory.
+/// A copy of the flake and the files that it reads, because Nix copies the whole directory of a flake.
 struct Flake(Temporary);
 
 impl Flake {
-    /// Gives `None` where there is no Nix.
+    /// Returns `None` if Nix is not installed.
     fn new() -> Result<Option<Self>> {
         if real_part("nix", HOW_TO_GET)?.is_none() {
             return Ok(None);
@@ -39,7 +39,7 @@ impl Flake {
         format!("path:{}", self.0.path().join("flake").display())
     }
 
-    /// Runs `nix`, which keeps to the directory and needs no daemon.
+    /// Runs `nix` with a store in the directory, without a daemon.
     fn nix(&self, args: &[&str]) -> Result<String> {
         let directory = self.0.path();
         let output = Command::new("nix")
@@ -57,7 +57,7 @@ impl Flake {
     }
 }
 
-/// What Nix puts into a store is read only, which would keep the directory from being removed.
+/// Makes the Nix store writable, so that the directory can be removed.
 fn make_writable(directory: &Path) -> Result<()> {
     let changed = Command::new("chmod")
         .args(["-R", "u+w"])

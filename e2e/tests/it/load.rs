@@ -15,7 +15,7 @@ use e2e::{
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\nHello from 42!";
 
-/// A server that does `serve` to each connection in turn, for as long as the test process lives.
+/// A server that calls `serve` for each connection in turn, until the test process exits.
 fn server(serve: impl Fn(TcpStream) + Send + 'static) -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let addr = listener.local_addr()?;
@@ -23,7 +23,7 @@ fn server(serve: impl Fn(TcpStream) + Send + 'static) -> Result<SocketAddr> {
     Ok(addr)
 }
 
-/// Reads the next request, so that closing the connection afterwards is a clean close and no reset.
+/// Reads the next request, so that closing the connection afterwards is not a reset.
 fn read_request(stream: &mut TcpStream) {
     let mut request = [0; 4096];
     let count = stream.read(&mut request).unwrap();
@@ -33,7 +33,7 @@ fn read_request(stream: &mut TcpStream) {
     );
 }
 
-/// Asserts that every failure of the account is of this kind.
+/// Asserts that every failure in the report is of this kind.
 #[track_caller]
 fn assert_failed(report: &Report, kind: Kind, count: u64) {
     assert_eq!(report.count(kind), count, "{report}");

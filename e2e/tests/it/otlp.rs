@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use collector::{Collector, Config};
 use e2e::Program;
 
-/// How a program and the collector speak.
+/// The transport of OTLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http,
@@ -24,7 +24,7 @@ impl Protocol {
         }
     }
 
-    /// What is for this protocol.
+    /// Selects the value for this protocol.
     pub(crate) fn choose<T>(self, http: T, grpc: T) -> T {
         match self {
             Self::Http => http,
@@ -33,7 +33,7 @@ impl Protocol {
     }
 }
 
-/// A collector that prints nothing and remembers what arrives.
+/// A collector that prints nothing and keeps everything that it receives.
 pub(crate) fn collector() -> Result<Collector> {
     Collector::start(Config::silent()).context("cannot start a collector")
 }
@@ -44,7 +44,7 @@ pub(crate) fn pushing_to(program: Program, collector: &Collector, protocol: Prot
     pushing_to_address(program, address, protocol)
 }
 
-/// The program pushing to an address where the protocol is spoken.
+/// The program pushing to an address with this protocol.
 pub(crate) fn pushing_to_address(
     program: Program,
     address: SocketAddr,
@@ -55,7 +55,7 @@ pub(crate) fn pushing_to_address(
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"))
 }
 
-/// Proxies at a port where nobody listens, in all spellings.
+/// Proxy variables in all spellings, with a port where nothing listens.
 pub(crate) fn with_dead_proxy(mut program: Program) -> Result<Program> {
     let unused = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {

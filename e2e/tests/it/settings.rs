@@ -6,7 +6,7 @@ use e2e::{Program, SOON, console::Stream, http};
 
 use crate::support::stop;
 
-/// Settings that cannot be used, each with the program that reads it.
+/// Invalid settings, each with a program that reads it.
 const UNUSABLE: [(&str, &str, &str); 26] = [
     ("metrics-push", "RUST_LOG", "shop=loud"),
     ("metrics-push", "OTEL_METRICS_EXPORTER", "carrier-pigeon"),

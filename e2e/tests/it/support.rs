@@ -5,7 +5,7 @@ use std::borrow::BorrowMut;
 use anyhow::Result;
 use e2e::{Running, SOON, Signal, load::Report};
 
-/// Stops a program gracefully, which sends what was not sent yet.
+/// Stops a program gracefully. It flushes its telemetry.
 pub(crate) fn stop(mut running: impl BorrowMut<Running>) -> Result<()> {
     let running = running.borrow_mut();
     running.signal(Signal::SIGTERM)?;

@@ -7,17 +7,17 @@ use e2e::{Program, SOON, Signal, Temporary, cargo, http, program::Ended, real_pa
 
 use crate::workspace;
 
-/// What `task` exits with where a precondition is not met.
+/// Exit code of `task` for a failed precondition.
 const REFUSED: i32 = 201;
 
-/// `task`, and a `cargo` for it that starts what the tests have built.
+/// `task`, with a `cargo` that starts the programs that the tests have built.
 struct Task {
     executable: PathBuf,
     home: Temporary,
 }
 
 impl Task {
-    /// Gives `None` where `task` is not installed.
+    /// Returns `None` if `task` is not installed.
     fn new() -> Result<Option<Self>> {
         let how_to_get = "pip install -r e2e/requirements.txt";
         let Some(executable) = real_part("task", how_to_get)? else {

@@ -53,7 +53,7 @@ fn every_manifest_states_the_oldest_compiler_that_the_dependencies_allow() -> Re
     Ok(())
 }
 
-/// The headings of a scenario's README, in their order; others may stand between them.
+/// The headings of a scenario's README, in this order. Others may be between them.
 const HEADINGS: [&str; 7] = [
     "Run it",
     "What you see",

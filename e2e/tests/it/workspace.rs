@@ -41,12 +41,12 @@ fn run(args: &[&str]) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// The cargo that runs the test.
+/// The path of the cargo that runs the test.
 pub(crate) fn cargo() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
 }
 
-/// The packages in what [`metadata`] gave.
+/// The packages in the output of [`metadata`].
 pub(crate) fn packages(metadata: &Value) -> Result<&Vec<Value>> {
     metadata["packages"].as_array().context("no packages")
 }
@@ -56,12 +56,12 @@ pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) directory: PathBuf,
-    /// Whether it is there for readers, and not for the workspace alone.
+    /// Whether it is meant for readers, not only for the workspace.
     pub(crate) published: bool,
 }
 
 impl Member {
-    /// Whether it is a program to run, read and copy, and not a library that such programs use.
+    /// Whether it is a scenario, not a library or tool.
     pub(crate) fn is_scenario(&self) -> bool {
         let sources = self.directory.join("src");
         sources.join("main.rs").is_file() && sources.join("telemetry.rs").is_file()
@@ -94,7 +94,7 @@ pub(crate) fn scenarios() -> Result<Vec<String>> {
     Ok(members.map(|member| member.name).collect())
 }
 
-/// Every file of the workspace that is no build output, by its path from the root.
+/// The relative paths of all files of the workspace, without build output.
 pub(crate) fn files() -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut directories = vec![root().to_owned()];
@@ -113,7 +113,7 @@ pub(crate) fn files() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Every Markdown file of the workspace, by its path from the root, with its text.
+/// The relative paths and the texts of all Markdown files of the workspace.
 pub(crate) fn documents() -> Result<Vec<(PathBuf, String)>> {
     let mut documents = Vec::new();
     for path in files()? {

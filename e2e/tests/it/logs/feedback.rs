@@ -12,7 +12,7 @@ use crate::otlp::{PROTOCOLS, collector};
 /// Twenty times the export interval.
 const A_WHILE: Duration = Duration::from_secs(1);
 
-/// Waits until a while has passed without an export. A loop would never let that happen.
+/// Waits until there was no export for a while. With a feedback loop this never happens.
 fn wait_for_silence(collector: &Collector) -> Result<()> {
     let exports = || collector.received().requests(Signal::Logs);
     poll("a while without an export", SOON, || {

@@ -12,14 +12,14 @@ use crate::{
     support::stop,
 };
 
-/// How many of a burst's records have arrived.
+/// Number of received records of a burst.
 fn arrived(collector: &Collector) -> u64 {
     let received = collector.received();
     let burst = |log: &&collector::ReceivedLog| log.scope == "burst";
     received.logs().iter().filter(burst).count() as u64
 }
 
-/// What the last words of the workers say: lost, of all.
+/// Lost and total records from the last log lines of the workers.
 fn told_at_the_end(running: &Running) -> Option<(u64, u64)> {
     let lines = running.console().lines();
     let line = lines
@@ -31,7 +31,7 @@ fn told_at_the_end(running: &Running) -> Option<(u64, u64)> {
     Some((lost, words.nth(1)?.parse().ok()?))
 }
 
-/// A program whose queue is small and whose only records are those of bursts.
+/// A program with a small queue that only logs the records of bursts.
 fn with_small_queue(program: e2e::Program) -> e2e::Program {
     program
         .env("OTEL_BLRP_MAX_QUEUE_SIZE", "100")

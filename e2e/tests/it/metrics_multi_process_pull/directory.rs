@@ -147,7 +147,7 @@ fn one_that_cannot_be_written_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// The program as a user that permissions hold for, or `None` if that cannot be had here.
+/// The program as a user without root's permissions, or `None` if that is not possible here.
 fn without_privileges(program: Program) -> Result<Option<Program>> {
     if !nix_is_root() {
         return Ok(Some(program));

@@ -13,7 +13,7 @@ use e2e::{Load, Program, Running, SOON, Signal, poll, process, real_part};
 use super::{ACTIVE, REQUESTS, Scrape, Temporary, metrics_addr, pull};
 use crate::{support::stop, workers::freeze};
 
-/// A Python that has what the Flask application needs, or `None` with a message.
+/// A Python with the modules of the Flask application. Otherwise prints a message and returns `None`.
 fn python() -> Result<Option<PathBuf>> {
     let python = env::var_os("PYTHON").map_or_else(|| "python3".into(), PathBuf::from);
     let check = Command::new(&python)
@@ -75,8 +75,7 @@ fn answer(addr: SocketAddr, requests: u64) -> Result<()> {
     Ok(())
 }
 
-/// Asserts that both show the same samples, but for what the kernel and the master tell ours about processes, and
-/// returns ours.
+/// Asserts that both show the same samples, except for our process and worker metrics. Returns our scrape.
 #[track_caller]
 fn assert_same(ours: SocketAddr, flask: SocketAddr) -> Scrape {
     let read = || -> Result<_> {

@@ -8,7 +8,7 @@ use e2e::{Load, Running, SOON, Signal, poll, process};
 use super::{metrics_addr, pull, scrape::Scrape};
 use crate::support::stop;
 
-/// Scrapes on a port of their own, so that they are in no count, and checks that no counter of the harness falls.
+/// Scrapes the metrics port, so that scrapes are not counted, and checks that no harness counter falls.
 struct Watch<'a> {
     running: &'a Running,
     last: BTreeMap<String, f64>,

@@ -88,7 +88,7 @@ fn survive_kills(metrics_port: bool) -> Result<()> {
     stop(running)
 }
 
-/// Kills a worker at a time, each at a random moment of its service, and counts the answers to its own requests.
+/// Kills workers one after the other at random times, and counts the answers to its own requests.
 fn kill_workers(running: &Running, traffics: &[Traffic], answered: &mut u64) -> Result<()> {
     let mut random = Random(0x5eed);
     for round in 0..ROUNDS {
@@ -112,7 +112,7 @@ fn kill_workers(running: &Running, traffics: &[Traffic], answered: &mut u64) -> 
     })
 }
 
-/// Scrapes over and over, and asserts what has to hold in each scrape. Returns how many there were.
+/// Scrapes repeatedly and checks each scrape. Returns the number of scrapes.
 fn watch(addr: SocketAddr, traffics: &[Traffic], may_fail: bool, done: &AtomicBool) -> Result<u64> {
     let (mut scrapes, mut requests, mut observed) = (0, 0.0, 0.0);
     while !done.load(Relaxed) {
@@ -150,7 +150,7 @@ fn assert_files_are_bounded(running: &Running, before: &[String]) -> Result<()> 
     Ok(())
 }
 
-/// Random numbers that are the same in each run (xorshift64, Marsaglia 2003).
+/// Random numbers with a fixed seed (xorshift64, Marsaglia 2003).
 struct Random(u64);
 
 impl Random {

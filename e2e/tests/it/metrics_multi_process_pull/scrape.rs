@@ -7,7 +7,7 @@ use e2e::http;
 
 use super::DURATION;
 
-/// The samples of the text format, by name and labels as they stand in the text.
+/// The samples of the text format, keyed by name and labels as written.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scrape {
     pub(super) samples: BTreeMap<String, f64>,
@@ -15,7 +15,7 @@ pub(super) struct Scrape {
 }
 
 impl Scrape {
-    /// Asks for `/metrics`, on a connection of its own.
+    /// Requests `/metrics` on a new connection.
     pub(super) fn of(addr: SocketAddr) -> Result<Self> {
         let response = http::get(addr, "/metrics")?;
         ensure!(response.status == 200, "{response:?}");
@@ -33,7 +33,7 @@ impl Scrape {
         Ok(Self { samples, text })
     }
 
-    /// The sum over all series of a metric; 0 without one.
+    /// The sum over all series of a metric, 0 if there are none.
     pub(super) fn sum(&self, metric: &str) -> f64 {
         self.series(metric).map(|(_, value)| value).sum()
     }
@@ -57,7 +57,7 @@ impl Scrape {
         samples.filter_map(move |(sample, value)| Some((labels(sample)?, *value)))
     }
 
-    /// How many requests the histogram has counted; in every scrape that is the last bucket as well.
+    /// The count of the histogram. Checks that it equals the last bucket.
     #[track_caller]
     pub(super) fn observed(&self) -> f64 {
         let counts = self.series("http_server_request_duration_seconds_count");

@@ -31,7 +31,7 @@ fn wait_for_sum(running: &Running, sum: u64) -> Result<()> {
     .with_context(|| running.console().to_string())
 }
 
-/// Requests from clients that do not stay, so that every worker gets some.
+/// Sends requests on new connections, so that every worker gets some.
 fn send(running: &Running, requests: u64) -> Result<()> {
     let load = Load::on(running.addr()?).clients(4).keep_alive(false);
     let report = load.requests(requests).run()?;

@@ -25,7 +25,7 @@ fn pushing_to(collector: &Collector, protocol: Protocol) -> Program {
     otlp::pushing_to(metrics_push(), collector, protocol)
 }
 
-/// Waits until the collector has received so many requests in sum.
+/// Waits until the collector's sum has this number of requests.
 fn wait_for_requests(collector: &Collector, count: u64) -> Result<()> {
     let received = || collector.received().sum(REQUESTS, &[]);
     poll(&format!("{count} requests at the collector"), SOON, || {
@@ -34,7 +34,7 @@ fn wait_for_requests(collector: &Collector, count: u64) -> Result<()> {
     .with_context(|| format!("{} have arrived", received()))
 }
 
-/// Asserts that the counter and the histogram both hold exactly so many requests.
+/// Asserts that the counter and the histogram both have exactly this number of requests.
 #[track_caller]
 fn assert_requests(received: &Received, count: u64) {
     assert_eq!(received.sum(REQUESTS, &[]), count as f64, "{received:?}");

@@ -16,7 +16,7 @@ use crate::{
 /// Two workers and the master.
 const SENDERS: usize = 3;
 
-/// Sends so many requests, all of which have to be answered.
+/// Sends this number of requests and requires all answers.
 fn answer(running: &Running, requests: u64) -> Result<()> {
     let load = Load::on(running.addr()?).clients(8).keep_alive(false);
     let report = load.requests(requests).run()?;
@@ -40,7 +40,7 @@ fn wait_for_each_sender(running: &Running, what: &str, line: fn(&str) -> bool) -
     .with_context(|| running.console().to_string())
 }
 
-/// A collector on the ports of one that was stopped.
+/// Starts a collector on the ports of a stopped one.
 fn start_again(http: SocketAddr, grpc: SocketAddr) -> Result<Collector> {
     let config = Config {
         http,

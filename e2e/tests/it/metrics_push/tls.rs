@@ -25,9 +25,9 @@ use crate::{
     support::stop,
 };
 
-/// A self-signed certificate authority, and a server's certificate of it for `localhost`.
+/// A self-signed certificate authority, and its server certificate for `localhost`.
 struct Authority {
-    /// What a client has to trust.
+    /// The certificate that clients must trust.
     file: PathBuf,
     _directory: Temporary,
     certificate: CertificateDer<'static>,
@@ -54,7 +54,7 @@ impl Authority {
         })
     }
 
-    /// Puts TLS in front of a plain server, for as long as the test process lives.
+    /// Starts a TLS proxy in front of a plain server, until the test process exits.
     fn serve(&self, plain: SocketAddr) -> Result<SocketAddr> {
         let mut config = ServerConfig::builder()
             .with_no_client_auth()
@@ -79,7 +79,7 @@ impl Authority {
     }
 }
 
-/// Passes on what comes over TLS. A client that does not trust the certificate ends here.
+/// Forwards data received over TLS. Clients that do not trust the certificate are not forwarded.
 async fn forward(acceptor: TlsAcceptor, stream: TcpStream, plain: SocketAddr) -> Result<()> {
     let mut outside = acceptor.accept(stream).await?;
     let mut inside = TcpStream::connect(plain).await?;
@@ -87,7 +87,7 @@ async fn forward(acceptor: TlsAcceptor, stream: TcpStream, plain: SocketAddr) ->
     Ok(())
 }
 
-/// The program with the feature, pushing to the collector by way of `authority`.
+/// The program with the TLS feature, pushing to the collector through `authority`.
 fn pushing_over_tls(
     collector: &Collector,
     authority: &Authority,

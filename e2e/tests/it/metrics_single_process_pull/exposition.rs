@@ -14,7 +14,7 @@ use super::{
     settled,
 };
 
-/// The names of the labels of every series of a metric.
+/// The label names of each series of a metric.
 fn label_names(scrape: &Scrape, metric: &str) -> BTreeSet<Vec<String>> {
     let names = |series: &str| {
         let labels = series.split_once('{').map_or("", |(_, labels)| labels);

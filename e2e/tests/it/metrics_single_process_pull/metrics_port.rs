@@ -42,7 +42,7 @@ fn the_metrics_port_listens_where_the_application_does() -> Result<()> {
     Ok(())
 }
 
-/// The program with a console that is not read after the ready line, as a terminal that stands still.
+/// The program with a console that is not read after the ready line, like a terminal stopped with Ctrl-S.
 fn with_a_stuck_console() -> Program {
     let script = r#"exec "$0" "$@" 2> >(IFS= read -r line; echo "$line"; exec sleep 1000000)"#;
     pull_with_metrics_port()
@@ -50,7 +50,7 @@ fn with_a_stuck_console() -> Program {
         .env("ERROR_RATE", "1")
 }
 
-/// Ends the one that holds the console, so that what is written to it fails at once.
+/// Closes the reading end of the console, so that writes fail at once.
 fn let_go(running: &Running) -> Result<()> {
     let processes = running.processes();
     let sleep = processes.iter().find(|stat| stat.name == "sleep");

@@ -18,12 +18,12 @@ fn pull() -> Program {
     Program::new("metrics-single-process-pull").env("ERROR_RATE", "0")
 }
 
-/// The program with a metrics port of its own.
+/// The program with a separate metrics port.
 fn pull_with_metrics_port() -> Program {
     pull().env("METRICS_PORT", "0")
 }
 
-/// Where the ready line says that `/metrics` is.
+/// The address of `/metrics` in the ready line.
 fn metrics_addr(running: &Running) -> Result<SocketAddr> {
     let url = &running.ready()?.parts["metrics"];
     let addr = url
@@ -32,7 +32,7 @@ fn metrics_addr(running: &Running) -> Result<SocketAddr> {
     Ok(addr.with_context(|| url.clone())?.parse()?)
 }
 
-/// One scrape: every sample by its name and labels as they were written.
+/// One scrape: all samples, keyed by name and labels as written.
 #[derive(Debug)]
 struct Scrape {
     text: String,
@@ -78,8 +78,8 @@ impl Scrape {
     }
 }
 
-/// Waits for a scrape in which every request that was answered has been measured, and none is active. That happens when an
-/// answer was written, which is a moment later than the client has it.
+/// Waits for a scrape that includes every answered request and has no active ones. The service records a request shortly
+/// after the client has received the response.
 fn settled(running: &Running, answered: f64) -> Result<Scrape> {
     let settled =
         |scrape: &Scrape| scrape.sum(COUNT, &[]) == answered && scrape.sum(ACTIVE, &[]) == 0.0;

@@ -10,7 +10,7 @@ use super::pull;
 const USAGE: i32 = 2;
 const FAILURE: i32 = 1;
 
-/// Asserts that the program ended with this code and one line that has all these words.
+/// Asserts that the program exited with this code and printed one line with all these words.
 #[track_caller]
 fn assert_refused(ended: &Ended, code: i32, words: &[&str]) {
     let stderr = &ended.stderr;

@@ -11,7 +11,7 @@ use e2e::{
 
 use crate::workspace;
 
-/// Languages that are looked for in the files of the workspace, with how these end.
+/// Languages that are checked, with the file extensions to search.
 const EXCERPTS: [(&str, &str); 5] = [
     ("rust", "rs"),
     ("toml", "toml"),
@@ -20,7 +20,7 @@ const EXCERPTS: [(&str, &str); 5] = [
     ("json", "json"),
 ];
 
-/// Languages that need no check: pictures.
+/// Languages that need no check, such as diagrams.
 const PICTURES: [&str; 2] = ["text", "mermaid"];
 
 #[test]
@@ -58,7 +58,7 @@ fn code_in_a_document_is_an_excerpt_of_a_file_that_is_compiled() -> Result<()> {
     Ok(())
 }
 
-/// Whether a file has these lines, one after the other but where `…` stands for others, whatever the indentation.
+/// Whether a file has these consecutive lines. `…` stands for other lines, and indentation is ignored.
 fn contains(file: &Path, lines: &[String]) -> bool {
     let text = fs::read_to_string(workspace::root().join(file)).unwrap_or_default();
     let found: Vec<_> = text.lines().map(words).collect();
@@ -72,7 +72,7 @@ fn has_piece(found: &[String], wanted: &[String]) -> bool {
     windows.any(|window| window == wanted)
 }
 
-/// A line without its indentation, and without the spaces that align it with others.
+/// A line without indentation and alignment.
 pub(crate) fn words(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Patterns, each with what stands for the part that differs.
+/// Patterns, each with its replacement.
 const VOLATILE: [(&str, &str); 24] = [
     // Columns are as wide as their numbers.
     (r" {2,}", " "),
@@ -60,7 +60,7 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The line with whatever differs from run to run replaced.
+/// The line with all parts masked that differ between runs.
 pub(crate) fn mask(line: &str) -> String {
     let mut masked = line.trim_end().to_owned();
     for (pattern, stands) in PATTERNS.iter() {

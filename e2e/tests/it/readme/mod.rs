@@ -15,10 +15,10 @@ use e2e::{
 use self::session::Session;
 use crate::{copy, workspace};
 
-/// How many blocks may be marked as not run, over all documents.
+/// Maximum number of blocks that are marked as not run, in all documents.
 const NOT_RUN_AT_MOST: usize = 16;
 
-/// Programs that the documents use and that are not built here.
+/// Installed programs that the documents use.
 const PARTS: [(&str, &str); 3] = [
     ("curl", "Debian: apt-get install curl"),
     ("gunicorn", "pip install -r e2e/requirements.txt"),
@@ -56,7 +56,7 @@ fn few_commands_are_marked_as_not_run_and_each_says_why() -> Result<()> {
     Ok(())
 }
 
-/// Does what a document says, from its beginning to its end.
+/// Runs all commands of a document.
 fn follow(path: &Path, text: &str) -> Result<()> {
     let parts = markdown::read(text)?;
     for (part, how_to_get) in PARTS {
@@ -88,11 +88,11 @@ fn follow(path: &Path, text: &str) -> Result<()> {
     session.end()
 }
 
-/// What a terminal shows where a program was stopped by Ctrl-C.
+/// The output of a terminal for Ctrl-C.
 const CTRL_C: &str = "^C";
 
-/// Runs a block: commands after `$`, or Ctrl-C, each with what is printed then. Without a command it is what the
-/// programs print that run.
+/// Runs a block: commands after `$`, or Ctrl-C, each with its output. A block without a command is output of the running
+/// programs.
 fn block(session: &mut Session, lines: &[String]) -> Result<()> {
     let mut steps: Vec<(Option<&str>, Vec<String>)> = vec![(None, Vec::new())];
     for line in lines {

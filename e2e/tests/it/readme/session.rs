@@ -15,29 +15,29 @@ use e2e::{Program, Running, SOON, Signal, Temporary, cargo, poll, program::Ended
 use super::mask::mask;
 use crate::workspace;
 
-/// Ports that the documents name. A test takes others for them, since these may be taken.
+/// Ports in the documents. Tests replace them by free ports.
 const PORTS: [&str; 8] = [
     "4317", "4318", "5100", "5101", "5102", "5200", "9090", "9100",
 ];
 
-/// A directory that the documents name, for which a test takes another.
+/// A directory in the documents. Tests replace it by a temporary one.
 const DIRECTORY: &str = "/dev/shm/shop";
 
-/// Stands for lines that a document leaves out, or for a part of a line.
+/// Represents omitted lines or an omitted part of a line.
 const ELLIPSIS: &str = "…";
 
-/// How often the last request is sent again while a program has not printed what it should: a document says "a few times".
+/// How often to repeat the last request until a program prints the expected line. Documents say "a few times".
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// How many lines of what was printed instead a failed test shows.
+/// Maximum number of output lines in the message of a failed test.
 const LINES_TO_SHOW: usize = 40;
 
-/// The terminals of one reader.
+/// The terminals of one document.
 pub(crate) struct Session {
     home: Temporary,
-    /// What stands for each port and directory of the documents.
+    /// Replacements for the ports and directories of the documents.
     instead: Vec<(&'static str, String)>,
-    /// Process ids of the document, and those that they stand for.
+    /// Maps process ids of the document to actual ones.
     pids: BTreeMap<u32, u32>,
     exports: String,
     running: Vec<Terminal>,
@@ -46,13 +46,13 @@ pub(crate) struct Session {
     last_request: Option<String>,
 }
 
-/// A terminal with a program in it.
+/// A terminal with a running program.
 struct Terminal {
     command: String,
-    /// Of two programs with one port the second takes the place of the first.
+    /// The port. A second program with the same port replaces the first.
     port: &'static str,
     running: Running,
-    /// What it has printed, masked, as far as somebody has asked for it.
+    /// The masked output that was read so far.
     masked: Vec<String>,
 }
 
@@ -80,7 +80,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Writes the `cargo` of the session.
+    /// Writes the `cargo` replacement for this session.
     fn write_cargo(&self) -> Result<()> {
         let endpoint = |port| self.to_ours(&format!("127.0.0.1:{port}"));
         let endpoints = [
@@ -97,7 +97,7 @@ impl Session {
         cargo::stand_in(self.home.path(), &programs)
     }
 
-    /// Does what a command of the document says, and compares what it prints with what the document shows.
+    /// Runs a command of the document, and compares its output with the document.
     pub(crate) fn command(&mut self, command: &str, shown: &[String]) -> Result<()> {
         if let Some(variable) = command.strip_prefix("export ") {
             self.exports += &format!("export {}; ", self.to_ours(variable));
@@ -127,9 +127,9 @@ impl Session {
         shows.with_context(|| format!("$ {command}\nprinted:\n{printed}"))?
     }
 
-    /// Waits until the programs that run have printed every line that the document shows.
+    /// Waits until the running programs have printed every line of the document.
     ///
-    /// In any order: several processes print, and the document shows one order of many.
+    /// The order does not matter, because several processes print concurrently.
     pub(crate) fn output(&mut self, shown: &[String]) -> Result<()> {
         let began = Instant::now();
         let mut asked = Instant::now();
@@ -160,7 +160,7 @@ impl Session {
         )
     }
 
-    /// Sends a request that the document mentions in passing, to see that there is such a route.
+    /// Sends a request that the document mentions in the text, to check that the route exists.
     pub(crate) fn ask(&mut self, request: &str) -> Result<()> {
         let request = request.replacen("curl", "curl -o /dev/null -w %{http_code} -m 2", 1);
         let ended = self.run(&request)?;
@@ -176,7 +176,7 @@ impl Session {
         Ok(())
     }
 
-    /// Stops the program that was started last, as Ctrl-C does, and compares what it has printed.
+    /// Stops the latest program like Ctrl-C, and compares its output.
     pub(crate) fn interrupt(&mut self, shown: &[String]) -> Result<()> {
         let mut last = self.running.pop().context("no program runs")?;
         last.stop()?;
@@ -185,7 +185,7 @@ impl Session {
         self.output(shown)
     }
 
-    /// Stops every program, as Ctrl-C does.
+    /// Stops all programs like Ctrl-C.
     pub(crate) fn end(&mut self) -> Result<()> {
         while let Some(mut terminal) = self.running.pop() {
             terminal.stop()?;
@@ -193,7 +193,7 @@ impl Session {
         Ok(())
     }
 
-    /// Starts a program in a terminal of its own, instead of one that has the same ports.
+    /// Starts a program in a new terminal. Replaces a program with the same ports.
     fn start(&mut self, command: &str, shown: &[String]) -> Result<()> {
         let command = command.trim_end_matches('&').trim_end();
         let port = port(command);
@@ -241,7 +241,7 @@ impl Session {
         self.shell(command).run(SOON)
     }
 
-    /// A shell that runs a command of the document, at the root of the workspace as a reader does.
+    /// A shell that runs a command of the document in the root of the workspace.
     fn shell(&self, command: &str) -> Program {
         let root = workspace::root().display();
         let command = format!("cd '{root}'; {}{}", self.exports, self.to_ours(command));
@@ -255,7 +255,7 @@ impl Session {
             .env("PORT", self.to_ours("5100"))
     }
 
-    /// Everything that the programs have printed, with what the documents call it, and masked.
+    /// The output of all programs, masked and with the ports and directories of the documents.
     fn printed(&mut self) -> Vec<String> {
         let mut terminals = std::mem::take(&mut self.running);
         let mut stopped = self.stopped.take();
@@ -272,7 +272,7 @@ impl Session {
             .collect()
     }
 
-    /// Notes which process ids those of a ready line in the document stand for.
+    /// Records which actual process ids match those of a ready line in the document.
     fn learn_pids(&mut self, shown: &[String]) {
         let documented = shown.iter().find_map(|line| Ready::parse(line));
         let consoles = self.running.iter().rev();
@@ -327,7 +327,7 @@ impl Terminal {
     }
 }
 
-/// Whether a command is a program that goes on until it is stopped.
+/// Whether a command starts a program that runs until it is stopped.
 pub(crate) fn is_program(command: &str) -> bool {
     let mut words = command.split_whitespace();
     let first = words.find(|word| !word.contains('='));
@@ -337,7 +337,7 @@ pub(crate) fn is_program(command: &str) -> bool {
         || first == Some("task") && second.is_some_and(|task| task.starts_with("example"))
 }
 
-/// The port, as the documents call it, that a program listens on.
+/// The port of a program, as in the document.
 fn port(command: &str) -> &'static str {
     let named = PORTS.iter().find(|port| {
         command.contains(&format!(" PORT={port} ")) || command.starts_with(&format!("PORT={port} "))
@@ -350,12 +350,12 @@ fn port(command: &str) -> &'static str {
     }
 }
 
-/// Whether a command asks the service itself, as opposed to its metrics.
+/// Whether a command sends a request to the service, not to its metrics.
 fn is_request(command: &str) -> bool {
     command.starts_with("curl ") && !command.contains("/metrics")
 }
 
-/// Whether the output is what the document shows, line by line, with anything in place of an ellipsis.
+/// Whether the output matches the document line by line. An ellipsis matches anything.
 fn is_shown(shown: &[String], printed: &str) -> bool {
     let printed: Vec<_> = printed.lines().map(mask).collect();
     let is_found = |wanted: &[String], found: &[String]| {
@@ -381,7 +381,7 @@ fn is_shown(shown: &[String], printed: &str) -> bool {
     true
 }
 
-/// Whether a line of the document is this masked one, with anything in place of an ellipsis.
+/// Whether a line of the document matches this masked line. An ellipsis matches anything.
 fn is_same(shown: &str, masked: &str) -> bool {
     let shown = mask(shown);
     let pieces: Vec<_> = shown.split(ELLIPSIS).collect();
@@ -403,7 +403,7 @@ fn is_same(shown: &str, masked: &str) -> bool {
     true
 }
 
-/// A port that is free now, from below those that the kernel gives to whoever asks for port 0.
+/// A free port below the range that the kernel uses for port 0.
 fn free_port() -> Result<String> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = 20_000 + u16::try_from(std::process::id() % 10_000)?;

@@ -18,8 +18,9 @@ use e2e::{
 
 use super::metrics_addr;
 
-/// Puts the program `$1` to the path `$0`, where any user may execute it, makes everything read-only but a volume, and
-/// executes it with the rest as the user of the image. As PID 1: neither `setpriv` nor this shell stays.
+/// Puts the program `$1` at the path `$0`, where any user can execute it. Makes everything read-only except a volume, and
+/// executes the program with the remaining arguments as the user of the image. It becomes PID 1: `exec` replaces this
+/// shell and `setpriv`.
 const CONTAIN: &str = r#"
 set -e
 mount --make-rprivate /
@@ -45,7 +46,8 @@ const UNSHARE: [&str; 9] = [
     CONTAIN,
 ];
 
-/// The program in a container of a kind, and the pid of its master outside of it. `None` where that is not permitted.
+/// Starts the program in namespaces like those of a container. Returns it with the pid of its master outside, or `None`
+/// if namespaces are not permitted.
 fn contained(service: &Path, volume: &Path) -> Result<Option<(Running, u32)>> {
     for tool in ["unshare", "setpriv", "nsenter", "mount"] {
         if real_part(tool, "Debian: apt-get install util-linux")?.is_none() {
@@ -79,7 +81,7 @@ fn contained(service: &Path, volume: &Path) -> Result<Option<(Running, u32)>> {
     Ok(Some((running, master)))
 }
 
-/// Runs a shell command where the program runs.
+/// Runs a shell command in the namespaces of the program.
 fn inside(master: u32, command: &str) -> Result<Output> {
     let target = master.to_string();
     let nsenter = ["--target", &target, "--pid", "--mount"];
@@ -134,7 +136,7 @@ fn as_pid_1_without_privileges_on_a_read_only_root_it_serves_counts_and_stops() 
     running.wait_gone(SOON)
 }
 
-/// A process whose parent ends is left to PID 1, which does not keep it as a zombie.
+/// Creates an orphaned process, and checks that PID 1 reaps it.
 fn assert_strangers_are_reaped(master: u32) -> Result<()> {
     let children = || process::children(master).len();
     let before = children();

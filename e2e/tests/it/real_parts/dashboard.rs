@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::scenarios::{JOBS, SUPERVISED, Scenarios};
 
-/// How many columns Grafana's grid has.
+/// Number of columns of Grafana's grid.
 const COLUMNS: u64 = 24;
 
 #[test]
@@ -72,7 +72,7 @@ fn panels(dashboard: &Value) -> Result<&Vec<Value>> {
     dashboard["panels"].as_array().context("no panels")
 }
 
-/// The picture has a frame for each panel, and something in each.
+/// Checks that the picture has a frame for each panel, and data in each.
 fn draw(scenarios: &Scenarios) -> Result<()> {
     let Some(python) = real_part("python3", "Debian: apt-get install python3")? else {
         return Ok(());

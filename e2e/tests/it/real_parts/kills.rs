@@ -11,7 +11,7 @@ use super::{DURATIONS, REQUESTS, metrics_addr};
 
 const KILLS: u64 = 20;
 
-/// Everything that only goes up, and is not told of one process.
+/// All counters that are not about a single process.
 const COUNTERS: [&str; 7] = [
     REQUESTS,
     DURATIONS,
@@ -86,7 +86,7 @@ fn scrape_while_workers_are_killed(metrics_port: bool) -> Result<()> {
     Ok(())
 }
 
-/// Waits until several scrapes in a row say the same: what is counted at a kill is there.
+/// Waits until several consecutive scrapes are equal, which means that all kills are counted.
 fn settled(prometheus: &Prometheus) -> Result<f64> {
     poll("the same number in each scrape", SOON, || {
         let samples = prometheus.samples(&format!("{REQUESTS}[3s]")).ok()?;
@@ -97,7 +97,7 @@ fn settled(prometheus: &Prometheus) -> Result<f64> {
     })
 }
 
-/// What `increase()` has without its extrapolation to the ends of the window, which makes fractions of requests.
+/// Like `increase()`, but without extrapolation to the ends of the window, which gives fractional requests.
 #[track_caller]
 fn assert_increase(labels: &Labels, samples: &[f64], expected: f64) {
     assert!(samples.is_sorted(), "{labels:?}: {samples:?}");

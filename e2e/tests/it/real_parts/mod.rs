@@ -18,7 +18,7 @@ use e2e::{Load, Program, Running, SOON, http, otelcol::Ports, poll};
 
 use crate::otlp::{self, Protocol};
 
-/// A program of the workspace that pushes to a Collector, without simulated errors, several times a second.
+/// A program that pushes to a Collector several times a second, without simulated errors.
 fn pushing_to(name: &str, ports: Ports, protocol: Protocol) -> Program {
     let program = Program::new(name)
         .env("ERROR_RATE", "0")
@@ -28,7 +28,7 @@ fn pushing_to(name: &str, ports: Ports, protocol: Protocol) -> Program {
     otlp::pushing_to_address(program, protocol.choose(ports.http, ports.grpc), protocol)
 }
 
-/// Sends requests on new connections, so that each worker gets some, all of which have to be answered.
+/// Sends requests on new connections, so that each worker gets some, and requires all answers.
 fn send(running: &Running, requests: u64) -> Result<()> {
     let load = Load::on(running.addr()?).clients(4).keep_alive(false);
     let report = load.requests(requests).run()?;
@@ -57,7 +57,7 @@ fn wait_for_sum(addr: SocketAddr, metric: &str, expected: f64) -> Result<()> {
     .with_context(|| format!("it is {:?}", sum()))
 }
 
-/// Where the ready line says that `/metrics` has a port of its own.
+/// The metrics address in the ready line.
 fn metrics_addr(running: &Running) -> Result<SocketAddr> {
     let url = &running.ready()?.parts["metrics"];
     let address = url

@@ -11,7 +11,7 @@ use super::{DURATIONS, REQUESTS, pushing_to, send, series, wait_for_sum};
 use crate::{otlp::PROTOCOLS, support::stop};
 
 const WORKERS: usize = 2;
-/// The master pushes too: what the harness counts.
+/// The workers and the master, which pushes harness metrics.
 const SENDERS: usize = WORKERS + 1;
 
 fn wait_for_news(running: &Running, words: &str) -> Result<()> {

@@ -51,7 +51,7 @@ fn the_collector_has_the_exact_totals_of_four_workers_in_both_protocols() -> Res
     Ok(())
 }
 
-/// How many instances are in the file, and the sum of their last totals.
+/// The number of instances in the file, and the sum of their last totals.
 fn total_in_file(written: &Written) -> Result<(usize, u64)> {
     let mut last = BTreeMap::new();
     for resource in written.at(&["resourceMetrics"]) {

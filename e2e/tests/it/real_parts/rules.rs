@@ -37,7 +37,7 @@ fn is_zero(values: &[f64; 3]) -> bool {
     values == &[0.0; 3]
 }
 
-/// Nothing here depends on time: the answers are equal to the unit.
+/// Checks results that do not depend on time, so they must be equal.
 fn assert_totals(scenarios: &Scenarios) -> Result<()> {
     for expression in [
         format!("sum by (job) ({REQUESTS})"),
@@ -52,7 +52,7 @@ fn assert_totals(scenarios: &Scenarios) -> Result<()> {
     Ok(())
 }
 
-/// The labels that a rule can go by are the same, and so are the buckets.
+/// Checks that the labels used by rules and the buckets are the same.
 fn assert_labels(scenarios: &Scenarios) -> Result<()> {
     let buckets = "count by (job, le) (http_server_request_duration_seconds_bucket)";
     let buckets = scenarios.prometheus.query(buckets)?;
@@ -93,7 +93,7 @@ fn assert_labels(scenarios: &Scenarios) -> Result<()> {
     Ok(())
 }
 
-/// Rates are made of what was scraped in the window, of which an export and a scrape more or less may be part.
+/// Checks rates. They may differ by one export and one scrape at the ends of the window.
 fn assert_rates(scenarios: &Scenarios) -> Result<()> {
     // Prometheus extrapolates what lies in the window to its ends, by a scrape at most. The longer it has scraped, every
     // 250 ms, the less that is: 10 % after five seconds.
@@ -120,7 +120,7 @@ fn assert_rates(scenarios: &Scenarios) -> Result<()> {
     Ok(())
 }
 
-/// How long requests took differs, but a server measures no more than its client, up to the bound of a bucket.
+/// Checks durations. They differ, but the server's must not exceed the client's, within the resolution of a bucket.
 fn assert_latencies(scenarios: &Scenarios) -> Result<()> {
     let limits = JOBS.map(|job| {
         let slowest = scenarios.slowest[job].as_secs_f64();

@@ -13,36 +13,35 @@ use e2e::{
 use super::{DURATIONS, REQUESTS, pushing_to};
 use crate::otlp::Protocol;
 
-/// The jobs, which are the names of the programs.
+/// The jobs. Each has the name of its program.
 pub(super) const JOBS: [&str; 3] = [
     "metrics-multi-process-pull",
     "metrics-push",
     "metrics-single-process-pull",
 ];
 
-/// Those of them whose workers a master supervises.
+/// Jobs whose workers have a master.
 pub(super) const SUPERVISED: [&str; 2] = [JOBS[0], JOBS[1]];
 
-/// Requests to each program before Prometheus is asked for rates: a series that is born with its first request has no
-/// rate of it.
+/// Requests to each program before rates are queried. `rate()` does not see the first request of a series.
 const FIRST: u64 = 50;
 /// Requests to each program after that.
 const THEN: u64 = 600;
 /// All requests to each program.
 pub(super) const SENT: f64 = (FIRST + THEN) as f64;
 
-/// Everything that runs, and what the clients saw.
+/// All running programs, and the latencies of the clients.
 pub(super) struct Scenarios {
     pub(super) prometheus: Prometheus,
-    /// The longest that a client of each job waited.
+    /// The longest latency of each job, as measured by the client.
     pub(super) slowest: BTreeMap<&'static str, Duration>,
     programs: Vec<Running>,
     _collector: Running,
 }
 
 impl Scenarios {
-    /// Starts everything, sends the same load to each program and waits until Prometheus has all of it. `None` where a
-    /// part is missing and tests may be skipped.
+    /// Starts everything, sends the same load to each program, and waits until Prometheus has all of it. Returns `None` if
+    /// a program is not installed and tests may be skipped.
     pub(super) fn under_load() -> Result<Option<Self>> {
         let Some(executable) = otelcol::executable()? else {
             return Ok(None);
@@ -84,7 +83,7 @@ impl Scenarios {
         Ok(Some(scenarios))
     }
 
-    /// Sends so many requests to each program, to all at the same time, and waits until Prometheus has `sum` of each.
+    /// Sends this number of requests to all programs concurrently, and waits until Prometheus has `sum` for each.
     fn send(&mut self, requests: u64, sum: u64) -> Result<()> {
         let mut traffics = Vec::new();
         for (job, program) in JOBS.into_iter().zip(&self.programs) {
@@ -109,7 +108,7 @@ impl Scenarios {
         self.wait_until(&expression, all).map(|_| ())
     }
 
-    /// Waits until an expression has a value for each job, and these are as wanted.
+    /// Waits until an expression has a value for each job, and `wanted` accepts the values.
     pub(super) fn wait_until(
         &self,
         expression: &str,

@@ -84,7 +84,7 @@ fn count_logs(directory: &Path) -> usize {
     })
 }
 
-/// Waits until the agent has passed everything on, so that what would come twice has come.
+/// Waits until the agent has forwarded everything, including possible duplicates.
 fn wait_for_empty_queue(agent: &Otelcol) -> Result<()> {
     poll("an empty queue", SOON, || {
         let text = http::get_until_close(agent.ports().own, "/metrics").ok()?;

@@ -51,8 +51,8 @@ fn a_thousand_chains_over_four_workers_are_a_thousand_complete_traces() -> Resul
     Ok(())
 }
 
-/// A server span that called, the call, the server span that was called, and its work: one root, and each the parent of
-/// the next.
+/// Checks the spans of a chain: calling server, call, called server, its work. The first is the root, and each is the
+/// parent of the next.
 fn assert_is_chain(spans: &[&ReceivedSpan]) {
     let mut parent = String::new();
     for (name, kind) in [

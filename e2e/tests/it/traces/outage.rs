@@ -16,7 +16,7 @@ fn arrived(collector: &Collector) -> u64 {
     collector.received().spans().len() as u64
 }
 
-/// What the last words of the worker say: lost, of all.
+/// Lost and total spans from the last log line of the worker.
 fn told_at_the_end(running: &Running) -> Option<(u64, u64)> {
     let lines = running.console().lines();
     let line = lines
@@ -28,7 +28,7 @@ fn told_at_the_end(running: &Running) -> Option<(u64, u64)> {
     Some((lost, words.nth(1)?.parse().ok()?))
 }
 
-/// A program whose queue is small and whose log is silent but for what is lost.
+/// A program with a small queue that logs only lost spans.
 fn with_small_queue(program: Program) -> Program {
     program
         .env("OTEL_BSP_MAX_QUEUE_SIZE", "100")

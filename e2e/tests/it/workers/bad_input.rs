@@ -10,7 +10,7 @@ use super::{hello, without_capability};
 const USAGE: i32 = 2;
 const FAILURE: i32 = 1;
 
-/// Asserts that the program ends with this code and one line that has all these words.
+/// Asserts that the program exits with this code and prints one line with all these words.
 #[track_caller]
 pub(super) fn assert_refused(ended: &Ended, code: i32, words: &[&str]) {
     let stderr = &ended.stderr;

@@ -35,7 +35,7 @@ fn a_slot_that_crashes_at_every_boot_waits_longer_each_time_and_harms_no_other()
     Ok(())
 }
 
-/// Asserts that each pause is longer than the one before, and that the master did not only say so.
+/// Asserts that each announced pause is longer than the previous one, and that the actual pauses match.
 #[track_caller]
 fn assert_paused(pauses: &[(Instant, Duration)]) {
     let grows = |pair: &[(Instant, Duration)]| pair[0].1 < pair[1].1;
@@ -49,7 +49,7 @@ fn assert_paused(pauses: &[(Instant, Duration)]) {
     assert!(last - first >= said / 2, "{:?}, {pauses:?}", last - first);
 }
 
-/// Waits until the master has told `count` pauses after crashes with code 3, and returns them with the times.
+/// Waits until the master has logged `count` pauses after crashes with code 3. Returns them with the times of the lines.
 fn wait_for_pauses(hello: &Running, count: usize) -> Result<Vec<(Instant, Duration)>> {
     poll(
         &format!("{count} pauses after a crash at boot"),

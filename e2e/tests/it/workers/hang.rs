@@ -12,7 +12,7 @@ use super::{
 };
 use crate::support::assert_all_answered;
 
-/// Four workers; the hard limit is one that no test lives to see unless it says so.
+/// Four workers. By default the timeout after which they are killed is longer than any test.
 fn hello_with_limits(hang_timeout: f32, timeout: u32) -> Program {
     let hello = hello(4).option("--hang-timeout", hang_timeout);
     hello.option("--timeout", timeout)
@@ -72,7 +72,7 @@ fn new_connections_are_answered_while_a_handler_blocks() -> Result<()> {
     Ok(())
 }
 
-/// Waits until another worker is there beside the one that hangs, and answers.
+/// Waits until a replacement of the unresponsive worker exists and answers.
 fn wait_for_replacement(hello: &Running, hung: u32) -> Result<()> {
     let workers = poll("a fifth worker", SOON, || {
         let workers = hello.workers();

@@ -21,18 +21,18 @@ use anyhow::{Context, Result};
 use e2e::{Program, Running, SOON, Signal, Temporary, http, http::Connection, poll, process};
 use nix::unistd::geteuid;
 
-/// The example program with so many workers.
+/// The example program with this number of workers.
 fn hello(workers: usize) -> Program {
     Program::example("actix-prefork", "hello").option("--workers", workers)
 }
 
-/// As many as make a queue at every worker, all the time.
+/// Enough clients to keep a queue at every worker.
 const CLIENTS: usize = 64;
 
-/// Longer than any test waits: a request that only a cut ends.
+/// Longer than any test waits, so only an interruption ends the request.
 const FOREVER: &str = "/sleep?ms=3600000";
 
-/// A graceful timeout that no test lives to see.
+/// A graceful timeout longer than any test.
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// Stops every thread of a process, as a debugger or a suspended container does.
@@ -43,7 +43,7 @@ pub(crate) fn freeze(pid: u32) -> Result<()> {
     })
 }
 
-/// The program without a privilege that root has; others do not have it anyway.
+/// The program without a capability of root. Other users do not have it anyway.
 fn without_capability(program: Program, capability: &str) -> Program {
     if !geteuid().is_root() {
         return program;
@@ -53,7 +53,7 @@ fn without_capability(program: Program, capability: &str) -> Program {
     program.under(&["setpriv", &bounding, &inherited])
 }
 
-/// So many connections on each of which a request was answered, which stay open.
+/// Opens this number of connections with one answered request each, and keeps them open.
 fn answered_connections(hello: &Running, count: usize) -> Result<Vec<Connection>> {
     let connect = |_| {
         let mut connection = Connection::open(hello.addr()?)?;
@@ -73,7 +73,7 @@ fn wait_for_new_worker(hello: &Running, old: &[u32]) -> Result<u32> {
     })
 }
 
-/// Waits until exactly so many workers are there, none of which is among `old`, and returns them.
+/// Waits for exactly this number of workers, none of which is in `old`, and returns them.
 fn wait_for_workers(hello: &Running, count: usize, old: &[u32]) -> Result<Vec<u32>> {
     let what = format!("{count} workers other than {old:?}");
     let found = poll(&what, 2 * SOON, || {
@@ -96,7 +96,7 @@ fn wait_for_answers_from(hello: &Running, workers: &[u32]) -> Result<()> {
     })
 }
 
-/// A file whose presence makes the example program misbehave; gone when the test is over.
+/// A file whose presence makes the example program misbehave. Dropping this removes it.
 struct Switch(Temporary);
 
 impl Switch {

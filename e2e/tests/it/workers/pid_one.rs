@@ -9,7 +9,7 @@ use super::hello;
 
 const UNSHARE: [&str; 5] = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
 
-/// The example program as PID 1 of its own namespace, and its pid outside of it. `None` where that is not permitted.
+/// The example program as PID 1 of its own namespace, and its pid outside. `None` if namespaces are not permitted.
 fn start_as_pid_one() -> Result<Option<(Running, u32)>> {
     let how = "apt install util-linux";
     if real_part::real_part("unshare", how)?.is_none()

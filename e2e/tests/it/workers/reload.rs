@@ -55,7 +55,7 @@ fn load(hello: &Running, keep_alive: bool) -> Result<Traffic> {
     Ok(traffic)
 }
 
-/// Waits until the program has told that so many reloads have succeeded.
+/// Waits until the program has logged this number of successful reloads.
 fn wait_for_reports(hello: &Running, count: usize) -> Result<()> {
     let reloaded = |line: &str| line.contains("reloaded: ");
     let told = poll("the reload to be done", 2 * SOON, || {
@@ -86,7 +86,7 @@ fn a_request_in_progress_survives_a_reload_while_others_are_served() -> Result<(
     Ok(())
 }
 
-/// The example program, as it was deployed to a directory of its own.
+/// The example program, deployed to its own directory.
 struct Deployed(Temporary);
 
 impl Deployed {
@@ -105,7 +105,7 @@ impl Deployed {
         program.option("--workers", workers)
     }
 
-    /// Puts another file in the program's place at once, as a deploy does.
+    /// Atomically replaces the program file, like a deployment.
     fn deploy(&self, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let new = self.0.path().join("new");
         write(&new)?;
@@ -119,13 +119,13 @@ impl Deployed {
         })
     }
 
-    /// Which file is there now.
+    /// Identifies the current file.
     fn inode(&self) -> Result<u64> {
         Ok(fs::metadata(self.path())?.ino())
     }
 }
 
-/// Which file a process runs.
+/// Identifies the file that a process runs.
 fn inode_of(pid: u32) -> Result<u64> {
     Ok(fs::metadata(format!("/proc/{pid}/exe"))?.ino())
 }

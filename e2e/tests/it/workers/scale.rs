@@ -40,7 +40,7 @@ fn more_and_fewer_workers_lose_nothing(keep_alive: bool) -> Result<()> {
     Ok(())
 }
 
-/// Sends the signal and waits until there are so many workers.
+/// Sends the signal and waits for this number of workers.
 fn scale(hello: &Running, signal: Signal, workers: usize) -> Result<()> {
     hello.signal(signal)?;
     wait_for_workers(hello, workers, &[])?;

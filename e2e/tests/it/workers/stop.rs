@@ -7,7 +7,7 @@ use e2e::{Running, SOON, Signal, http, http::Connection, poll, process};
 
 use super::{AN_HOUR, FOREVER, answered_connections, freeze, hello};
 
-/// A connection on which a request was sent that the program has begun to handle.
+/// A connection with a request in progress.
 fn request_in_flight(running: &Running, path: &str) -> Result<Connection> {
     let mut connection = Connection::open(running.addr()?)?;
     // The second request of a connection is read by the same process as the first.
@@ -17,7 +17,7 @@ fn request_in_flight(running: &Running, path: &str) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Waits until nobody listens any more.
+/// Waits until connections are refused.
 fn wait_refused(running: &Running) -> Result<()> {
     let addr = running.addr()?;
     poll("connections to be refused", SOON, || {

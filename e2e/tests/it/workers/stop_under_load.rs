@@ -7,7 +7,7 @@ use e2e::{Load, Running, SOON, Signal, load::Kind};
 
 use super::{CLIENTS, hello, without_capability};
 
-/// A stop is a race, so that one that loses nothing once proves little.
+/// Number of repetitions, because a race may succeed by chance.
 pub(super) const ROUNDS: usize = 5;
 
 #[test]

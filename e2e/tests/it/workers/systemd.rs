@@ -152,7 +152,7 @@ impl Manager {
         })
     }
 
-    /// Waits for a message with this line that has not been waited for, and returns all its lines.
+    /// Waits for the next message with this line, and returns all its lines.
     fn wait_for(&mut self, line: &str) -> Result<Vec<String>> {
         poll(&format!("a notification with {line}"), SOON, || {
             let mut message = [0; 4096];
