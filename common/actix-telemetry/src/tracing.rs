@@ -18,7 +18,6 @@ use std::{
     process,
 };
 
-use opentelemetry::{Context, trace::TraceContextExt as _};
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -35,7 +34,7 @@ use tracing_subscriber::{
 use crate::{
     env::Env,
     feedback::is_below_the_exporters,
-    stderr::{self, CONSOLE, EscapedText as Escaped, Quoted, Stderr},
+    stderr::{self, CONSOLE, EscapedText as Escaped, Ids, Quoted, Stderr},
     warn::warn_filter,
 };
 
@@ -163,26 +162,5 @@ impl Visit for Fields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field, &format!("{value:?}"));
-    }
-}
-
-/// The trace and the span that the event belongs to, if it belongs to one.
-struct Ids;
-
-impl fmt::Display for Ids {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Context::map_current(|context| {
-            if !context.has_active_span() {
-                return Ok(());
-            }
-            let span = context.span();
-            let span = span.span_context();
-            write!(
-                out,
-                " trace_id={} span_id={}",
-                span.trace_id(),
-                span.span_id()
-            )
-        })
     }
 }

@@ -15,7 +15,7 @@ use opentelemetry::{Context, trace::TraceContextExt as _};
 
 use super::{
     errors::{self, Recorded},
-    http_metrics::Finished,
+    finished::Finished,
     method::Method,
     open,
     parts::Thread,

@@ -4,12 +4,14 @@
 mod body;
 mod errors;
 mod exchange;
+mod finished;
 mod http_metrics;
 mod method;
 mod open;
 mod parts;
 mod request;
 mod response_header;
+mod series;
 mod span;
 
 use std::{
@@ -27,17 +29,18 @@ use actix_web::{
 };
 use pin_project_lite::pin_project;
 
-#[cfg(feature = "multiprocess")]
-pub(crate) use self::http_metrics::SCHEME;
 #[cfg(feature = "export")]
 pub(crate) use self::open::all_ended;
 #[cfg(feature = "logs")]
 pub(crate) use self::request::RequestAttributes;
 pub use self::{
     errors::RecordErrors,
-    http_metrics::{DURATION_BOUNDS, Finished, HttpMetrics, OtelHttpMetrics},
+    finished::{Finished, HttpMetrics},
+    http_metrics::{DURATION_BOUNDS, OtelHttpMetrics},
     method::Method,
 };
+#[cfg(feature = "multiprocess")]
+pub(crate) use self::{http_metrics::SCHEME, series::Series};
 
 use self::{
     body::ObservedBody,

@@ -4,7 +4,7 @@ use opentelemetry::global::BoxedTracer;
 
 use super::{
     errors::Recognize,
-    http_metrics::{Finished, HttpMetrics},
+    finished::{Finished, HttpMetrics},
     method::Method,
 };
 

@@ -1,6 +1,6 @@
 //! HTTP metrics on the store that worker processes share, and its set-up.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 #[cfg(feature = "prefork")]
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use prometheus_multiprocess::{
 
 #[cfg(feature = "prefork")]
 use super::exposition::Exposition;
-use crate::observe::{DURATION_BOUNDS, Finished, HttpMetrics, Method, SCHEME};
+use crate::observe::{DURATION_BOUNDS, Finished, HttpMetrics, Method, SCHEME, Series};
 #[cfg(feature = "prefork")]
 use crate::resource::hand_on;
 
@@ -37,19 +37,7 @@ pub struct StoreHttpMetrics {
     duration: HistogramVec,
     active: GaugeVec,
     active_by_method: [OnceCell<Gauge>; Method::ALL.len()],
-    /// Series that have occurred on this thread. They are few, and a short list is
-    /// the quickest to search.
-    known: RefCell<Vec<Known>>,
-}
-
-#[derive(Clone)]
-struct Known {
-    method: Method,
-    status: Option<StatusCode>,
-    protocol_version: Option<&'static str>,
-    route: Option<Box<str>>,
-    error_type: Option<Box<str>>,
-    duration: Histogram,
+    known: Series<Histogram>,
 }
 
 impl StoreHttpMetrics {
@@ -76,7 +64,7 @@ impl StoreHttpMetrics {
                 &["http_request_method", "url_scheme"],
             )?,
             active_by_method: Default::default(),
-            known: RefCell::default(),
+            known: Series::default(),
         })
     }
 
@@ -98,42 +86,20 @@ impl HttpMetrics for StoreHttpMetrics {
         let Some(took) = request.duration else {
             return;
         };
-        let mut known = self.known.borrow_mut();
-        let index = known.iter().position(|known| known.is(request));
-        let index = index.unwrap_or_else(|| {
-            known.push(Known::of(request, &self.duration));
-            known.len() - 1
+        let look_up = |request: &Finished<'_>| {
+            let labels = [
+                request.error_type.unwrap_or_default(),
+                request.method.as_str(),
+                request.status.as_ref().map_or("", StatusCode::as_str),
+                request.route.unwrap_or_default(),
+                request.protocol_version.unwrap_or_default(),
+                SCHEME,
+            ];
+            self.duration.with_label_values(&labels).clone()
+        };
+        self.known.with(request, look_up, |series| {
+            series.observe(took.as_secs_f64())
         });
-        known[index].duration.observe(took.as_secs_f64());
-    }
-}
-
-impl Known {
-    fn of(request: &Finished<'_>, vec: &HistogramVec) -> Self {
-        let labels = [
-            request.error_type.unwrap_or_default(),
-            request.method.as_str(),
-            request.status.as_ref().map_or("", StatusCode::as_str),
-            request.route.unwrap_or_default(),
-            request.protocol_version.unwrap_or_default(),
-            SCHEME,
-        ];
-        Self {
-            method: request.method,
-            status: request.status,
-            protocol_version: request.protocol_version,
-            route: request.route.map(Box::from),
-            error_type: request.error_type.map(Box::from),
-            duration: vec.with_label_values(&labels).clone(),
-        }
-    }
-
-    fn is(&self, request: &Finished<'_>) -> bool {
-        self.method == request.method
-            && self.status == request.status
-            && self.protocol_version == request.protocol_version
-            && self.route.as_deref() == request.route
-            && self.error_type.as_deref() == request.error_type
     }
 }
 

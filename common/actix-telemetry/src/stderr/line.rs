@@ -5,14 +5,15 @@ use std::{
     process,
 };
 
+use super::{
+    escape::{Escaped, Quoted},
+    ids::Ids,
+};
 use env_logger::fmt::Formatter;
 use log::{
     Record,
     kv::{Error, Key, Value, VisitSource, VisitValue},
 };
-use opentelemetry::{Context, trace::TraceContextExt as _};
-
-use super::escape::{Escaped, Quoted};
 
 pub(super) fn write(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let style = out.default_level_style(record.level());
@@ -32,8 +33,7 @@ pub(super) fn write(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> 
     // An error of the visit is an error of the output, which is kept aside.
     let _ = record.key_values().visit(&mut pairs);
     pairs.result?;
-    write_ids(out)?;
-    writeln!(out)
+    writeln!(out, "{Ids}")
 }
 
 /// Writes key-value pairs.
@@ -73,21 +73,4 @@ fn is_null(value: &Value<'_>) -> bool {
     // The visitor never fails.
     let _ = value.visit(&mut is_null);
     is_null.0
-}
-
-/// The trace and the span that the record belongs to, if it belongs to one.
-fn write_ids(out: &mut Formatter) -> io::Result<()> {
-    Context::map_current(|context| {
-        if !context.has_active_span() {
-            return Ok(());
-        }
-        let span = context.span();
-        let span = span.span_context();
-        write!(
-            out,
-            " trace_id={} span_id={}",
-            span.trace_id(),
-            span.span_id()
-        )
-    })
 }

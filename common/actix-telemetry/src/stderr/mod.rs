@@ -2,6 +2,7 @@
 //! and never a wait for whoever reads it.
 
 mod escape;
+mod ids;
 mod line;
 mod queue;
 
@@ -21,6 +22,7 @@ pub(crate) use self::queue::flush;
 #[cfg(feature = "tracing")]
 pub(crate) use self::{
     escape::{Escaped as EscapedText, Quoted},
+    ids::Ids,
     queue::{Stderr, flush_at_the_end},
 };
 
