@@ -40,7 +40,7 @@ fn a_plain_service_takes_in_each_scenario_and_at_most_one_file() -> Result<()> {
             service.apply(patch)?;
         }
         service.copy_telemetry_if_used(scenario)?;
-        service.cargo(&["build"])?;
+        service.build()?;
         lock::assert_nothing_moved(&service)?;
     }
     Ok(())
@@ -53,7 +53,7 @@ fn all_signals_arrive_exactly_from_a_plain_service() -> Result<()> {
     let changed = service.apply("all-signals")?;
     println!("all-signals.patch changes {changed} lines");
     assert!(changed <= MAX_CHANGED_LINES, "{changed} lines");
-    service.cargo(&["build"])?;
+    service.build()?;
     // The tests of the service's own handlers do not change.
     service.cargo(&["test"])?;
     lock::assert_nothing_moved(&service)?;

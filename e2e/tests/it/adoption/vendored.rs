@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -25,6 +26,8 @@ pub(super) fn source() -> PathBuf {
 fn adoption() -> PathBuf {
     workspace::root().join("e2e/adoption")
 }
+
+static BUILDING: Mutex<()> = Mutex::new(());
 
 /// A copy of the service.
 pub(super) struct Service(Temporary);
@@ -86,11 +89,23 @@ impl Service {
         self.run(&mut command)
     }
 
-    /// The service as it was built last.
+    /// Builds the service.
+    pub(super) fn build(&self) -> Result<()> {
+        // All copies have the same name in one directory, and the next build replaces it.
+        let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        self.cargo(&["build"])?;
+        fs::copy(target_directory().join("debug/todo"), self.built())?;
+        Ok(())
+    }
+
+    fn built(&self) -> PathBuf {
+        self.directory().join("todo.built")
+    }
+
+    /// The service, which was built.
     pub(super) fn program(&self) -> Result<Program> {
-        let built = target_directory().join("debug/todo");
         let database = self.directory().join("todo.db");
-        Ok(Program::found(built)
+        Ok(Program::found(self.built())
             .env("PORT", "0")
             .env("DATABASE", database))
     }
