@@ -24,7 +24,7 @@ use crate::exception::Exception;
 thread_local! {
     /// What [`RecordErrors`] saw, until the poll returns to [`Observe`](super::Observe)
     /// further out on the same thread.
-    static SEEN: Cell<Option<Recorded>> = const { Cell::new(None) };
+    static SEEN: Cell<Option<Box<Recorded>>> = const { Cell::new(None) };
 }
 
 /// Why a request failed.
@@ -61,7 +61,7 @@ pub(super) fn recorded(error: &Error, known: &[Recognize]) -> Recorded {
 }
 
 /// Takes what [`RecordErrors`] saw during this poll.
-pub(super) fn take_seen() -> Option<Recorded> {
+pub(super) fn take_seen() -> Option<Box<Recorded>> {
     SEEN.take()
 }
 
@@ -163,7 +163,7 @@ where
         let this = self.project();
         let call = this.call.as_pin_mut();
         let Some(Ok(poll)) = call.map(|call| catch(|| call.poll(context))) else {
-            SEEN.set(Some(Recorded::Panic));
+            SEEN.set(Some(Box::new(Recorded::Panic)));
             return Poll::Ready(Err(panicked()));
         };
         if let Poll::Ready(result) = &poll {
@@ -173,7 +173,7 @@ where
             };
             let failed = |error: &&Error| error.as_response_error().status_code().is_server_error();
             if let Some(error) = error.filter(failed) {
-                SEEN.set(Some(recorded(error, this.known)));
+                SEEN.set(Some(Box::new(recorded(error, this.known))));
             }
         }
         poll

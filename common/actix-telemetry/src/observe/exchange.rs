@@ -4,7 +4,8 @@
 use std::{rc::Rc, sync::Arc, time::Instant};
 
 use actix_web::{
-    Error,
+    Error, HttpResponse,
+    body::{BodySize, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
@@ -35,9 +36,9 @@ pub(super) struct Exchange {
     route: Option<Arc<str>>,
     /// Where a signal needs it: request attributes, and the span or its caller's.
     pub(super) context: Option<Context>,
-    client: Option<Client>,
+    client: Option<Box<Client>>,
     status: Option<StatusCode>,
-    error: Option<Recorded>,
+    error: Option<Box<Recorded>>,
     progress: Progress,
     /// An upgrade or an event stream, whose life is no latency.
     is_stream: bool,
@@ -66,11 +67,11 @@ impl Exchange {
         for metrics in &parts.metrics {
             metrics.began(method);
         }
-        let route = request.match_pattern().map(Arc::from);
+        let route = thread.route(request);
         Self {
             context: (parts.spans || parts.logs)
                 .then(|| context(thread, request, method, route.as_ref())),
-            client: parts.logs.then(|| Client::of(request)),
+            client: parts.logs.then(|| Box::new(Client::of(request))),
             thread: thread.clone(),
             began: Instant::now(),
             method,
@@ -84,7 +85,7 @@ impl Exchange {
     }
 
     /// Records the error of a handler, whatever becomes of the response further out.
-    pub(super) fn failed(&mut self, error: Recorded) {
+    pub(super) fn failed(&mut self, error: Box<Recorded>) {
         if self.thread.parts.spans
             && let (Some(context), Some(exception)) = (&self.context, error.exception())
         {
@@ -94,7 +95,7 @@ impl Exchange {
     }
 
     /// The head of the response is there, or the error that becomes one.
-    pub(super) fn answered<B>(&mut self, result: &Result<ServiceResponse<B>, Error>) {
+    pub(super) fn answered<B: MessageBody>(&mut self, result: &Result<ServiceResponse<B>, Error>) {
         self.progress = Progress::Answered;
         let (status, error) = match result {
             Ok(response) => {
@@ -103,11 +104,8 @@ impl Exchange {
                     self.routed(response.request().match_pattern());
                 }
                 let head = response.response();
-                self.is_stream = head.status() == StatusCode::SWITCHING_PROTOCOLS
-                    || head
-                        .headers()
-                        .get(CONTENT_TYPE)
-                        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+                self.is_stream =
+                    head.status() == StatusCode::SWITCHING_PROTOCOLS || is_event_stream(head);
                 (head.status(), head.error())
             }
             Err(error) => (error.as_response_error().status_code(), Some(error)),
@@ -117,7 +115,8 @@ impl Exchange {
             && self.error.is_none()
             && let Some(error) = error
         {
-            self.failed(errors::recorded(error, &self.thread.parts.errors));
+            let recorded = errors::recorded(error, &self.thread.parts.errors);
+            self.failed(Box::new(recorded));
         }
         if self.thread.parts.spans
             && let Some(context) = &self.context
@@ -166,7 +165,7 @@ impl Exchange {
         if self.cut().is_some() {
             return Some("cancelled");
         }
-        match &self.error {
+        match self.error.as_deref() {
             Some(Recorded::Panic) => Some("panic"),
             Some(Recorded::Known(exception)) => Some(&exception.kind),
             Some(Recorded::Unknown(_)) | None => {
@@ -205,7 +204,7 @@ impl Drop for Exchange {
                     duration: took.as_secs_f64(),
                     client: client.address.as_deref(),
                     user_agent: client.user_agent.as_deref(),
-                    exception: self.error.as_ref().and_then(Recorded::exception),
+                    exception: self.error.as_deref().and_then(Recorded::exception),
                     cut: cut.is_some(),
                 });
             }
@@ -215,6 +214,14 @@ impl Drop for Exchange {
         }
         open::ended();
     }
+}
+
+fn is_event_stream<B: MessageBody>(response: &HttpResponse<B>) -> bool {
+    response.body().size() == BodySize::Stream
+        && response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// The context in which a request is handled.

@@ -151,7 +151,7 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         let parts = self.0.clone();
         let tracer = parts.spans.then(span::tracer);
-        let thread = Rc::new(Thread { parts, tracer });
+        let thread = Rc::new(Thread::new(parts, tracer));
         ready(Ok(ObserveService { service, thread }))
     }
 }
@@ -220,7 +220,7 @@ where
             Some(Ok(poll)) => (poll, seen),
             None | Some(Err(_)) => {
                 let answer = Poll::Ready(Err(errors::panicked()));
-                (answer, Some(Recorded::Panic))
+                (answer, Some(Box::new(Recorded::Panic)))
             }
         };
         if let (Some(exchange), Some(seen)) = (this.exchange.as_mut(), seen) {
