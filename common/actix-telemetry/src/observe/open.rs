@@ -1,14 +1,19 @@
 //! How many requests have not ended, so that the last exports can wait for them.
+//! Without exporters nobody waits, and nothing is counted.
 
+#[cfg(feature = "export")]
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+#[cfg(feature = "export")]
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 pub(super) fn began() {
+    #[cfg(feature = "export")]
     OPEN.fetch_add(1, SeqCst);
 }
 
 pub(super) fn ended() {
+    #[cfg(feature = "export")]
     OPEN.fetch_sub(1, SeqCst);
 }
 
