@@ -6,7 +6,7 @@
 use std::{env, path::Path, process, process::ExitCode, time::Duration};
 
 use actix_prefork::{Error, Master, Options, Worker};
-use actix_web::{App, rt::time::sleep, web};
+use actix_web::{App, HttpRequest, rt::time::sleep, web};
 use clap::Parser;
 
 #[derive(Parser)]
@@ -26,12 +26,19 @@ async fn serve(worker: Worker) -> Result<(), Error> {
     let app = || {
         App::new()
             .route("/", web::get().to(hello))
+            .route("/address", web::get().to(address))
             .route("/sleep", web::get().to(sleep_a_while))
             .route("/block", web::get().to(block_the_thread))
             .route("/panic", web::get().to(panic_on_request))
             .route("/exit", web::get().to(exit))
     };
     worker.serve(app).await
+}
+
+/// Where the application believes to be served.
+async fn address(request: HttpRequest) -> String {
+    let config = request.app_config();
+    format!("{} {}", config.local_addr(), config.host())
 }
 
 async fn hello() -> String {

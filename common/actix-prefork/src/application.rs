@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio_util::either::Either;
 
 use crate::{
+    Address,
     activity::Activity,
     serve::{Step, reached},
 };
@@ -43,8 +44,17 @@ pub(crate) type Create = dyn Fn(&'static Activity, watch::Receiver<Step>) -> Loc
 /// meanwhile, to a thread that was blocked for as long.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
+/// What the application sees of the server, as with `HttpServer`.
+pub(crate) fn config(address: &Address) -> AppConfig {
+    match address {
+        // The only constructor that is public. actix's own test server uses it too.
+        Address::Tcp(address) => AppConfig::__priv_test_new(false, address.to_string(), *address),
+        Address::Unix(_) => AppConfig::default(),
+    }
+}
+
 /// Wraps what makes an application so that a serving thread can call it.
-pub(crate) fn creator<F, I, S, B>(factory: F) -> Box<Create>
+pub(crate) fn creator<F, I, S, B>(factory: F, config: AppConfig) -> Box<Create>
 where
     F: Fn() -> I + Send + 'static,
     I: IntoServiceFactory<S, Request>,
@@ -57,8 +67,9 @@ where
     B: MessageBody + 'static,
 {
     Box::new(move |activity, step| {
+        let config = config.clone();
         let (answer, error_answer) = (answered(activity, &step), answered(activity, &step));
-        let app = map_config(factory().into_factory(), |()| AppConfig::default())
+        let app = map_config(factory().into_factory(), move |()| config.clone())
             .map(move |response| {
                 let mut response: Response<B> = response.into();
                 answer(response.head_mut());

@@ -119,7 +119,8 @@ impl Worker {
         <S::Service as Service<Request>>::Future: 'static,
         B: MessageBody + 'static,
     {
-        let creator = || application::creator(factory.clone());
+        let config = application::config(&self.address()?);
+        let creator = || application::creator(factory.clone(), config.clone());
         let threads = Threads::start(self, creator).await?;
         (self.report)(Phase::Ready, &self.notes);
 

@@ -28,6 +28,15 @@ fn every_worker_serves_wherever_the_program_listens() -> Result<()> {
 }
 
 #[test]
+fn the_application_knows_the_address_that_it_is_served_at() -> Result<()> {
+    let hello = hello(2).start()?;
+    let addr = hello.addr()?;
+    let told = e2e::http::get(addr, "/address")?.body;
+    assert_eq!(told, format!("{addr} {addr}"));
+    Ok(())
+}
+
+#[test]
 fn variables_work_like_flags_and_flags_take_precedence() -> Result<()> {
     let by_variables = Program::example("actix-prefork", "hello")
         .env("BIND_HOST", "127.0.0.3")
