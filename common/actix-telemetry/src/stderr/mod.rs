@@ -85,8 +85,8 @@ fn style() -> WriteStyle {
 }
 
 /// The directives of a variable on top of the defaults, and its value if that cannot be
-/// parsed. Messages of the SDK are off
-/// unless the variable names them: what matters to an operator is logged by this crate.
+/// parsed. Messages of the SDK are off unless the variable names them: what matters to
+/// an operator is logged by this crate.
 pub(crate) fn filter(variable: &'static str) -> (Filter, Option<String>) {
     let mut filter = env_filter::Builder::new();
     filter.filter_level(LevelFilter::Info);
