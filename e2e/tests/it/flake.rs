@@ -22,9 +22,10 @@ impl Flake {
         let copy = Temporary::new("flake")?;
         let mut files = vec!["flake.nix".into(), "flake.lock".into(), "Cargo.lock".into()];
         for member in workspace::members()? {
-            files.push(format!("{}/Cargo.toml", member.name));
+            let directory = member.directory.strip_prefix(workspace::root())?.display();
+            files.push(format!("{directory}/Cargo.toml"));
             if member.is_scenario() {
-                files.push(format!("{}/src/telemetry.rs", member.name));
+                files.push(format!("{directory}/src/telemetry.rs"));
             }
         }
         for file in files {
