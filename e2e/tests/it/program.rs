@@ -26,10 +26,10 @@ fn a_program_is_built_started_and_stopped() -> Result<()> {
 fn a_program_that_exits_early_is_an_error_that_shows_its_output() -> Result<()> {
     let program = Program::bin("bench", "bare").env("PORT", "sixty");
     let error = format!("{:#}", program.start().err().expect("it cannot serve"));
-    assert!(error.contains("PORT is `sixty`"), "{error}");
+    assert!(error.contains("PORT is \"sixty\""), "{error}");
     let ended = program.run(SOON)?;
     assert_eq!(ended.status.code(), Some(1));
-    assert!(ended.stderr.contains("PORT is `sixty`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("PORT is \"sixty\""), "{}", ended.stderr);
     Ok(())
 }
 
