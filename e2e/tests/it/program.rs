@@ -29,7 +29,11 @@ fn a_program_that_exits_early_is_an_error_that_shows_its_output() -> Result<()> 
     assert!(error.contains("PORT is \"sixty\""), "{error}");
     let ended = program.run(SOON)?;
     assert_eq!(ended.status.code(), Some(1));
-    assert!(ended.stderr.contains("PORT is \"sixty\""), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("PORT is \"sixty\""),
+        "{}",
+        ended.stderr
+    );
     Ok(())
 }
 
