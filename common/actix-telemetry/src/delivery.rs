@@ -7,7 +7,6 @@
 //! [`Delivery`] sees what is taken out and what becomes of it.
 
 use std::{
-    fmt::Display,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
@@ -17,6 +16,8 @@ use std::{
 
 use opentelemetry::Context;
 use opentelemetry_sdk::error::OTelSdkResult;
+
+use crate::otlp::{Destination, Exporter};
 
 /// How long a problem that goes on is not mentioned again.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -133,6 +134,43 @@ pub(crate) fn report_losses() {
     }
 }
 
+/// An exporter whose deliveries and losses are counted.
+#[derive(Debug)]
+pub(crate) struct Counted<Otlp, Console> {
+    pub(crate) exporter: Kind<Otlp, Console>,
+    pub(crate) delivery: Delivery,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind<Otlp, Console> {
+    Otlp(Box<Otlp>),
+    Console(Console),
+}
+
+impl<Otlp, Console: Default> Counted<Otlp, Console> {
+    /// None if `otlp` cannot make the exporter, and has said so.
+    pub(crate) fn new(
+        exporter: Exporter,
+        tally: &Arc<Tally>,
+        otlp: impl FnOnce(&Destination) -> Option<Otlp>,
+    ) -> Option<Self> {
+        let (exporter, to, advice) = match exporter {
+            Exporter::Otlp(to) => (
+                Kind::Otlp(Box::new(otlp(&to)?)),
+                to.to_string(),
+                to.advice(),
+            ),
+            Exporter::Console => (
+                Kind::Console(Console::default()),
+                "stdout".to_owned(),
+                "is stdout still read?".to_owned(),
+            ),
+        };
+        let delivery = Delivery::new(tally.clone(), to, advice);
+        Some(Self { exporter, delivery })
+    }
+}
+
 /// Counts what an exporter delivers, and logs once when items stop arriving and once
 /// when they arrive again.
 #[derive(Debug)]
@@ -154,10 +192,10 @@ struct Reported {
 }
 
 impl Delivery {
-    pub(crate) fn new(tally: Arc<Tally>, to: impl Display, advice: String) -> Self {
+    fn new(tally: Arc<Tally>, to: String, advice: String) -> Self {
         Self {
             tally,
-            to: to.to_string(),
+            to,
             advice,
             reported: Mutex::new(Reported {
                 failing: false,

@@ -18,11 +18,11 @@ use opentelemetry_sdk::{
 };
 
 use crate::{
-    delivery::{Delivery, Tally},
+    delivery::{Counted, Kind, Tally},
     env::Env,
     json::logs::JsonLines,
     observe::RequestAttributes,
-    otlp::{Batch, Exporter, Signal},
+    otlp::{Batch, Destination, Exporter, Signal},
 };
 
 /// A processor for each exporter that `OTEL_LOGS_EXPORTER` lists: `otlp` (the
@@ -62,25 +62,7 @@ pub struct LogProcessor {
 impl LogProcessor {
     fn new(exporter: Exporter, batch: Batch) -> Option<Self> {
         let tally = Tally::new("log records", batch.queue);
-        let exporter = match exporter {
-            Exporter::Otlp(destination) => {
-                let exporter = destination.log_exporter()?;
-                let to = destination.to_string();
-                let delivery = Delivery::new(tally.clone(), to, destination.advice());
-                Counted {
-                    exporter: Kind::Otlp(Box::new(exporter)),
-                    delivery,
-                }
-            }
-            Exporter::Console => {
-                let advice = "is stdout still read?".to_owned();
-                let delivery = Delivery::new(tally.clone(), "stdout", advice);
-                Counted {
-                    exporter: Kind::Console(JsonLines::default()),
-                    delivery,
-                }
-            }
-        };
+        let exporter = Counted::new(exporter, &tally, Destination::log_exporter)?;
         let config = BatchConfigBuilder::default()
             .with_max_queue_size(batch.queue)
             .with_max_export_batch_size(batch.size)
@@ -117,20 +99,7 @@ impl SdkLogProcessor for LogProcessor {
     }
 }
 
-/// An exporter whose deliveries and losses are counted.
-#[derive(Debug)]
-struct Counted {
-    exporter: Kind,
-    delivery: Delivery,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Otlp(Box<OtlpExporter>),
-    Console(JsonLines),
-}
-
-impl LogExporter for Counted {
+impl LogExporter for Counted<OtlpExporter, JsonLines> {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
         let count = batch.iter().count();
         let export = async {

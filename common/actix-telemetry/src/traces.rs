@@ -14,10 +14,10 @@ use opentelemetry_sdk::{
 };
 
 use crate::{
-    delivery::{Delivery, Tally},
+    delivery::{Counted, Kind, Tally},
     env::Env,
     json::spans::JsonLines,
-    otlp::{Batch, Exporter, Signal},
+    otlp::{Batch, Destination, Exporter, Signal},
 };
 
 /// A processor for each exporter that `OTEL_TRACES_EXPORTER` lists: `otlp` (the
@@ -109,25 +109,7 @@ pub struct SpanProcessor {
 impl SpanProcessor {
     fn new(exporter: Exporter, batch: Batch) -> Option<Self> {
         let tally = Tally::new("spans", batch.queue);
-        let exporter = match exporter {
-            Exporter::Otlp(destination) => {
-                let exporter = destination.span_exporter()?;
-                let to = destination.to_string();
-                let delivery = Delivery::new(tally.clone(), to, destination.advice());
-                Counted {
-                    exporter: Kind::Otlp(Box::new(exporter)),
-                    delivery,
-                }
-            }
-            Exporter::Console => {
-                let advice = "is stdout still read?".to_owned();
-                let delivery = Delivery::new(tally.clone(), "stdout", advice);
-                Counted {
-                    exporter: Kind::Console(JsonLines::default()),
-                    delivery,
-                }
-            }
-        };
+        let exporter = Counted::new(exporter, &tally, Destination::span_exporter)?;
         let config = BatchConfigBuilder::default()
             .with_max_queue_size(batch.queue)
             .with_max_export_batch_size(batch.size)
@@ -167,20 +149,7 @@ impl SdkSpanProcessor for SpanProcessor {
     }
 }
 
-/// An exporter whose deliveries and losses are counted.
-#[derive(Debug)]
-struct Counted {
-    exporter: Kind,
-    delivery: Delivery,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Otlp(Box<OtlpExporter>),
-    Console(JsonLines),
-}
-
-impl SpanExporter for Counted {
+impl SpanExporter for Counted<OtlpExporter, JsonLines> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let count = batch.len();
         let export = async {
