@@ -3,6 +3,7 @@
 use clap::Parser;
 use common::{
     cli,
+    telemetry::client::http_url,
     workers::{self, MetricsPortOption},
 };
 use reqwest::Url;
@@ -45,7 +46,8 @@ pub(crate) struct Options {
         long,
         env = "CHAIN_URL",
         value_name = "CHAIN_URL",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = http_url,
     )]
     pub(crate) chain_url: Option<Url>,
 

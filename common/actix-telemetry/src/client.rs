@@ -57,6 +57,33 @@ pub async fn send(client: &Client, mut request: Request) -> reqwest::Result<Resp
     }
 }
 
+/// Parses a flag that names another service, for `value_parser` of clap. TLS would be a
+/// feature of reqwest.
+///
+/// ```
+/// use actix_telemetry::client::http_url;
+///
+/// assert!(http_url("http://localhost:5101/chain").is_ok());
+/// for bad in ["localhost:5101", "https://host/", "/chain", "http://", "a b"] {
+///     let error = http_url(bad).unwrap_err();
+///     assert!(error.contains("http://host:port/path"), "{bad}: {error}");
+/// }
+/// ```
+///
+/// # Errors
+///
+/// Says what is allowed if `text` is something else.
+pub fn http_url(text: &str) -> Result<Url, String> {
+    let allowed = "a URL like http://host:port/path is allowed";
+    let url: Url = text
+        .parse()
+        .map_err(|error| format!("{allowed} ({error})"))?;
+    match url.scheme() == "http" && url.has_host() {
+        true => Ok(url),
+        false => Err(allowed.to_owned()),
+    }
+}
+
 /// The span of a call. Dropped before it has a response, it was given up.
 struct Call {
     context: Context,

@@ -149,6 +149,7 @@ fn an_invalid_value_of_our_own_variable_is_one_line_and_exit_code_2() -> Result<
         ("metrics-push", "ERROR_RATE", "NaN"),
         ("logs", "ERROR_RATE", "often"),
         ("traces", "CHAIN_URL", "https://example.org"),
+        ("all-signals", "CHAIN_URL", "localhost:5101"),
         ("traces", "TRACERESPONSE", "perhaps"),
         ("all-signals", "METRICS", "both"),
         ("all-signals", "METRICS_PORT", "tcp://10.0.0.1:9100"),
