@@ -3,11 +3,12 @@
 //! Run with `cargo run -p actix-prefork --example hello -- --workers 4`, then for example
 //! `curl localhost:5100/exit?code=3`. The end-to-end tests use it, too.
 
-use std::{env, path::Path, process, process::ExitCode, time::Duration};
+use std::{convert::Infallible, env, path::Path, process, process::ExitCode, time::Duration};
 
-use actix_prefork::{Error, Master, Options, Worker};
-use actix_web::{App, HttpRequest, rt::time::sleep, web};
+use actix_prefork::{Error, Master, Options, Stopping, Worker};
+use actix_web::{App, HttpRequest, HttpResponse, rt::time::sleep, web};
 use clap::Parser;
+use futures_util::{StreamExt as _, stream};
 
 #[derive(Parser)]
 struct Cli {
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
 
 async fn serve(worker: Worker) -> Result<(), Error> {
     misbehave_if_asked();
-    let app = || {
+    let stopping = worker.stopping();
+    let app = move || {
         App::new()
             .route("/", web::get().to(hello))
             .route("/address", web::get().to(address))
@@ -31,6 +33,11 @@ async fn serve(worker: Worker) -> Result<(), Error> {
             .route("/block", web::get().to(block_the_thread))
             .route("/panic", web::get().to(panic_on_request))
             .route("/exit", web::get().to(exit))
+            .route("/length", web::post().to(length))
+            .route("/ignore", web::post().to(hello))
+            .route("/large", web::get().to(large))
+            .route("/socket", web::get().to(socket))
+            .app_data(web::Data::new(stopping.clone()))
     };
     worker.serve(app).await
 }
@@ -72,6 +79,41 @@ struct Exit {
 
 async fn exit(exit: web::Query<Exit>) -> String {
     process::exit(exit.code)
+}
+
+/// Reads a body of any length.
+async fn length(mut body: web::Payload) -> Result<String, actix_web::Error> {
+    let mut length = 0;
+    while let Some(bytes) = body.next().await {
+        length += bytes?.len();
+    }
+    Ok(format!("{length} bytes"))
+}
+
+#[derive(serde::Deserialize)]
+struct Size {
+    bytes: u64,
+}
+
+/// Sends a body of a known length, piece by piece.
+async fn large(size: web::Query<Size>) -> HttpResponse {
+    const PIECE: &[u8] = &[b'x'; 16 * 1024];
+    let pieces = (0..size.bytes).step_by(PIECE.len()).map(move |sent| {
+        let length = (size.bytes - sent).min(PIECE.len() as u64);
+        Ok::<_, Infallible>(web::Bytes::from_static(&PIECE[..length as usize]))
+    });
+    HttpResponse::Ok().streaming(stream::iter(pieces))
+}
+
+/// Speaks another protocol than HTTP until the worker stops, as a websocket does.
+async fn socket(stopping: web::Data<Stopping>) -> HttpResponse {
+    let goodbye = async move {
+        stopping.wait().await;
+        Ok::<_, Infallible>(web::Bytes::from_static(b"goodbye"))
+    };
+    HttpResponse::SwitchingProtocols()
+        .upgrade("example")
+        .streaming(stream::once(goodbye))
 }
 
 /// Simulates a broken start: exits while the file named by `CRASH_AT_BOOT` exists, hangs

@@ -20,6 +20,8 @@ pub(crate) struct Activity {
     connections: AtomicU32,
     /// Connections that were still open when the worker had to stop.
     cut: AtomicU32,
+    /// Whether there may be no more connections than there are.
+    full: AtomicU32,
 }
 
 impl Activity {
@@ -35,6 +37,11 @@ impl Activity {
 
     pub(crate) fn connections(&self) -> u32 {
         self.connections.load(Relaxed)
+    }
+
+    /// Notes whether new connections have to wait because there are too many.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.full.store(full.into(), Relaxed);
     }
 
     pub(crate) fn record_cut(&self) {
@@ -53,6 +60,10 @@ impl Activity {
         self.requests.load(Relaxed)
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Relaxed) != 0
+    }
+
     pub(crate) fn cut(&self) -> u32 {
         self.cut.load(Relaxed)
     }
@@ -67,6 +78,7 @@ impl Activity {
         self.beat.store(0, Relaxed);
         self.connections.store(0, Relaxed);
         self.cut.store(0, Relaxed);
+        self.full.store(0, Relaxed);
     }
 }
 

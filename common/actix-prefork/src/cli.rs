@@ -7,7 +7,7 @@ use std::{
     process,
 };
 
-use clap::{Arg, Parser, builder::Resettable, error::ErrorKind};
+use clap::{Arg, Command, Parser, builder::Resettable, error::ErrorKind};
 
 /// Parses the command line and the environment of the program.
 ///
@@ -35,7 +35,30 @@ use clap::{Arg, Parser, builder::Resettable, error::ErrorKind};
 /// # let _ = options.pool_size;
 /// ```
 pub fn parse<P: Parser>() -> P {
-    let command = P::command().mut_args(without_empty_variable);
+    parse_with(|command| command)
+}
+
+/// As [`parse`], after `adapt` has changed what the program accepts, for example the
+/// default of a flag or the names of all variables.
+///
+/// ```no_run
+/// use actix_prefork::{Options, cli};
+/// use clap::Parser;
+///
+/// #[derive(Parser)]
+/// struct Cli {
+///     #[command(flatten)]
+///     workers: Options,
+/// }
+///
+/// // Listens on port 8080 unless `--port` or `SHOP_PORT` says otherwise.
+/// let cli: Cli = cli::parse_with(|command| {
+///     cli::prefix_variables(command, "SHOP_").mut_arg("port", |port| port.default_value("8080"))
+/// });
+/// # let _ = cli.workers;
+/// ```
+pub fn parse_with<P: Parser>(adapt: impl FnOnce(Command) -> Command) -> P {
+    let command = adapt(P::command()).mut_args(without_empty_variable);
     let matches = command.try_get_matches();
     let parsed = matches.and_then(|mut matches| P::from_arg_matches_mut(&mut matches));
     parsed.unwrap_or_else(|error| match error.kind() {
@@ -45,6 +68,25 @@ pub fn parse<P: Parser>() -> P {
             usage_error(first_paragraph(text.trim_start_matches("error: ")))
         }
     })
+}
+
+/// Puts a prefix before the name of each variable.
+pub fn prefix_variables(command: Command, prefix: &str) -> Command {
+    command.mut_args(|arg| {
+        let Some(variable) = arg.get_env().map(|name| name.to_string_lossy()) else {
+            return arg;
+        };
+        // Names live as long as the command, which is made once.
+        let name: &'static str = format!("{prefix}{variable}").leak();
+        arg.env(name).value_name(name)
+    })
+}
+
+/// The options of a program that is started without flags and variables.
+pub(crate) fn defaults<A: clap::Args>() -> A {
+    let command = A::augment_args(Command::new("")).mut_args(|arg| arg.env(Resettable::Reset));
+    let mut matches = command.get_matches_from([""]);
+    A::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
 }
 
 fn without_empty_variable(arg: Arg) -> Arg {

@@ -110,7 +110,6 @@ fn advice_for_path(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => {
             "this user needs write permission for its directory and for a socket that is there"
         }
-        io::ErrorKind::WouldBlock => "another program holds a lock on its directory; try again",
         _ => "check --uds and --uds-mode",
     }
 }

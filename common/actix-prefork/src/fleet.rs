@@ -323,7 +323,11 @@ impl<'a> Fleet<'a> {
     /// Keeps new connections away from slots without a worker that serves: behind
     /// one that crashes while it boots, or hangs, they would wait for long.
     pub(crate) fn steer(&mut self) {
-        let serves = |slot: &Slot| slot.current().is_some_and(Process::serves);
+        let serves = |slot: &Slot| {
+            let is_full = |process: &Process| self.board.row(process.row).activity.is_full();
+            slot.current()
+                .is_some_and(|process| process.serves() && !is_full(process))
+        };
         let numbers = |wanted: &dyn Fn(&Slot) -> bool| -> Vec<u32> {
             let slots = (0..).zip(&self.slots);
             let wanted = slots.filter(|(_, slot)| wanted(slot));

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::{
     Options, SpawnReason,
     activity::monotonic,
-    heart::BEAT,
     process::{Force, Process, Pulse},
     scoreboard::State,
+    serve::heart::BEAT,
     supervise::Supervisor,
     wording::counted,
 };

@@ -69,12 +69,11 @@ compile_error!(
 
 mod activity;
 mod address;
-mod application;
 mod bound;
 pub mod cli;
-mod deaf;
+mod descriptors;
 mod error;
-mod heart;
+mod http;
 mod listener;
 mod options;
 mod serve;
@@ -133,6 +132,7 @@ pub use address::Address;
 pub use error::Error;
 #[cfg(feature = "master")]
 pub use harness_metrics::{HARNESS_METRICS, HarnessMetric, Point};
+pub use http::Http;
 pub use listener::listen_beside;
 #[cfg(feature = "master")]
 use master::Hooks;
@@ -141,6 +141,7 @@ pub use master::{Environment, Exit, Master, Spawn, SpawnReason, Start};
 pub use options::{MAX_WORKERS, MetricsPortOption, Options, ServerOptions};
 #[cfg(feature = "master")]
 pub use snapshot::{SlotSnapshot, Snapshot, Snapshots};
+pub use stop::Stopping;
 #[cfg(feature = "master")]
 pub use stopping::FLUSH_TIMEOUT;
 pub use worker::{Worker, serve_alone};

@@ -13,9 +13,9 @@ use std::{
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::{Address, Error, deaf};
+use crate::{Address, Error, serve::deaf};
 
 /// Connections that may wait in one queue; the kernel lowers it to `net.core.somaxconn`.
 pub(crate) const BACKLOG: i32 = 2048;
@@ -186,6 +186,11 @@ pub(crate) fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener>
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.bind(&SockAddr::from(address))?;
+    // Accepted connections inherit it, so that a client that vanished is noticed.
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10));
+    socket.set_tcp_keepalive(&keepalive)?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())

@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::{
-    BoxError, Options, Snapshots, Worker, inherit, supervise::Supervisor, work::work, worker::fail,
+    BoxError, Options, Snapshots, Worker, descriptors, inherit, supervise::Supervisor, work::work,
+    worker::fail,
 };
 
 /// Environment variables of the workers, in addition to those of the master.
@@ -224,6 +225,8 @@ impl<'a> Master<'a> {
         if let Some(inherited) = inherit::take() {
             return work(inherited, &self.options.server, body);
         }
+        // Workers inherit it.
+        descriptors::raise_limit();
         match Supervisor::start(self) {
             Ok(supervisor) => supervisor.supervise(),
             Err(error) => fail(error.as_ref()),

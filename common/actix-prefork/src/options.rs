@@ -5,8 +5,8 @@ use std::{io, net::TcpListener, path::PathBuf, time::Duration};
 use clap::Args;
 
 use crate::{
-    cli::{usage_error, whole_number},
-    listener::listen_beside,
+    cli::{defaults, usage_error, whole_number},
+    listener::{BACKLOG, listen_beside},
 };
 
 /// The maximum number of worker processes of one master.
@@ -157,6 +157,84 @@ pub struct ServerOptions {
         value_parser = seconds,
     )]
     pub graceful_timeout: Duration,
+
+    /// Seconds that an idle connection is kept open; 0 closes it after each response.
+    #[arg(
+        long,
+        env = "KEEP_ALIVE",
+        value_name = "KEEP_ALIVE",
+        hide_env_values = true,
+        default_value = "75",
+        value_parser = seconds,
+    )]
+    pub keep_alive: Duration,
+
+    /// Seconds that a client may take for the head of a request; 0 disables it.
+    #[arg(
+        long,
+        env = "CLIENT_REQUEST_TIMEOUT",
+        value_name = "CLIENT_REQUEST_TIMEOUT",
+        hide_env_values = true,
+        default_value = "5",
+        value_parser = seconds,
+    )]
+    pub client_request_timeout: Duration,
+
+    /// Seconds that a body may keep us waiting, plus one for each 500 bytes; 0 disables it.
+    #[arg(
+        long,
+        env = "CLIENT_BODY_TIMEOUT",
+        value_name = "CLIENT_BODY_TIMEOUT",
+        hide_env_values = true,
+        default_value = "20",
+        value_parser = seconds,
+    )]
+    pub client_body_timeout: Duration,
+
+    /// Seconds that a client may keep a response waiting, plus one for each 500 bytes; 0
+    /// disables it.
+    #[arg(
+        long,
+        env = "SEND_TIMEOUT",
+        value_name = "SEND_TIMEOUT",
+        hide_env_values = true,
+        default_value = "60",
+        value_parser = seconds,
+    )]
+    pub send_timeout: Duration,
+
+    /// Maximum number of connections of each worker.
+    #[arg(
+        long,
+        env = "MAX_CONNECTIONS",
+        value_name = "MAX_CONNECTIONS",
+        hide_env_values = true,
+        default_value_t = 25_000,
+        value_parser = some,
+    )]
+    pub max_connections: u32,
+
+    /// Maximum size of the head of a request in bytes.
+    #[arg(
+        long,
+        env = "MAX_HTTP_HEADER_SIZE",
+        value_name = "MAX_HTTP_HEADER_SIZE",
+        hide_env_values = true,
+        default_value_t = 8192,
+        value_parser = header_size,
+    )]
+    pub max_http_header_size: u32,
+
+    /// Maximum number of connections that wait to be accepted by a worker.
+    #[arg(
+        long,
+        env = "BACKLOG",
+        value_name = "BACKLOG",
+        hide_env_values = true,
+        default_value_t = BACKLOG.cast_unsigned(),
+        value_parser = some,
+    )]
+    pub backlog: u32,
 }
 
 /// Option of a program that can serve `/metrics` on a separate port.
@@ -205,6 +283,20 @@ impl MetricsPortOption {
     }
 }
 
+impl Default for Options {
+    /// The defaults of the flags.
+    fn default() -> Self {
+        defaults()
+    }
+}
+
+impl Default for ServerOptions {
+    /// The defaults of the flags.
+    fn default() -> Self {
+        defaults()
+    }
+}
+
 /// Parses a number of seconds from 0 to a day, fractions allowed.
 fn seconds(text: &str) -> Result<Duration, String> {
     const DAY: f64 = 86_400.0;
@@ -228,6 +320,22 @@ fn requests(text: &str) -> Result<u32, String> {
     text.parse().map_err(allowed)
 }
 
+/// Parses a number of connections.
+fn some(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number @ 1..=1_000_000) => Ok(number),
+        _ => Err("expected a whole number from 1 to 1000000".to_owned()),
+    }
+}
+
+/// Parses a size of heads. actix cannot read a larger one.
+fn header_size(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(bytes @ 1024..=131_072) => Ok(bytes),
+        _ => Err("expected a number of bytes from 1024 to 131072".to_owned()),
+    }
+}
+
 /// Parses the permissions of a file, which are the last nine bits of its mode.
 fn mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
@@ -239,6 +347,13 @@ fn mode(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_flags() {
+        let options = Options::default();
+        assert_eq!((options.workers, options.server.port), (2, 5100));
+        assert_eq!(options.server.keep_alive, Duration::from_secs(75));
+    }
 
     #[test]
     fn a_worker_gets_some_time_to_boot() {

@@ -23,7 +23,7 @@ use nix::{
 use crate::{MAX_WORKERS, activity::Activity, tally::Tally};
 
 /// Changes with the layout, so that a worker of another build notices.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The error of a worker that cannot read the scoreboard of its master.
 pub(crate) const OTHER_BUILD: &str = "the master runs another build of this program with an \

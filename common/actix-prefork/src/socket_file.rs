@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::{
@@ -43,9 +46,10 @@ pub(crate) struct SocketFile {
 /// [`Error::BindUnix`].
 pub(crate) fn listen(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), Error> {
     let patience = Instant::now() + TAKEN_PATIENCE;
+    let taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
     loop {
-        match try_listen(path, mode) {
-            Err(error) if is_temporary(&error) && Instant::now() < patience => thread::sleep(TICK),
+        match try_listen(path, mode, patience) {
+            Err(error) if taken(&error) && Instant::now() < patience => thread::sleep(TICK),
             result => {
                 return result.map_err(|error| Error::BindUnix {
                     path: path.to_owned(),
@@ -56,17 +60,9 @@ pub(crate) fn listen(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile
     }
 }
 
-/// Somebody listens there, or somebody else is about to.
-fn is_temporary(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::AddrInUse | io::ErrorKind::WouldBlock
-    )
-}
-
-fn try_listen(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
+fn try_listen(path: &Path, mode: u32, patience: Instant) -> io::Result<(UnixListener, SocketFile)> {
     let address = SockAddr::unix(path).map_err(|_| too_long(path))?;
-    let _only_one = lock_directory(path)?;
+    let _only_one = lock_directory(path, patience)?;
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // Linux creates the file with what the socket itself permits, less the umask,
@@ -97,13 +93,30 @@ fn too_long(path: &Path) -> io::Error {
 /// Locks the directory of the socket, so that of two servers that find a stale
 /// socket there one does not remove what the other has just made. The lock
 /// leaves nothing behind.
-fn lock_directory(path: &Path) -> io::Result<Flock<File>> {
+///
+/// It is held for a moment only. Anybody who may read the directory can hold it for
+/// longer, and must not be able to keep a server from starting.
+fn lock_directory(path: &Path, patience: Instant) -> io::Result<Option<Flock<File>>> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let lock = Flock::lock(File::open(directory)?, FlockArg::LockExclusiveNonblock);
-    lock.map_err(|(_, error)| error.into())
+    let mut file = File::open(directory)?;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((_, error)) if error != Errno::EWOULDBLOCK => return Err(error.into()),
+            Err((unlocked, _)) if Instant::now() < patience => file = unlocked,
+            Err(_) => {
+                log::warn!(
+                    "another program holds a lock on {}; starting without it",
+                    directory.display()
+                );
+                return Ok(None);
+            }
+        }
+        thread::sleep(TICK);
+    }
 }
 
 /// Removes a socket that nobody listens on.

@@ -30,6 +30,24 @@ pub(crate) enum Stop {
     Quick,
 }
 
+/// A future that is ready when a worker is told to stop; [`Worker::stopping`] creates it.
+///
+/// [`Worker::stopping`]: crate::Worker::stopping
+#[derive(Clone, Debug)]
+pub struct Stopping(watch::Receiver<Stop>);
+
+impl Stopping {
+    pub(crate) fn new(request: &StopRequest) -> Self {
+        Self(request.0.subscribe())
+    }
+
+    /// Waits until the worker is told to stop.
+    pub async fn wait(&self) {
+        // It fails when nobody is left who could tell.
+        let _ = self.0.clone().wait_for(|stop| *stop > Stop::Not).await;
+    }
+}
+
 /// The requested stop, which only ever becomes more urgent.
 #[derive(Clone)]
 pub(crate) struct StopRequest(watch::Sender<Stop>);

@@ -10,6 +10,7 @@ use crate::{
     inherit::Inherited,
     lifeline,
     scoreboard::{Row, Scoreboard, State},
+    serve::Settings,
     stop::{Signal, Stop, StopRequest},
     worker::{self, Phase, fail},
 };
@@ -70,6 +71,7 @@ fn prepare(
         slot: inherited.place.slot,
         listener,
         threads: options.threads,
+        settings: Settings::new(options),
         graceful_timeout: options.graceful_timeout,
         activity: &post.row().activity,
         beats: true,

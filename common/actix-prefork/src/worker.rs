@@ -5,6 +5,7 @@ use std::{
     env,
     future::Future,
     iter,
+    os::fd::{AsFd as _, OwnedFd},
     path::Path,
     process::{self, ExitCode},
     sync::Arc,
@@ -17,13 +18,13 @@ use actix_web::{body::MessageBody, dev::AppConfig, rt::System};
 
 use crate::cli::say;
 use crate::{
-    Address, BoxError, Error, ServerOptions,
+    Address, BoxError, Error, Http, ServerOptions, Stopping,
     activity::Activity,
-    application,
     bound::Bound,
+    descriptors,
     error::Context as _,
     listener::Listener,
-    serve::{self, Threads},
+    serve::{self, Settings, Threads, application, heart::Heart},
     stop::{ECHO, Signal, Stop, StopRequest},
 };
 
@@ -38,6 +39,7 @@ pub struct Worker {
     pub(crate) slot: u16,
     pub(crate) listener: Arc<Listener>,
     pub(crate) threads: u16,
+    pub(crate) settings: Settings,
     pub(crate) graceful_timeout: Duration,
     pub(crate) activity: &'static Activity,
     /// Whether somebody watches the heartbeat of the serving threads.
@@ -119,9 +121,79 @@ impl Worker {
         <S::Service as Service<Request>>::Future: 'static,
         B: MessageBody + 'static,
     {
-        let config = application::config(&self.address()?);
-        let creator = || application::creator(factory.clone(), config.clone());
-        let threads = Threads::start(self, creator).await?;
+        self.http(factory).run().await
+    }
+
+    /// As [`serve`](Self::serve), with settings that `HttpServer` has too.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use actix_prefork::{Error, Worker};
+    /// # use actix_web::{App, web};
+    /// async fn serve(worker: Worker) -> Result<(), Error> {
+    ///     let app = || App::new().route("/", web::get().to(|| async { "Hello" }));
+    ///     worker.http(app).keep_alive(Duration::from_secs(10)).run().await
+    /// }
+    /// ```
+    pub fn http<F>(&self, factory: F) -> Http<'_, F> {
+        Http::new(self, factory)
+    }
+
+    /// A future that is ready when the worker is told to stop.
+    ///
+    /// A response that lasts, like a websocket or an event stream, says goodbye then; it
+    /// would otherwise hold the stop until the graceful timeout. Clones can be part of the
+    /// application's data.
+    pub fn stopping(&self) -> Stopping {
+        Stopping::new(&self.stop)
+    }
+
+    /// Duplicates of the sockets that the worker accepts from, non-blocking, for a server
+    /// that is not HTTP.
+    ///
+    /// Whoever serves from them calls [`ready`](Self::ready) when it does, and stops
+    /// accepting when [`stopping`](Self::stopping) is over.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system refuses a file descriptor.
+    pub fn listeners(&self) -> Result<Vec<OwnedFd>, Error> {
+        let duplicate = self.listener.as_fd().try_clone_to_owned();
+        Ok(vec![duplicate.context("share the socket")?])
+    }
+
+    /// Says that the worker serves, where it does not by [`serve`](Self::serve).
+    ///
+    /// From then on the runtime that calls this must not be blocked for longer than the
+    /// master allows.
+    pub fn ready(&self) {
+        if self.beats {
+            let heart = Heart::new(1, self.activity);
+            heart.beat(0);
+            actix_web::rt::spawn(async move { heart.keep_beating(0).await });
+        }
+        (self.report)(Phase::Ready, &self.notes);
+    }
+
+    pub(crate) async fn run_http<F, I, S, B>(
+        &self,
+        factory: F,
+        settings: Settings,
+    ) -> Result<(), Error>
+    where
+        F: Fn() -> I + Send + Clone + 'static,
+        I: IntoServiceFactory<S, Request>,
+        S: ServiceFactory<Request, Config = AppConfig> + 'static,
+        S::Error: Into<actix_web::Error> + 'static,
+        S::InitError: std::fmt::Debug,
+        S::Response: Into<Response<B>> + 'static,
+        S::Service: 'static,
+        <S::Service as Service<Request>>::Future: 'static,
+        B: MessageBody + 'static,
+    {
+        let config = settings.app_config(&self.address()?);
+        let creator = || application::creator(factory.clone(), config.clone(), settings.clone());
+        let threads = Threads::start(self, &settings, creator).await?;
         (self.report)(Phase::Ready, &self.notes);
 
         self.stop.at_least(Stop::Worker).await;
@@ -204,6 +276,7 @@ where
     E: Into<BoxError>,
 {
     let run = || {
+        descriptors::raise_limit();
         let bound = Bound::open(options)?;
         let graceful = if bound.ends_with_us() {
             Stop::Server
@@ -233,6 +306,7 @@ fn alone(bound: Bound, options: &ServerOptions) -> Result<Worker, Error> {
         slot: 0,
         listener: Arc::new(listener),
         threads: options.threads,
+        settings: Settings::new(options),
         graceful_timeout: options.graceful_timeout,
         activity: Box::leak(Box::default()),
         beats: false,

@@ -9,6 +9,7 @@ mod pid_one;
 mod recycle;
 mod reload;
 mod scale;
+mod slow_clients;
 mod stop;
 mod stop_under_load;
 mod systemd;

@@ -1,13 +1,15 @@
 //! Serving on a Unix domain socket: the socket file, and a stop without losing a request.
 
 use std::{
-    fs,
+    fs::{self, File},
     os::unix::{fs::PermissionsExt, net::UnixListener},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 use e2e::{Address, Load, Program, SOON, Signal, Temporary, http, poll, process};
+
+use nix::fcntl::{Flock, FlockArg};
 
 use super::{bad_input::assert_refused, hello, stop_under_load::ROUNDS, wait_for_new_worker};
 
@@ -220,4 +222,16 @@ fn a_socket_that_was_replaced_stays_at_the_stop() -> Result<()> {
     hello.signal(Signal::SIGTERM)?;
     assert_eq!(hello.wait_exit(SOON)?.code(), Some(0));
     poll("the other's socket", SOON, || path.exists().then_some(()))
+}
+
+#[test]
+fn a_lock_on_the_directory_of_the_socket_does_not_keep_a_server_from_starting() -> Result<()> {
+    let directory = Temporary::new("uds-lock")?;
+    let socket = directory.path().join("app.sock");
+    let held = Flock::lock(File::open(directory.path())?, FlockArg::LockExclusive)
+        .map_err(|(_, error)| error)?;
+    let hello = hello(1).option("--uds", socket.display()).start()?;
+    assert_eq!(http::get(hello.address()?, "/")?.status, 200);
+    drop(held);
+    Ok(())
 }

@@ -43,7 +43,7 @@ impl Heart {
     }
 
     /// Beats for as long as the thread lives.
-    pub(crate) async fn keep_beating(self, index: usize) {
+    pub(crate) async fn keep_beating(&self, index: usize) {
         loop {
             time::sleep(BEAT).await;
             self.beat(index);

@@ -3,19 +3,19 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
-    os::fd::AsFd,
+    net::TcpListener,
+    os::fd::{AsRawFd as _, RawFd},
 };
 
 /// Ignores connections that clients begin from now on.
 ///
-/// Who accepts from the socket calls [`hear`] on what it gets.
+/// Who accepts from the socket calls [`hear`] on what it has got.
 pub(crate) fn ignore_new_connections(listener: &TcpListener) -> io::Result<()> {
     match drop_first_segments(listener) {
         // Some kernels want CAP_NET_ADMIN for a filter, which a service should not have.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let address = listener.local_addr()?;
-            set_least_hop_limit(listener, address.is_ipv6(), i32::from(u8::MAX))
+            set_least_hop_limit(listener.as_raw_fd(), address.is_ipv6(), i32::from(u8::MAX))
         }
         result => result,
     }
@@ -23,9 +23,9 @@ pub(crate) fn ignore_new_connections(listener: &TcpListener) -> io::Result<()> {
 
 /// Lets an accepted connection be heard whose handshake was under way when its
 /// listening socket became deaf.
-pub(crate) fn hear(connection: &impl AsFd, peer: SocketAddr) {
-    // A system without the option has not set it either.
-    let _ = set_least_hop_limit(connection, peer.is_ipv6(), 0);
+pub(crate) fn hear(connection: RawFd) {
+    // A socket that has no such option was not deaf either.
+    let _ = set_least_hop_limit(connection, true, 0);
 }
 
 /// Drops the first segment of each handshake.
@@ -63,7 +63,7 @@ fn drop_first_segments(_listener: &TcpListener) -> io::Result<()> {
 ///
 /// [ip(7)]: https://man7.org/linux/man-pages/man7/ip.7.html
 #[cfg(target_os = "linux")]
-fn set_least_hop_limit(socket: &impl AsFd, version_6: bool, least: i32) -> io::Result<()> {
+fn set_least_hop_limit(socket: RawFd, version_6: bool, least: i32) -> io::Result<()> {
     set(socket, libc::IPPROTO_IP, libc::IP_MINTTL, least)?;
     // A socket of version 6 may have peers of both.
     if version_6 {
@@ -73,19 +73,19 @@ fn set_least_hop_limit(socket: &impl AsFd, version_6: bool, least: i32) -> io::R
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set_least_hop_limit(_socket: &impl AsFd, _version_6: bool, _least: i32) -> io::Result<()> {
+fn set_least_hop_limit(_socket: RawFd, _version_6: bool, _least: i32) -> io::Result<()> {
     Ok(())
 }
 
 #[cfg(target_os = "linux")]
-fn set(socket: &impl AsFd, level: i32, name: i32, value: i32) -> io::Result<()> {
-    use std::{mem, os::fd::AsRawFd as _};
+fn set(socket: RawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    use std::mem;
 
     // SAFETY: setsockopt(2) reads as many bytes at `value` as its last argument
-    // says, which is its size, and the descriptor is open while it is borrowed.
+    // says, which is its size, and takes any number for a descriptor.
     let result = unsafe {
         libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
+            socket,
             level,
             name,
             (&raw const value).cast(),
@@ -117,17 +117,17 @@ mod tests {
             };
             let address = listener.local_addr().unwrap();
             let mut early = TcpStream::connect(address).unwrap();
-            set_least_hop_limit(&listener, address.is_ipv6(), 255).unwrap();
+            set_least_hop_limit(listener.as_raw_fd(), address.is_ipv6(), 255).unwrap();
             let patience = Duration::from_millis(50);
             assert!(TcpStream::connect_timeout(&address, patience).is_err());
 
-            let (mut accepted, peer) = listener.accept().unwrap();
-            hear(&accepted, peer);
+            let (mut accepted, _) = listener.accept().unwrap();
+            hear(accepted.as_raw_fd());
             early.write_all(b"x").unwrap();
             accepted.read_exact(&mut [0]).unwrap();
 
             // As the next process on the socket has it.
-            set_least_hop_limit(&listener, address.is_ipv6(), 0).unwrap();
+            set_least_hop_limit(listener.as_raw_fd(), address.is_ipv6(), 0).unwrap();
             TcpStream::connect(address).unwrap();
         }
     }
