@@ -54,11 +54,12 @@ fn build(artifact: &Artifact) -> Result<PathBuf> {
     let executable = build_as_asked(artifact)?;
     let kept = keep(&executable, &artifact.build_args)?;
     if !artifact.build_args.is_empty() {
-        // Other tests start the executable under cargo's own name, and expect the usual build.
-        build_as_asked(&Artifact {
+        // Other tests start the executable under cargo's own name, and expect the usual build. Where that fails,
+        // because the executable needs the features, there are no such tests.
+        let _ = build_as_asked(&Artifact {
             build_args: Vec::new(),
             ..artifact.clone()
-        })?;
+        });
     }
     Ok(kept)
 }

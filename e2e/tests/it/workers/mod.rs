@@ -13,6 +13,7 @@ mod slow_clients;
 mod stop;
 mod stop_under_load;
 mod systemd;
+mod tls;
 mod uds;
 mod worker_death;
 
