@@ -13,7 +13,7 @@ mod options;
 mod routes;
 mod telemetry;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use actix_web::App;
 use common::{
@@ -31,6 +31,9 @@ use crate::{
     options::Options,
     routes::{State, WorkError},
 };
+
+/// How long the next service may take. Without it a silent one would hold our requests.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let options: Options = cli::parse();
@@ -82,7 +85,10 @@ async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
         metrics,
         error_rate: options.error_rate,
         chain_url: options.chain_url.clone(),
-        client: reqwest::Client::new(),
+        client: reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .no_proxy()
+            .build()?,
     };
     let exposition = match &store {
         Some(store) if options.metrics_port.metrics_port.is_none() => {

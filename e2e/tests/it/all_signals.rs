@@ -1,6 +1,6 @@
 //! `all-signals`: a request is a trace, log records with its ids, and increments, for pull and push.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{collections::BTreeSet, net::TcpListener, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 use collector::{
@@ -261,4 +261,16 @@ fn scrape(running: &Running) -> Result<String> {
         None => running.addr()?,
     };
     Ok(http::get(addr, "/metrics")?.body)
+}
+
+#[test]
+fn a_next_service_that_never_answers_is_a_502() -> Result<()> {
+    // Its queue takes the connection, and nobody ever reads from it.
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    let running = all_signals(&collector()?, PROTOCOLS[0])
+        .env("CHAIN_URL", format!("http://{}/", silent.local_addr()?))
+        .start()?;
+    let answer = http::get(running.addr()?, "/chain")?;
+    assert_eq!(answer.status, 502, "{answer:?}");
+    stop(running)
 }
