@@ -195,6 +195,7 @@ impl Worker {
         let creator = || application::creator(factory.clone(), config.clone(), settings.clone());
         let threads = Threads::start(self, &settings, creator).await?;
         (self.report)(Phase::Ready, &self.notes);
+        threads.accept();
 
         self.stop.at_least(Stop::Worker).await;
         tokio::select! {

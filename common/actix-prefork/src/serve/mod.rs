@@ -51,6 +51,8 @@ const TICK: Duration = Duration::from_millis(5);
 /// The steps of a thread's life, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
+    /// The application is being created.
+    Boot,
     /// Connections are accepted.
     Accept,
     /// Connections are accepted, and closed after the answer to their next request.
@@ -79,7 +81,7 @@ impl Threads {
     ) -> Result<Self, Error> {
         let mut threads = Self {
             arbiters: Vec::new(),
-            step: watch::Sender::new(Step::Accept),
+            step: watch::Sender::new(Step::Boot),
             accepting: Arc::default(),
             activity: worker.activity,
         };
@@ -112,6 +114,12 @@ impl Threads {
             is_ready.await.map_err(failed)?;
         }
         Ok(threads)
+    }
+
+    /// Begins to accept. The master knows by then that the worker is ready: it must not
+    /// take one that serves for one that boots.
+    pub(crate) fn accept(&self) {
+        self.step.send_replace(Step::Accept);
     }
 
     pub(crate) fn announce_close(&self) {

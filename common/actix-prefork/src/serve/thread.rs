@@ -105,7 +105,8 @@ impl Thread {
     ) {
         let mut step = self.step.clone();
         // The sender goes away when the threads are dropped, and then all is over.
-        while step.wait_for(|step| *step < Step::Finish).await.is_ok() {
+        let accepts = |step: &Step| (Step::Accept..Step::Finish).contains(step);
+        while step.wait_for(accepts).await.is_ok() {
             // Announced before the step is looked at again: whoever tells the
             // threads to finish, and then finds that none accepts, can rely on it.
             self.accepting.fetch_add(1, SeqCst);
