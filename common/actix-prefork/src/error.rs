@@ -55,6 +55,14 @@ pub enum Error {
         error: io::Error,
     },
 
+    /// The master was started inside an async runtime.
+    #[cfg(feature = "master")]
+    #[error(
+        "the master cannot run inside an async runtime; make `main` a plain function \
+         (no `#[actix_web::main]` or `#[tokio::main]`)"
+    )]
+    Runtime,
+
     /// A reload found no executable at the path of this program.
     #[error(
         "cannot run {}: {error}; install the program there and send SIGHUP again",

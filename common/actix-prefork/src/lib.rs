@@ -84,66 +84,19 @@ mod systemd;
 mod worker;
 
 #[cfg(feature = "master")]
-mod backoff;
-#[cfg(feature = "master")]
-mod binary;
-#[cfg(feature = "master")]
-mod events;
-#[cfg(feature = "master")]
-mod exposition;
-#[cfg(feature = "master")]
-mod fleet;
-#[cfg(feature = "master")]
-mod hang;
-#[cfg(feature = "master")]
-mod harness_metrics;
-#[cfg(feature = "master")]
-mod inherit;
-#[cfg(feature = "master")]
-mod lifeline;
-#[cfg(feature = "master")]
 mod master;
-#[cfg(feature = "master")]
-mod notify;
-#[cfg(feature = "master")]
-mod process;
-#[cfg(feature = "master")]
-mod rollover;
-#[cfg(feature = "master")]
-mod scoreboard;
-#[cfg(feature = "master")]
-mod slot;
-#[cfg(feature = "master")]
-mod snapshot;
-#[cfg(feature = "master")]
-mod sockets;
-#[cfg(feature = "master")]
-mod stopping;
-#[cfg(feature = "master")]
-mod supervise;
-#[cfg(feature = "master")]
-mod tally;
-#[cfg(feature = "master")]
-mod wording;
-#[cfg(feature = "master")]
-mod work;
 
 pub use address::Address;
 pub use error::Error;
-#[cfg(feature = "master")]
-pub use harness_metrics::{HARNESS_METRICS, HarnessMetric, Point};
 pub use http::Http;
 pub use listener::listen_beside;
 #[cfg(feature = "master")]
-use master::Hooks;
-#[cfg(feature = "master")]
-pub use master::{Environment, Exit, Master, Spawn, SpawnReason, Start};
+pub use master::{
+    Environment, Exit, FLUSH_TIMEOUT, HARNESS_METRICS, HarnessMetric, Master, Point, Ready,
+    SlotSnapshot, Snapshot, Snapshots, Spawn, SpawnReason, Start, Stop, StopReason,
+};
 pub use options::{MAX_WORKERS, MetricsPortOption, Options, ServerOptions};
-#[cfg(feature = "master")]
-pub use snapshot::{SlotSnapshot, Snapshot, Snapshots};
 pub use stop::Stopping;
-#[cfg(feature = "master")]
-pub use stopping::FLUSH_TIMEOUT;
 pub use worker::{Worker, serve_alone};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

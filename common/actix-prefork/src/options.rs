@@ -45,16 +45,27 @@ pub struct Options {
     )]
     pub timeout: Duration,
 
-    /// Replace a worker that has not responded for this many seconds.
+    /// Start a helper for a worker that has not responded for this many seconds; 0 disables it.
     #[arg(
         long,
         env = "WORKER_HANG_TIMEOUT",
         value_name = "WORKER_HANG_TIMEOUT",
         hide_env_values = true,
-        default_value = "2",
+        default_value = "0.2",
         value_parser = seconds,
     )]
     pub hang_timeout: Duration,
+
+    /// Seconds to go on serving after SIGTERM before new connections are refused.
+    #[arg(
+        long,
+        env = "DRAIN_DELAY",
+        value_name = "DRAIN_DELAY",
+        hide_env_values = true,
+        default_value = "0",
+        value_parser = seconds,
+    )]
+    pub drain_delay: Duration,
 
     /// Seconds that a worker may take to become ready.
     #[arg(

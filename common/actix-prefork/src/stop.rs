@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use nix::sys::signal::{SigSet, Signal as NixSignal};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -10,6 +11,10 @@ use tokio::{
 /// How long a `SIGTERM` that comes again is the same one: timeout(1) for example
 /// sends it to a program and then to its whole group, which is one wish to stop.
 pub(crate) const ECHO: Duration = Duration::from_millis(50);
+
+/// Signals that tell a worker to stop. They are blocked while it boots, if a master has
+/// started it, so that they do not end it.
+pub(crate) const HELD: [NixSignal; 2] = [NixSignal::SIGTERM, NixSignal::SIGQUIT];
 
 /// How a worker stops. A later variant is more urgent than an earlier one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +98,9 @@ impl StopRequest {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut quit = signal(SignalKind::quit())?;
+        // Whatever mask this process has inherited.
+        let held: SigSet = HELD.into_iter().chain([NixSignal::SIGINT]).collect();
+        held.thread_unblock()?;
         let request = self.clone();
         actix_web::rt::spawn(async move {
             loop {

@@ -17,7 +17,7 @@ use actix_web::rt::time;
 use crate::activity::{Activity, monotonic};
 
 /// How often a thread beats.
-pub(crate) const BEAT: Duration = Duration::from_millis(100);
+pub(crate) const BEAT: Duration = Duration::from_millis(50);
 
 /// The last beat of each thread, in milliseconds.
 #[derive(Clone)]

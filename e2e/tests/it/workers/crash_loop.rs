@@ -71,6 +71,8 @@ fn wait_for_pauses(hello: &Running, count: usize) -> Result<Vec<(Instant, Durati
 /// The pause in a line of the master: `..., restarting in 1.6s`.
 fn pause(line: &str) -> Option<Duration> {
     let (_, pause) = line.split_once("restarting in ")?;
+    // The fields of the line follow.
+    let pause = pause.split_whitespace().next()?;
     let (number, unit) = match pause.strip_suffix("ms") {
         Some(number) => (number, 1e-3),
         None => (pause.strip_suffix('s')?, 1.0),

@@ -1,4 +1,4 @@
-//! Unresponsive workers are replaced, and killed if they stay unresponsive.
+//! Unresponsive workers get a helper, and are killed if they stay unresponsive.
 
 use std::{fs, sync::mpsc, thread, time::Duration};
 
@@ -31,11 +31,12 @@ fn new_connections_are_answered_while_a_worker_is_stopped() -> Result<()> {
     let port = hello.addr()?.port();
     freeze(old[2])?;
     let stuck = e2e::sockets::accepted_by(old[2], port)?;
-    wait_for_replacement(&hello, old[2])?;
+    let helper = wait_for_helper(&hello, &old)?;
     traffic.wait_for_answers(200, SOON)?;
     process::send(old[2], Signal::SIGCONT)?;
-    let workers = wait_for_workers(&hello, 4, &[old[2]])?;
-    wait_for_answers_from(&hello, &workers)?;
+    // It stays, and its helper goes.
+    wait_for_workers(&hello, 4, &[helper])?;
+    wait_for_answers_from(&hello, &old)?;
     let report = traffic.stop()?;
     assert_eq!(
         report.answered,
@@ -62,24 +63,27 @@ fn new_connections_are_answered_while_a_handler_blocks() -> Result<()> {
         .copied()
         .find(|pid| line.contains(&format!("pid {pid}")));
     let hung = hung.expect("the line names a worker");
-    wait_for_replacement(&hello, hung)?;
+    let helper = wait_for_helper(&hello, &old)?;
     traffic.wait_for_answers(200, SOON)?;
-    // It wakes up in time, answers, and goes.
+    // It wakes up in time, answers, and stays with its connections.
     assert_eq!(blocking.receive()?.pid(), Some(hung));
-    wait_for_workers(&hello, 4, &[hung])?;
+    wait_for_workers(&hello, 4, &[helper])?;
+    blocking.send_get("/")?;
+    assert_eq!(blocking.receive()?.pid(), Some(hung));
     let report = traffic.stop()?;
     assert_all_answered(&report, &hello);
     Ok(())
 }
 
-/// Waits until a replacement of the unresponsive worker exists and answers.
-fn wait_for_replacement(hello: &Running, hung: u32) -> Result<()> {
-    let workers = poll("a fifth worker", SOON, || {
-        let workers = hello.workers();
-        (workers.len() == 5).then_some(workers)
+/// Waits until a helper of an unresponsive worker exists and answers, and returns it.
+fn wait_for_helper(hello: &Running, old: &[u32]) -> Result<u32> {
+    let helper = poll("a fifth worker", SOON, || {
+        let mut new = hello.workers();
+        new.retain(|pid| !old.contains(pid));
+        new.pop()
     })?;
-    let others: Vec<_> = workers.into_iter().filter(|pid| *pid != hung).collect();
-    wait_for_answers_from(hello, &others)
+    wait_for_answers_from(hello, &[helper])?;
+    Ok(helper)
 }
 
 #[test]
@@ -132,13 +136,13 @@ fn requests_queued_at_a_stopped_worker_are_answered_when_it_continues() -> Resul
 }
 
 #[test]
-fn a_worker_held_by_a_debugger_is_replaced_and_not_killed() -> Result<()> {
+fn a_worker_held_by_a_debugger_is_helped_and_not_killed() -> Result<()> {
     let hello = hello_with_limits(1.0, 3).start()?;
     let old = hello.ready()?.serving();
     let Ok(debugger) = Debugger::hold(old[0]) else {
         return real_part::skip("ptrace(2) is not permitted here");
     };
-    wait_for_replacement(&hello, old[0])?;
+    wait_for_helper(&hello, &old)?;
     // By the time that this one is aborted, the other one was due for long.
     freeze(old[1])?;
     let aborted = |pid: u32| {
@@ -149,7 +153,8 @@ fn a_worker_held_by_a_debugger_is_replaced_and_not_killed() -> Result<()> {
     assert_eq!(hello.console().count(aborted(old[0])), 0);
     assert!(hello.workers().contains(&old[0]));
     drop(debugger);
-    wait_for_workers(&hello, 4, &[old[0], old[1]])?;
+    wait_for_workers(&hello, 4, &[old[1]])?;
+    wait_for_answers_from(&hello, &[old[0]])?;
     assert_eq!(hello.console().count(aborted(old[0])), 0);
     Ok(())
 }
@@ -258,7 +263,7 @@ fn a_master_that_was_stopped_with_its_workers_replaces_none_of_them() -> Result<
 }
 
 #[test]
-fn workers_that_hang_all_at_once_are_replaced_once_each() -> Result<()> {
+fn workers_that_hang_all_at_once_get_one_helper_each() -> Result<()> {
     let hello = hello_with_limits(0.5, 3600).start()?;
     let old = hello.workers();
     for pid in &old {
@@ -282,18 +287,21 @@ fn workers_that_hang_all_at_once_are_replaced_once_each() -> Result<()> {
     for pid in old.iter().chain(&new) {
         process::send(*pid, Signal::SIGCONT)?;
     }
-    let left = wait_for_workers(&hello, 4, &old)?;
+    let left = wait_for_workers(&hello, 4, &new)?;
     wait_for_answers_from(&hello, &left)
 }
 
 #[test]
-fn a_timeout_of_zero_disables_hang_detection() -> Result<()> {
-    let hello = hello_with_limits(0.2, 0).start()?;
-    let mut blocked = http::Connection::open(hello.addr()?)?;
-    blocked.send_get("/block?ms=3000")?;
-    let pid = blocked.receive()?.pid();
-    assert!(hello.workers().iter().any(|worker| Some(*worker) == pid));
-    assert_eq!(hello.workers().len(), 4, "{}", hello.console());
+fn timeouts_of_zero_disable_hang_detection() -> Result<()> {
+    for (hang_timeout, processes) in [(0.0, 4), (0.2, 5)] {
+        let hello = hello_with_limits(hang_timeout, 0).start()?;
+        let old = hello.ready()?.serving();
+        let mut blocked = http::Connection::open(hello.addr()?)?;
+        blocked.send_get("/block?ms=3000")?;
+        let pid = blocked.receive()?.pid();
+        assert!(old.iter().any(|worker| Some(*worker) == pid));
+        assert_eq!(hello.workers().len(), processes, "{}", hello.console());
+    }
     Ok(())
 }
 
@@ -306,7 +314,7 @@ fn a_stop_does_not_wait_for_a_hung_worker_longer_than_for_others() -> Result<()>
     endless.send_get(FOREVER)?;
     let old = hello.ready()?.serving();
     freeze(old[0])?;
-    wait_for_replacement(&hello, old[0])?;
+    wait_for_helper(&hello, &old)?;
     hello.signal(Signal::SIGTERM)?;
     assert_eq!(
         hello.wait_exit(SOON)?.code(),

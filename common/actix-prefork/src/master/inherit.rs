@@ -21,19 +21,18 @@ use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     sys::{
         prctl,
-        signal::{SigHandler, SigSet, Signal, signal},
+        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal},
     },
     unistd::{Pid, getpid, getppid},
 };
 
-use crate::{
-    Environment, MAX_WORKERS,
+use super::{
     binary::Binary,
-    listener::Listener,
+    hooks::Environment,
     notify,
     scoreboard::{OTHER_BUILD, ROWS},
-    worker::program_name,
 };
+use crate::{MAX_WORKERS, listener::Listener, stop::HELD, worker::program_name};
 
 /// The number of the first descriptor that is passed, as in sd_listen_fds(3).
 const FIRST: RawFd = 3;
@@ -47,6 +46,18 @@ const ROW: &str = "WORKER_ROW";
 /// The pid of the master, so that a program which a worker starts, and which gets
 /// the same variables, does not take itself for a worker.
 const MASTER: &str = "WORKER_MASTER_PID";
+
+/// Signals that gunicorn's users send to the process group, and those of a terminal: in a
+/// worker they mean nothing, and must neither end nor stop it.
+const IGNORED: [Signal; 7] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    Signal::SIGPIPE,
+];
 
 /// The descriptors that every worker gets, as the master sees them.
 pub(crate) struct Passed<'a> {
@@ -124,8 +135,9 @@ pub(crate) fn start(
     ];
     let master = getpid();
     // SAFETY: Between fork and exec only async-signal-safe functions may be
-    // called, and nothing may be allocated. `prepare` calls pthread_sigmask,
-    // sigaction, prctl, getppid and dup2, and makes errors from numbers.
+    // called, and nothing may be allocated. `prepare` calls sigemptyset,
+    // sigaddset, pthread_sigmask, signal, prctl, getppid and dup2, and makes
+    // errors from numbers.
     unsafe { command.pre_exec(move || prepare(master, sources)) };
     let child = command.spawn()?;
     Ok(Pid::from_raw(child.id().cast_signed()))
@@ -133,15 +145,15 @@ pub(crate) fn start(
 
 /// Runs in the child just before the program is executed.
 fn prepare(master: Pid, sources: [RawFd; COUNT]) -> io::Result<()> {
-    // The master blocks the signals that it reads from a descriptor, and a child
-    // inherits the mask.
-    SigSet::empty().thread_set_mask()?;
-    // A terminal that goes away sends it to the whole process group, and so may
-    // who means the master.
-    // SAFETY: No handler is installed that could run.
-    unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }?;
+    for ignored in IGNORED {
+        // SAFETY: No handler is installed that could run.
+        unsafe { signal(ignored, SigHandler::SigIgn) }?;
+    }
+    // Instead of the mask of the master: what tells a worker to stop waits until the
+    // worker can heed it.
+    HELD.into_iter().collect::<SigSet>().thread_set_mask()?;
     // Covers the time until the worker watches its lifeline.
-    prctl::set_pdeathsig(Signal::SIGTERM)?;
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != master {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
@@ -150,6 +162,25 @@ fn prepare(master: Pid, sources: [RawFd; COUNT]) -> io::Result<()> {
         // keeps reserved, so that nobody in this process uses it.
         if unsafe { libc::dup2(source, number) } == -1 {
             return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Lets the ignored signals do nothing by a handler: unlike the disposition, that is not
+/// passed on to programs which the worker starts.
+pub(crate) fn handle_ignored_signals() -> nix::Result<()> {
+    extern "C" fn do_nothing(_: libc::c_int) {}
+    let handler = SigHandler::Handler(do_nothing);
+    let nothing = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+    for ignored in IGNORED {
+        // SAFETY: The handler does nothing, which is async-signal-safe.
+        let before = unsafe { sigaction(ignored, &nothing) }?;
+        // The standard library ignores SIGPIPE, and takes care of it itself.
+        let was_ignored = matches!(before.handler(), SigHandler::SigIgn);
+        if !was_ignored || ignored == Signal::SIGPIPE {
+            // SAFETY: It was installed before.
+            unsafe { sigaction(ignored, &before) }?;
         }
     }
     Ok(())

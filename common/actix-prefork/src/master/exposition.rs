@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::{HARNESS_METRICS, HarnessMetric, Point, Snapshot};
+use super::{
+    harness_metrics::{HARNESS_METRICS, HarnessMetric, Point},
+    snapshot::Snapshot,
+};
 
 impl Snapshot {
     /// Appends [`HARNESS_METRICS`] in the Prometheus text format, for a scrape.

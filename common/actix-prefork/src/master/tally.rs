@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use crate::{SpawnReason, activity::Activity};
+use super::hooks::SpawnReason;
+use crate::activity::Activity;
 
 /// Counters of one slot, which only ever rise, and its last times. They lie in
 /// shared memory; the master alone writes them.

@@ -7,11 +7,20 @@
 //! A Unix domain socket, and a socket that systemd passed, can have no group: all
 //! slots share it.
 
-use std::net::SocketAddr;
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader},
+    net::{IpAddr, SocketAddr},
+    os::fd::AsFd as _,
+};
 
-use nix::sys::socket::{setsockopt, sockopt::AttachReusePortCbpf};
+use nix::sys::{
+    socket::{setsockopt, sockopt::AttachReusePortCbpf},
+    stat::fstat,
+};
 use socket2::SockRef;
 
+use super::policy::Queues;
 use crate::{
     Address, Error, ServerOptions,
     bound::{self, Bound},
@@ -27,8 +36,6 @@ pub(crate) struct Sockets {
     group: Option<SocketAddr>,
     /// The sockets of the other slots, then.
     others: Vec<Listener>,
-    /// The slots that new connections are sent to.
-    targets: Vec<u32>,
 }
 
 impl Sockets {
@@ -45,73 +52,109 @@ impl Sockets {
             Address::Tcp(address) if first.ends_with_us() => Some(address),
             _ => None,
         };
-        let mut others = Vec::new();
-        if let Some(address) = group {
-            SockRef::from(&first.listener)
-                .set_reuse_port(true)
-                .context("share the port between sockets (SO_REUSEPORT)")?;
-            for _ in 1..count {
-                others.push(open_another(address)?);
-            }
-        }
-        Ok(Self {
+        let mut sockets = Self {
             first,
             group,
-            others,
-            targets: (0..count.into()).collect(),
-        })
+            others: Vec::new(),
+        };
+        for slot in 1..count {
+            sockets.add(&(0..slot.into()).collect::<Vec<_>>())?;
+        }
+        sockets.steer(&(0..count.into()).collect::<Vec<_>>());
+        Ok(sockets)
     }
 
     pub(crate) fn address(&self) -> &Address {
         &self.first.address
     }
 
-    /// Whether all slots share one socket, so that a slot has no queue of its own.
-    pub(crate) fn are_shared(&self) -> bool {
-        self.group.is_none()
+    /// What connections wait in.
+    pub(crate) fn queues(&self) -> Queues {
+        match self.group {
+            Some(_) => Queues::Own,
+            None if self.first.ends_with_us() => Queues::Shared,
+            None => Queues::Kept,
+        }
+    }
+
+    /// The number of sockets.
+    pub(crate) fn count(&self) -> u16 {
+        self.others.len() as u16 + 1
     }
 
     /// The socket that the workers of a slot accept from.
     pub(crate) fn slot(&self, slot: u16) -> &Listener {
         match slot.checked_sub(1) {
-            Some(other) if !self.are_shared() => &self.others[usize::from(other)],
+            Some(other) if self.group.is_some() => &self.others[usize::from(other)],
             _ => &self.first.listener,
         }
     }
 
-    /// Opens a socket for one more slot. Nothing new comes to it until it is
-    /// steered to.
+    /// Opens a socket for one more slot. Nothing new comes to it until it is steered to:
+    /// connections go to `targets`.
     ///
     /// # Errors
     ///
-    /// [`Error::Bind`], or [`Error::System`] where it cannot be kept empty.
-    pub(crate) fn add(&mut self) -> Result<(), Error> {
-        if let Some(address) = self.group {
+    /// [`Error::Bind`], also where another process has joined the group: it would have
+    /// the index of the new socket. [`Error::System`] where the socket cannot be kept
+    /// empty.
+    pub(crate) fn add(&mut self, targets: &[u32]) -> Result<(), Error> {
+        let Some(address) = self.group else {
+            return Ok(());
+        };
+        if self.others.is_empty() {
+            // Only now, since a socket that shares its port can be joined.
+            SockRef::from(&self.first.listener)
+                .set_reuse_port(true)
+                .context("share the port between sockets (SO_REUSEPORT)")?;
+        } else {
             // A member of the group gets its share unless a program says otherwise.
-            attach(&self.first.listener, &mut choose(&self.targets))
-                .context("steer new connections")?;
-            self.others.push(open_another(address)?);
+            attach(&self.first.listener, &mut choose(targets)).context("steer new connections")?;
         }
-        Ok(())
+        self.refuse_strangers(address)?;
+        let socket = listener::open(address, true);
+        let socket = socket.map_err(|error| Error::Bind { address, error })?;
+        self.others.push(Listener::Tcp(socket));
+        let alone = self.refuse_strangers(address);
+        if alone.is_err() {
+            self.others.pop();
+        }
+        // The group is founded by its second member.
+        attach(&self.first.listener, &mut choose(targets)).context("steer new connections")?;
+        alone
     }
 
-    /// Sends new connections to those slots alone that `targets` names. If it
-    /// names none, they go where they went before.
-    pub(crate) fn steer(&mut self, targets: Vec<u32>) {
-        if targets == self.targets || targets.is_empty() {
-            return;
+    /// Fails if a socket of another process is a member of the group.
+    fn refuse_strangers(&self, address: SocketAddr) -> Result<(), Error> {
+        let ours = self.others.iter().chain([&self.first.listener]);
+        let ours = ours.map(|socket| fstat(socket.as_fd()).map(|stat| stat.st_ino));
+        let ours: Vec<u64> = ours
+            .collect::<Result<_, _>>()
+            .context("identify a socket")?;
+        match listeners(address) {
+            Ok(all) if all.iter().any(|socket| !ours.contains(socket)) => Err(Error::Bind {
+                address,
+                error: io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    "another process listens there, too (SO_REUSEPORT)",
+                ),
+            }),
+            // Without /proc nobody can tell.
+            Ok(_) | Err(_) => Ok(()),
         }
-        if !self.are_shared()
-            && let Err(error) = attach(&self.first.listener, &mut choose(&targets))
-        {
+    }
+
+    /// Sends new connections to the slots that `targets` names, and to no others.
+    pub(crate) fn steer(&self, targets: &[u32]) {
+        let has_group = self.group.is_some() && !self.others.is_empty();
+        if has_group && let Err(error) = attach(&self.first.listener, &mut choose(targets)) {
             log::warn!("cannot steer new connections away from slots without a worker: {error}");
         }
-        self.targets = targets;
     }
 
-    /// Ignores connections that clients begin from now on. Returns `false` where
-    /// they are not ignored but left in the queue, for who comes after us.
-    pub(crate) fn ignore_new_connections(&self) -> bool {
+    /// Ignores connections that clients begin from now on, unless they are left in the
+    /// queue for who comes after us.
+    pub(crate) fn ignore_new_connections(&self) {
         self.first.ignore_new_connections();
         let address = self.address();
         for socket in &self.others {
@@ -119,7 +162,6 @@ impl Sockets {
                 log::warn!("cannot ignore new connections on {address}: {error}");
             }
         }
-        self.first.ends_with_us()
     }
 
     /// Closes the port: clients are refused from now on. Returns how many
@@ -130,11 +172,32 @@ impl Sockets {
     }
 }
 
-fn open_another(address: SocketAddr) -> Result<Listener, Error> {
-    let socket = listener::open(address, true);
-    socket
-        .map(Listener::Tcp)
-        .map_err(|error| Error::Bind { address, error })
+/// The inodes of all sockets that listen on exactly this address (proc_net_tcp(5)).
+fn listeners(address: SocketAddr) -> io::Result<Vec<u64>> {
+    const LISTEN: &str = "0A";
+    let hex = |bytes: &[u8]| -> String {
+        let words = bytes.chunks_exact(4);
+        let word = |word: &[u8]| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
+        words.map(|bytes| format!("{:08X}", word(bytes))).collect()
+    };
+    let (file, host) = match address.ip() {
+        IpAddr::V4(ip) => ("/proc/self/net/tcp", hex(&ip.octets())),
+        IpAddr::V6(ip) => ("/proc/self/net/tcp6", hex(&ip.octets())),
+    };
+    let local = format!("{host}:{:04X}", address.port());
+    let mut found = Vec::new();
+    for line in BufReader::new(File::open(file)?).lines().skip(1) {
+        let line = line?;
+        let fields: Vec<_> = line.split_whitespace().collect();
+        // Sockets that listen come first.
+        let [_, at, _, LISTEN, ..] = fields[..] else {
+            break;
+        };
+        if at == local {
+            found.extend(fields.get(9).and_then(|inode| inode.parse::<u64>().ok()));
+        }
+    }
+    Ok(found)
 }
 
 /// A classic BPF program that returns one of `targets` at random. A target is the
@@ -215,7 +278,7 @@ mod tests {
 
     #[test]
     fn new_connections_go_to_the_slots_that_have_a_worker_and_no_others() {
-        let (mut sockets, address) = listen(0, 4).unwrap();
+        let (sockets, address) = listen(0, 4).unwrap();
         let connect = |count| -> Vec<_> {
             let one = |_| TcpStream::connect(address).unwrap();
             (0..count).map(one).collect()
@@ -223,14 +286,14 @@ mod tests {
         let first = connect(80);
         assert!(queues(&sockets).iter().all(|&length| length > 0));
 
-        sockets.steer(vec![0, 2]);
+        sockets.steer(&[0, 2]);
         let before = queues(&sockets);
         let second = connect(80);
         let after = queues(&sockets);
         assert_eq!((after[1], after[3]), (before[1], before[3]));
         assert!(after[0] > before[0] && after[2] > before[2]);
 
-        sockets.steer(vec![0, 1, 2, 3]);
+        sockets.steer(&[0, 1, 2, 3]);
         let third = connect(80);
         assert!((0..4).all(|slot| queues(&sockets)[slot] > after[slot]));
         drop((first, second, third));
@@ -243,16 +306,40 @@ mod tests {
             let one = |_| TcpStream::connect(address).unwrap();
             (0..count).map(one).collect()
         };
-        sockets.add().unwrap();
+        sockets.add(&[0, 1]).unwrap();
         let first = connect(60);
         assert_eq!(queues(&sockets)[2], 0);
-        sockets.steer(vec![0, 1, 2]);
+        sockets.steer(&[0, 1, 2]);
         let second = connect(60);
         let before = queues(&sockets);
         assert!(before[2] > 0);
-        sockets.steer(vec![0, 1]);
+        sockets.steer(&[0, 1]);
         let third = connect(60);
         assert_eq!(queues(&sockets)[2], before[2]);
         drop((first, second, third));
+    }
+
+    #[test]
+    fn a_socket_of_another_process_gets_nothing_and_keeps_slots_from_being_added() {
+        let (mut sockets, address) = listen(0, 2).unwrap();
+        let stranger = listener::open(address, true).unwrap();
+        let clients: Vec<_> = (0..60)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        assert_eq!(queues(&sockets).iter().sum::<u32>(), 60);
+        let error = sockets.add(&[0, 1]).unwrap_err().to_string();
+        assert!(error.contains("another process"), "{error}");
+        drop(stranger);
+        sockets.add(&[0, 1]).unwrap();
+        sockets.steer(&[2]);
+        let last = TcpStream::connect(address).unwrap();
+        assert_eq!(queues(&sockets)[2], 1);
+        drop((clients, last));
+    }
+
+    #[test]
+    fn a_port_of_one_worker_cannot_be_joined() {
+        let (_sockets, address) = listen(0, 1).unwrap();
+        assert!(listener::open(address, true).is_err());
     }
 }

@@ -16,11 +16,12 @@ use std::{
 
 use memmap2::{MmapOptions, MmapRaw};
 use nix::{
+    fcntl::{FcntlArg, SealFlag, fcntl},
     sys::memfd::{MFdFlags, memfd_create},
-    unistd::Pid,
 };
 
-use crate::{MAX_WORKERS, activity::Activity, tally::Tally};
+use super::tally::Tally;
+use crate::{MAX_WORKERS, activity::Activity, stop::Stop};
 
 /// Changes with the layout, so that a worker of another build notices.
 const VERSION: u32 = 4;
@@ -51,8 +52,8 @@ struct Layout {
 #[repr(C, align(128))]
 struct Header {
     version: AtomicU32,
-    /// Whether the whole server stops, not one worker alone.
-    stopping: AtomicU32,
+    /// Whether connections that clients begin are ignored, because the server stops.
+    ignores_new: AtomicU32,
     /// Reloads that replaced every worker, and those that did not.
     reloads: [AtomicU32; 2],
 }
@@ -64,11 +65,12 @@ pub(crate) struct Row {
     pub(crate) activity: Activity,
     /// How far the process has come, by its own word.
     state: AtomicU32,
-    /// What the master made of it, a [`Role`].
-    role: AtomicU32,
-    /// Whether nobody will accept from its socket when it has gone.
-    last: AtomicU32,
+    /// How it has to stop, by the word of the master, a [`Stop`].
+    told: AtomicU32,
+    /// Whether it got a `SIGTERM` without having been told.
+    asked: AtomicU32,
     slot: AtomicU32,
+    /// 0 where there is no process: the row is free.
     pid: AtomicU32,
 }
 
@@ -86,26 +88,15 @@ pub(crate) enum State {
     Failed,
 }
 
-/// What a process is to its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Role {
-    /// There is no process: the row is free.
-    None,
-    /// New connections are meant for it.
-    Current,
-    /// It boots, to take over from the current one.
-    Replacement,
-    /// Another has taken over from it, or nobody needs to.
-    Retired,
-}
-
 impl Scoreboard {
     /// Creates shared memory, and returns the descriptor that opens it elsewhere.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
-        let memory = memfd_create("scoreboard", MFdFlags::MFD_CLOEXEC)?;
-        let file = File::from(memory);
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let file = File::from(memfd_create("scoreboard", flags)?);
         file.set_len(mem::size_of::<Layout>() as u64)?;
+        // Whoever reads a mapping beyond the end of its file is killed.
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
         let board = Self::map(&file)?;
         board.layout().header.version.store(VERSION, Release);
         Ok((board, file.into()))
@@ -138,10 +129,10 @@ impl Scoreboard {
 
     fn layout(&self) -> &Layout {
         // SAFETY: The mapping has the size of `Layout`, starts at a page boundary,
-        // which is a multiple of 128, and lives as long as `self`. The file behind
-        // it is never shortened: only this module has its descriptor, and it sets
-        // the length once. `Layout` consists of atomic integers, so that any bytes
-        // are a value and other processes may write at any time.
+        // which is a multiple of 128, and lives as long as `self`. A seal keeps the
+        // file behind it from being shortened (memfd_create(2)). `Layout` consists
+        // of atomic integers, so that any bytes are a value and other processes may
+        // write at any time.
         unsafe { &*self.memory.as_ptr().cast::<Layout>() }
     }
 
@@ -155,13 +146,15 @@ impl Scoreboard {
         &self.layout().tallies[usize::from(slot)]
     }
 
-    /// Tells the workers that the whole server stops.
-    pub(crate) fn set_stopping(&self) {
-        self.layout().header.stopping.store(1, Release);
+    /// Notes that connections which clients begin are ignored from now on.
+    pub(crate) fn set_ignores_new(&self) {
+        self.layout().header.ignores_new.store(1, Release);
     }
 
-    pub(crate) fn stopping(&self) -> bool {
-        self.layout().header.stopping.load(Acquire) != 0
+    /// Whether connections that clients begin are ignored. It costs one load.
+    #[allow(dead_code, reason = "for the serving threads, per accepted connection")]
+    pub(crate) fn ignores_new(&self) -> bool {
+        self.layout().header.ignores_new.load(Acquire) != 0
     }
 
     pub(crate) fn count_reload(&self, success: bool) {
@@ -177,31 +170,18 @@ impl Scoreboard {
 
 impl Row {
     /// Makes the row ready for a new process of `slot`, which has no pid yet.
-    pub(crate) fn reset(&self, slot: u16, role: Role) {
+    pub(crate) fn reset(&self, slot: u16) {
         self.activity.reset();
         self.slot.store(slot.into(), Relaxed);
-        self.pid.store(0, Relaxed);
-        self.last.store(0, Relaxed);
+        self.told.store(Stop::Not as u32, Relaxed);
+        self.asked.store(0, Relaxed);
         self.set(State::Booting);
-        self.set_role(role);
     }
 
-    pub(crate) fn set_pid(&self, pid: Pid) {
-        self.pid.store(pid.as_raw().cast_unsigned(), Relaxed);
-    }
-
-    pub(crate) fn set_role(&self, role: Role) {
-        // Whoever sees the role sees what the row held when it got it.
-        self.role.store(role as u32, Release);
-    }
-
-    pub(crate) fn role(&self) -> Role {
-        match self.role.load(Acquire) {
-            0 => Role::None,
-            1 => Role::Current,
-            2 => Role::Replacement,
-            _ => Role::Retired,
-        }
+    /// Gives the row to a process, or back, with 0.
+    pub(crate) fn set_pid(&self, pid: u32) {
+        // Whoever sees the pid sees what the row held when the process got it.
+        self.pid.store(pid, Release);
     }
 
     pub(crate) fn slot(&self) -> u16 {
@@ -209,7 +189,7 @@ impl Row {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.pid.load(Relaxed)
+        self.pid.load(Acquire)
     }
 
     pub(crate) fn set(&self, state: State) {
@@ -225,13 +205,24 @@ impl Row {
         }
     }
 
-    /// Tells the worker that nobody will accept from its socket after it.
-    pub(crate) fn set_last(&self) {
-        self.last.store(1, Release);
+    /// Says how the worker has to stop. A signal wakes it up afterwards.
+    pub(crate) fn tell(&self, stop: Stop) {
+        self.told.store(stop as u32, Release);
     }
 
-    pub(crate) fn is_last(&self) -> bool {
-        self.last.load(Acquire) != 0
+    pub(crate) fn told(&self) -> Stop {
+        const ALL: [Stop; 4] = [Stop::Not, Stop::Worker, Stop::Slot, Stop::Server];
+        let told = self.told.load(Acquire) as usize;
+        ALL.get(told).copied().unwrap_or(Stop::Quick)
+    }
+
+    /// Asks the master for a replacement.
+    pub(crate) fn ask(&self) {
+        self.asked.store(1, Release);
+    }
+
+    pub(crate) fn asked(&self) -> bool {
+        self.asked.load(Acquire) != 0
     }
 }
 
@@ -246,8 +237,24 @@ mod tests {
         assert_eq!(seen.row(ROWS - 1).state(), State::Booting);
         seen.row(ROWS - 1).set(State::Ready);
         assert_eq!(board.row(ROWS - 1).state(), State::Ready);
-        board.set_stopping();
-        assert!(seen.stopping());
+        board.set_ignores_new();
+        assert!(seen.ignores_new());
+        for stop in [
+            Stop::Not,
+            Stop::Worker,
+            Stop::Slot,
+            Stop::Server,
+            Stop::Quick,
+        ] {
+            board.row(0).tell(stop);
+            assert_eq!(seen.row(0).told(), stop);
+        }
+    }
+
+    #[test]
+    fn the_memory_cannot_be_shortened_under_its_readers() {
+        let (_board, memory) = Scoreboard::create().unwrap();
+        assert!(File::from(memory).set_len(0).is_err());
     }
 
     #[test]

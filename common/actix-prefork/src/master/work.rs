@@ -4,12 +4,15 @@ use std::{future::Future, io, os::fd::OwnedFd, process::ExitCode, sync::Arc};
 
 use nix::unistd::write;
 
-use crate::{
-    BoxError, Error, ServerOptions, Snapshots, Worker,
-    error::Context as _,
-    inherit::Inherited,
+use super::{
+    inherit::{self, Inherited},
     lifeline,
     scoreboard::{Row, Scoreboard, State},
+    snapshot::Snapshots,
+};
+use crate::{
+    BoxError, Error, ServerOptions, Worker,
+    error::Context as _,
     serve::Settings,
     stop::{Signal, Stop, StopRequest},
     worker::{self, Phase, fail},
@@ -31,9 +34,14 @@ where
         Err(error) => return fail(&error),
     };
     let meaning = |signal, current| match signal {
-        Signal::Terminate if post.board.stopping() => Stop::Server,
-        Signal::Terminate if post.row().is_last() => Stop::Slot,
-        Signal::Terminate => Stop::Worker,
+        Signal::Terminate => match post.row().told() {
+            // Somebody else sent it. The worker goes on until another can take over.
+            Stop::Not => {
+                post.ask();
+                current
+            }
+            told => told,
+        },
         // Ctrl-C reaches the whole process group. The master says what follows.
         Signal::Interrupt => current,
         Signal::Quit => Stop::Quick,
@@ -61,12 +69,12 @@ fn prepare(
         row: inherited.place.row,
         wake: inherited.wake,
     }));
+    inherit::handle_ignored_signals().context("install signal handlers")?;
     let stop = StopRequest::new();
     let orphaned = stop.clone();
     lifeline::watch(inherited.lifeline, move || orphaned.raise(Stop::Quick))
         .context("watch the master")?;
     let listener = Arc::new(inherited.http);
-    let queue = listener.clone();
     let worker = Worker {
         slot: inherited.place.slot,
         listener,
@@ -80,12 +88,8 @@ fn prepare(
         snapshots: Some(snapshots.context("open the scoreboard")?),
         report: Box::new(move |phase, _| match phase {
             Phase::Ready => post.tell(State::Ready),
-            // The master does this for all; its word may come later than the signal.
-            Phase::Emptying => {
-                if let Err(error) = queue.ignore_new_connections() {
-                    log::warn!("cannot ignore new connections: {error}");
-                }
-            }
+            // The master has done this before it told the worker.
+            Phase::Emptying => {}
             Phase::Draining => post.tell(State::Draining),
         }),
     };
@@ -106,6 +110,16 @@ impl Post {
 
     fn tell(&self, state: State) {
         self.row().set(state);
+        self.wake_master();
+    }
+
+    /// Asks the master for a replacement.
+    fn ask(&self) {
+        self.row().ask();
+        self.wake_master();
+    }
+
+    fn wake_master(&self) {
         // The counter is full after 2^64 - 2 calls, and a master that is gone
         // needs no telling.
         let _ = write(&self.wake, &1_u64.to_ne_bytes());

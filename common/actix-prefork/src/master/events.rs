@@ -12,26 +12,31 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         eventfd::{EfdFlags, EventFd},
-        signal::{SigSet, Signal},
+        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
         signalfd::{SfdFlags, SignalFd},
     },
 };
 
 use crate::{Error, error::Context as _};
 
-/// The signals that mean something to a master.
-const SIGNALS: [Signal; 7] = [
+/// The signals that mean something to a master, and those of which gunicorn's users
+/// think so: their default action would end it.
+const SIGNALS: [Signal; 10] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,
     Signal::SIGHUP,
     Signal::SIGTTIN,
     Signal::SIGTTOU,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
     Signal::SIGCHLD,
 ];
 
-/// How late a deadline may be noticed on a busy machine.
-const LATE: Duration = Duration::from_secs(1);
+/// Signals of which a parent's disposition matters, since exec(2) keeps an ignored one:
+/// the end of a child would go unnoticed, and a stalled worker could not be aborted.
+const DEFAULTS: [Signal; 2] = [Signal::SIGCHLD, Signal::SIGABRT];
 
 pub(crate) struct Events {
     signals: SignalFd,
@@ -43,16 +48,28 @@ pub(crate) struct Events {
 /// What happened while the master waited.
 pub(crate) struct Happened {
     pub(crate) signals: Vec<Signal>,
-    /// Whether the master was not run for a while, as when it is stopped or the
-    /// machine is suspended: others were not run either then.
-    pub(crate) overslept: bool,
+    /// How much later than its deadline the master was run, as when it is stopped or
+    /// the machine is busy: others were not run either then.
+    pub(crate) late: Duration,
+}
+
+/// Keeps signals from having their default action until they are read, whatever mask and
+/// dispositions this process has inherited.
+pub(crate) fn hold_signals() -> nix::Result<()> {
+    let signals: SigSet = SIGNALS.into_iter().collect();
+    signals.thread_set_mask()?;
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in DEFAULTS {
+        // SAFETY: The default disposition runs no code of this process.
+        unsafe { sigaction(signal, &default) }?;
+    }
+    Ok(())
 }
 
 impl Events {
-    /// Blocks the signals that mean something to a master, and reads them instead.
+    /// Reads the signals that are held.
     pub(crate) fn listen() -> Result<Self, Error> {
         let signals: SigSet = SIGNALS.into_iter().collect();
-        signals.thread_block().context("block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&signals, flags).context("listen to signals")?;
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
@@ -90,8 +107,8 @@ impl Events {
         let _ = self.wake.read();
         let due = deadline.map(|deadline| deadline.max(began));
         Happened {
+            late: due.map_or(Duration::ZERO, |due| due.elapsed()),
             signals: self.read_signals(),
-            overslept: due.is_some_and(|due| due.elapsed() > LATE),
         }
     }
 

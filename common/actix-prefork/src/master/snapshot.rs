@@ -2,12 +2,12 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{
-    SpawnReason,
-    activity::monotonic,
-    scoreboard::{ROWS, Role, Row, Scoreboard, State},
+use super::{
+    hooks::SpawnReason,
+    scoreboard::{ROWS, Row, Scoreboard, State},
     tally::{ExitKind, Tally},
 };
+use crate::{activity::monotonic, stop::Stop};
 
 /// Takes snapshots, in the master and in workers.
 ///
@@ -70,7 +70,8 @@ pub struct SlotSnapshot {
     pub exits: [u64; ExitKind::ALL.len()],
     /// Processes that are booting, serving, draining.
     pub processes: [u64; 3],
-    /// Time since all serving threads of the worker were last known to run.
+    /// Time since all serving threads of the worker were last known to run; of the
+    /// stalled one where a worker has a helper.
     pub heartbeat_age: Option<Duration>,
     /// Open connections.
     pub connections: u64,
@@ -94,7 +95,7 @@ impl SlotSnapshot {
         tally.read(|| {
             let mut found = Self::of_tally(slot, tally);
             let rows = (0..ROWS).map(|number| board.row(number));
-            for row in rows.filter(|row| row.role() != Role::None && row.slot() == slot) {
+            for row in rows.filter(|row| row.pid() != 0 && row.slot() == slot) {
                 found.add(row);
             }
             found
@@ -123,16 +124,18 @@ impl SlotSnapshot {
     fn add(&mut self, row: &Row) {
         self.connections += u64::from(row.activity.connections());
         self.requests += row.activity.requests();
-        let state = match (row.state(), row.role()) {
-            (State::Booting, _) => 0,
-            (State::Ready, Role::Current) => {
+        let state = match row.state() {
+            State::Booting => 0,
+            State::Ready if row.told() == Stop::Not => {
                 self.up = true;
-                self.pid = Some(row.pid());
-                let age = monotonic().saturating_sub(row.activity.last_beat());
-                self.heartbeat_age = Some(age);
+                let age = Some(monotonic().saturating_sub(row.activity.last_beat()));
+                // A stalled worker may have a helper.
+                if age >= self.heartbeat_age {
+                    (self.heartbeat_age, self.pid) = (age, Some(row.pid()));
+                }
                 1
             }
-            _ => 2,
+            State::Ready | State::Draining | State::Failed => 2,
         };
         self.processes[state] += 1;
     }

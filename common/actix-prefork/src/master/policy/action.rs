@@ -1,0 +1,98 @@
+//! What the policy asks the supervisor to do.
+
+use log::{Level, kv::Value};
+use nix::sys::signal::Signal;
+
+use super::process::Process;
+use crate::{
+    master::hooks::{SpawnReason, StopReason},
+    stop::Stop,
+};
+
+/// Something to do. Processes are named by their rows of the scoreboard.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Start a process, with the program that a reload brings or the one before, and say
+    /// [`started`](super::Policy::started) or [`not_started`](super::Policy::not_started).
+    Start {
+        slot: u16,
+        row: u16,
+        reason: SpawnReason,
+        new_program: bool,
+    },
+    /// A worker has become ready.
+    Ready { row: u16 },
+    /// Tell a worker how to stop; `first` has the reason if it was not told before.
+    Tell {
+        row: u16,
+        stop: Stop,
+        first: Option<StopReason>,
+    },
+    /// Send a signal that ends the process.
+    Send { row: u16, signal: Signal },
+    /// Send new connections to these slots alone.
+    Steer(Vec<u32>),
+    /// Open a socket for one more slot, while new connections go to these slots, and say
+    /// [`opened`](super::Policy::opened).
+    AddSocket { targets: Vec<u32> },
+    /// Every first worker is ready: print the ready line.
+    SayReady,
+    /// Open the program that is on disk now, and say [`reload`](super::Policy::reload).
+    OpenProgram,
+    /// A reload is over.
+    EndReload { success: bool },
+    /// Ignore connections that clients begin from now on.
+    IgnoreNewConnections,
+    /// Refuse connections from now on.
+    ClosePort,
+    /// Write to the log.
+    Log(Line),
+    /// Print to stderr, because the start failed and the log may be off.
+    Say(String),
+}
+
+/// A line of the log, with the fields that it is about.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) level: Level,
+    pub(crate) text: String,
+    pub(crate) fields: Vec<(&'static str, Value<'static>)>,
+}
+
+/// The actions that are not done yet.
+#[derive(Debug, Default)]
+pub(crate) struct Actions(pub(crate) Vec<Action>);
+
+impl Actions {
+    pub(crate) fn push(&mut self, action: Action) {
+        self.0.push(action);
+    }
+
+    /// Logs something about the master.
+    pub(crate) fn log(&mut self, level: Level, event: &'static str, text: impl Into<String>) {
+        self.push(Action::Log(Line {
+            level,
+            text: text.into(),
+            fields: vec![("event", event.into())],
+        }));
+    }
+
+    /// Logs something about a process: `worker 2 (pid 4711)` and the text.
+    pub(crate) fn log_of(
+        &mut self,
+        process: &Process,
+        level: Level,
+        event: &'static str,
+        text: &str,
+    ) {
+        self.push(Action::Log(Line {
+            level,
+            text: format!("{} {text}", process.name()),
+            fields: vec![
+                ("event", event.into()),
+                ("slot", process.slot.into()),
+                ("pid", process.pid.into()),
+            ],
+        }));
+    }
+}

@@ -1,0 +1,364 @@
+//! A slot: who serves from its socket, who replaces or helps that worker, who leaves.
+
+use std::time::{Duration, Instant};
+
+use super::{action::Actions, backoff::Backoff, outcome::Outcome, process::Process};
+use crate::{
+    master::hooks::{SpawnReason, StopReason},
+    stop::Stop,
+};
+
+/// How long a worker has to be well until its helper goes.
+const CONVALESCENCE: Duration = Duration::from_secs(1);
+
+/// The pauses between two helpers of a slot: the first, the longest, and how long a
+/// slot has to need none after its pause for the next to come at once.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_secs(60);
+
+/// A place for workers on one socket.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    seat: Seat,
+    /// A replacement, which takes the seat when it is ready, or a helper.
+    second: Option<Process>,
+    /// Were told to go.
+    leaving: Vec<Process>,
+    backoff: Backoff,
+    /// When the next one may be started, after one that failed.
+    retry: Instant,
+    /// When the next helper may be started, and the pause before it.
+    help: Instant,
+    pause: Duration,
+    /// Connections in the queue of its socket, when that was looked at.
+    pub(crate) queued: u32,
+    /// A start was refused, and none has succeeded since.
+    refused: bool,
+}
+
+/// Whom new connections are meant for.
+#[derive(Debug)]
+enum Seat {
+    /// Nobody: there are to be fewer workers.
+    Closed,
+    /// A worker is due at that time.
+    Vacant { due: Instant, reason: SpawnReason },
+    /// A worker, which may still boot.
+    Taken(Process),
+}
+
+/// A process that has ended, and what follows.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) process: Process,
+    pub(crate) outcome: Outcome,
+}
+
+impl Slot {
+    /// An open slot, for which a worker is due.
+    pub(crate) fn new(now: Instant, reason: SpawnReason) -> Self {
+        Self {
+            seat: Seat::Vacant { due: now, reason },
+            second: None,
+            leaving: Vec::new(),
+            backoff: Backoff::default(),
+            retry: now,
+            help: now,
+            pause: Duration::ZERO,
+            queued: 0,
+            refused: false,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        !matches!(self.seat, Seat::Closed)
+    }
+
+    pub(crate) fn current(&self) -> Option<&Process> {
+        match &self.seat {
+            Seat::Taken(process) => Some(process),
+            Seat::Closed | Seat::Vacant { .. } => None,
+        }
+    }
+
+    /// Whether the current worker was ready at some time.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.current()
+            .is_some_and(|process| process.ready.is_some())
+    }
+
+    pub(crate) fn second(&self) -> Option<&Process> {
+        self.second.as_ref()
+    }
+
+    pub(crate) fn processes(&self) -> impl Iterator<Item = &Process> {
+        let current = self.current().into_iter();
+        current.chain(&self.second).chain(&self.leaving)
+    }
+
+    pub(crate) fn processes_mut(&mut self) -> impl Iterator<Item = &mut Process> {
+        let current = match &mut self.seat {
+            Seat::Taken(process) => Some(process),
+            Seat::Closed | Seat::Vacant { .. } => None,
+        };
+        let others = self.second.iter_mut().chain(&mut self.leaving);
+        current.into_iter().chain(others)
+    }
+
+    /// Whether new connections are answered soon.
+    pub(crate) fn serves(&self) -> bool {
+        self.current()
+            .into_iter()
+            .chain(&self.second)
+            .any(Process::is_well)
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.current().is_some_and(|process| process.stalled)
+    }
+
+    // Starting.
+
+    /// Why a worker has to be started for the seat now, if it has to.
+    pub(crate) fn due(&self, now: Instant) -> Option<SpawnReason> {
+        match self.seat {
+            Seat::Vacant { due, reason } if due <= now => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether a replacement may be started now.
+    pub(crate) fn may_replace(&self, now: Instant) -> bool {
+        self.current().is_some() && self.second.is_none() && self.retry <= now
+    }
+
+    /// Whether a reload may go on with this slot now.
+    pub(crate) fn may_reload(&self, now: Instant) -> bool {
+        match self.seat {
+            // A crash loop may be what the reload mends.
+            Seat::Vacant { due, .. } => !self.refused || due <= now,
+            Seat::Taken(_) | Seat::Closed => self.may_replace(now),
+        }
+    }
+
+    /// Whether the current worker is stalled, and a helper may be started now.
+    pub(crate) fn needs_helper(&self, now: Instant) -> bool {
+        // A slot with two stalled workers would not fare better with a third.
+        let is_first = !self.leaving.iter().any(|process| process.stalled);
+        self.is_stalled() && self.may_replace(now) && self.help <= now && is_first
+    }
+
+    /// Whether the current worker asks for its replacement.
+    pub(crate) fn asks(&self) -> Option<Instant> {
+        let current = self.current().filter(|process| process.leaves.is_none());
+        current.filter(|process| process.ready.is_some())?.asked
+    }
+
+    /// Whether somebody accepts from the queue, or will.
+    pub(crate) fn has_acceptor(&self) -> bool {
+        self.processes().any(Process::accepts)
+    }
+
+    /// Whether somebody may be started now who does nothing but serve the queue.
+    pub(crate) fn may_rescue(&self, now: Instant) -> bool {
+        let due = match self.seat {
+            Seat::Vacant { due, .. } => due.max(self.retry),
+            Seat::Closed | Seat::Taken(_) => self.retry,
+        };
+        due <= now
+    }
+
+    /// Adds a process that is being started: to the seat if it is vacant, else beside
+    /// the current one. A closed slot has no place.
+    pub(crate) fn place(&mut self, process: Process) {
+        if process.is_helper() && process.started > self.help + CALM {
+            self.pause = Duration::ZERO;
+        }
+        match self.seat {
+            Seat::Vacant { .. } => self.seat = Seat::Taken(process),
+            Seat::Taken(_) => self.second = Some(process),
+            Seat::Closed => self.leaving.push(process),
+        }
+    }
+
+    /// Adds a process that serves the queue and goes.
+    pub(crate) fn place_rescuer(&mut self, process: Process) {
+        self.leaving.push(process);
+    }
+
+    /// Takes out a process that could not be started. Returns the pause, and whether
+    /// this is news.
+    pub(crate) fn not_started(&mut self, row: u16, now: Instant) -> (Duration, bool) {
+        let Ended { process, .. } = match self.ended(row, false, now) {
+            Some(ended) => ended,
+            None => return (Duration::ZERO, false),
+        };
+        let pause = match &mut self.seat {
+            Seat::Vacant { due, reason } => {
+                *reason = process.reason;
+                due.saturating_duration_since(now)
+            }
+            Seat::Closed | Seat::Taken(_) => self.retry.saturating_duration_since(now),
+        };
+        (pause, !std::mem::replace(&mut self.refused, true))
+    }
+
+    /// Notes that a process was started, and returns it.
+    pub(crate) fn started(&mut self, row: u16) -> Option<&mut Process> {
+        let found = self.processes_mut().any(|process| process.row == row);
+        self.refused &= !found;
+        self.processes_mut().find(|process| process.row == row)
+    }
+
+    /// When something has to be done next for which nothing but time is missing.
+    pub(crate) fn next_due(&self) -> [Option<Instant>; 3] {
+        let vacant = match self.seat {
+            Seat::Vacant { due, .. } => Some(due),
+            Seat::Taken(_) | Seat::Closed => None,
+        };
+        let help = match &self.second {
+            None => self.is_stalled().then_some(self.help),
+            Some(_) => self.current().map(|process| process.turned + CONVALESCENCE),
+        };
+        [vacant, Some(self.retry), help]
+    }
+
+    // Handing over.
+
+    /// Notes that a process has become ready. Returns whether it has replaced another.
+    pub(crate) fn ready(&mut self, row: u16, now: Instant, out: &mut Actions) -> bool {
+        let replaces = |second: &Process| second.row == row && !second.is_helper();
+        match self.second.as_ref().is_some_and(replaces) {
+            true => self.take_over(now, out),
+            false => false,
+        }
+    }
+
+    /// Gives the seat to the second process. The current one leaves.
+    pub(crate) fn take_over(&mut self, now: Instant, out: &mut Actions) -> bool {
+        let Some(second) = self.second.take() else {
+            return false;
+        };
+        let reason = match second.reason {
+            SpawnReason::Reload => StopReason::Reload,
+            SpawnReason::Recycle => StopReason::Recycle,
+            SpawnReason::Hang => StopReason::Hang,
+            _ => StopReason::Exit,
+        };
+        if second.is_helper() {
+            self.rest_from_help(now);
+        }
+        let old = std::mem::replace(&mut self.seat, Seat::Taken(second));
+        match old {
+            Seat::Taken(mut process) => {
+                process.tell(Stop::Worker, reason, now, out);
+                self.leaving.push(process);
+                true
+            }
+            Seat::Closed | Seat::Vacant { .. } => false,
+        }
+    }
+
+    /// Lets the current worker go, though nobody is ready to take over.
+    pub(crate) fn let_go(&mut self, now: Instant, out: &mut Actions) {
+        if self.second.is_some() {
+            self.take_over(now, out);
+        } else if let Seat::Taken(mut process) = self.vacate(SpawnReason::Exit, now) {
+            process.tell(Stop::Worker, StopReason::Exit, now, out);
+            self.leaving.push(process);
+        }
+    }
+
+    /// Lets the second process go.
+    pub(crate) fn dismiss(&mut self, reason: StopReason, now: Instant, out: &mut Actions) {
+        if let Some(mut process) = self.second.take() {
+            if process.is_helper() {
+                self.rest_from_help(now);
+            }
+            process.tell(Stop::Worker, reason, now, out);
+            self.leaving.push(process);
+        }
+    }
+
+    /// Lets a helper go that is not needed any more. Returns whether it did.
+    pub(crate) fn recover(&mut self, now: Instant, out: &mut Actions) -> bool {
+        let is_helped = self.second.as_ref().is_some_and(Process::is_helper);
+        let well = |process: &Process| {
+            process.is_well() && now.saturating_duration_since(process.turned) >= CONVALESCENCE
+        };
+        let recovers = is_helped && self.current().is_some_and(well) && self.asks().is_none();
+        if recovers {
+            self.dismiss(StopReason::Recovery, now, out);
+        }
+        recovers
+    }
+
+    fn rest_from_help(&mut self, now: Instant) {
+        self.pause = (2 * self.pause).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.help = now + self.pause;
+    }
+
+    // Ending.
+
+    /// Takes out a process that has ended, if it is one of this slot.
+    pub(crate) fn ended(&mut self, row: u16, success: bool, now: Instant) -> Option<Ended> {
+        let is_it = |process: &Process| process.row == row;
+        if let Some(index) = self.leaving.iter().position(is_it) {
+            let process = self.leaving.swap_remove(index);
+            if !success {
+                self.retry = now + self.backoff.after_end(process.ready, now);
+            }
+            let outcome = Outcome::Gone;
+            return Some(Ended { process, outcome });
+        }
+        if let Some(process) = self.second.take_if(|process| is_it(process)) {
+            if process.is_helper() {
+                self.rest_from_help(now);
+            }
+            self.retry = now + self.backoff.after_end(process.ready, now);
+            let outcome = Outcome::Kept;
+            return Some(Ended { process, outcome });
+        }
+        self.current().filter(|process| is_it(process))?;
+        let pause = self.backoff.after_end(self.current()?.ready, now);
+        let reason = match success {
+            true => SpawnReason::Exit,
+            false => SpawnReason::Crash,
+        };
+        let Seat::Taken(process) = self.vacate(reason, now + pause) else {
+            return None;
+        };
+        let outcome = match self.second.is_some() {
+            true => {
+                self.take_over(now, &mut Actions::default());
+                Outcome::TakenOver
+            }
+            false => Outcome::Restart(pause),
+        };
+        Some(Ended { process, outcome })
+    }
+
+    fn vacate(&mut self, reason: SpawnReason, due: Instant) -> Seat {
+        std::mem::replace(&mut self.seat, Seat::Vacant { due, reason })
+    }
+
+    /// Lets the slot have no worker any more.
+    pub(crate) fn close(&mut self) {
+        if let Seat::Taken(process) = std::mem::replace(&mut self.seat, Seat::Closed) {
+            self.leaving.push(process);
+        }
+        self.leaving.extend(self.second.take());
+    }
+
+    /// Lets a closed slot have a worker again.
+    pub(crate) fn open(&mut self, now: Instant) {
+        if !self.is_open() {
+            self.backoff = Backoff::default();
+            self.vacate(SpawnReason::Scale, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+//! All slots: which of them need a process, and where new connections are sent.
+
+use std::time::Instant;
+
+use log::Level;
+
+use super::{
+    action::{Action, Actions},
+    process::{Process, Report},
+    slot::{Ended, Slot},
+};
+use crate::{
+    MAX_WORKERS, Options,
+    master::{
+        hooks::{SpawnReason, StopReason},
+        scoreboard::ROWS,
+        wording::counted,
+    },
+    stop::Stop,
+};
+
+/// What connections wait in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queues {
+    /// A queue for each slot.
+    Own,
+    /// One queue for all slots.
+    Shared,
+    /// One queue, which outlives this server: a service manager holds it.
+    Kept,
+}
+
+/// All slots.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    pub(crate) all: Vec<Slot>,
+    pub(crate) queues: Queues,
+    /// Where new connections are sent.
+    targets: Vec<u32>,
+}
+
+impl Slots {
+    pub(crate) fn new(count: u16, queues: Queues, now: Instant) -> Self {
+        Self {
+            all: (0..count)
+                .map(|_| Slot::new(now, SpawnReason::Boot))
+                .collect(),
+            queues,
+            targets: (0..count.into()).collect(),
+        }
+    }
+
+    pub(crate) fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.all.iter().flat_map(Slot::processes)
+    }
+
+    pub(crate) fn processes_mut(&mut self) -> impl Iterator<Item = &mut Process> {
+        self.all.iter_mut().flat_map(Slot::processes_mut)
+    }
+
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Slot> {
+        self.all.iter().filter(|slot| slot.is_open())
+    }
+
+    pub(crate) fn numbers(&self) -> std::ops::Range<u16> {
+        0..self.all.len() as u16
+    }
+
+    pub(crate) fn get(&self, slot: u16) -> &Slot {
+        &self.all[usize::from(slot)]
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u16) -> &mut Slot {
+        &mut self.all[usize::from(slot)]
+    }
+
+    // What happened.
+
+    /// What the scoreboard says of a process. Returns its slot if it has become ready
+    /// because of a reload, and whether another one leaves for it.
+    pub(crate) fn report(
+        &mut self,
+        row: u16,
+        report: &Report,
+        now: Instant,
+        out: &mut Actions,
+    ) -> Option<(u16, bool)> {
+        let process = self.processes_mut().find(|process| process.row == row)?;
+        let (slot, reason) = (process.slot, process.reason);
+        let was_asked = process.asked.is_some();
+        let is_ready = process.take_up(report, now);
+        if !was_asked && process.asked.is_some() && process.leaves.is_none() {
+            let text = "got SIGTERM, replacing it";
+            out.log_of(process, Level::Info, "worker.asked", text);
+        }
+        if !is_ready {
+            return None;
+        }
+        out.push(Action::Ready { row });
+        let replaced = self.get_mut(slot).ready(row, now, out);
+        (reason == SpawnReason::Reload).then_some((slot, replaced))
+    }
+
+    /// Notes that a process was started, and returns it.
+    pub(crate) fn started(&mut self, row: u16) -> Option<&mut Process> {
+        self.all.iter_mut().find_map(|slot| slot.started(row))
+    }
+
+    /// Takes out a process that has ended.
+    pub(crate) fn ended(&mut self, row: u16, success: bool, now: Instant) -> Option<Ended> {
+        let mut slots = self.all.iter_mut();
+        slots.find_map(|slot| slot.ended(row, success, now))
+    }
+
+    // Starting.
+
+    /// Starts the workers that are due, and those that serve what waits for a closed
+    /// slot. At the start of the server the first slot goes ahead: an error that each
+    /// worker would meet is met, and told, once.
+    pub(crate) fn fill(
+        &mut self,
+        starting: bool,
+        runs_new: impl Fn(u16, SpawnReason) -> bool,
+        now: Instant,
+        out: &mut Actions,
+    ) {
+        for slot in self.numbers() {
+            if let Some(reason) = self.get(slot).due(now) {
+                self.start(slot, reason, runs_new(slot, reason), now, out);
+            } else if !self.get(slot).is_open() && self.queues == Queues::Own {
+                self.rescue(slot, (Stop::Slot, StopReason::Scale), now, out);
+            }
+            if starting && !self.get(0).is_ready() {
+                return;
+            }
+        }
+    }
+
+    /// Starts a process in a slot. Without a row for it nothing happens: as many
+    /// processes as there are rows are still draining, and each of them ends.
+    pub(crate) fn start(
+        &mut self,
+        slot: u16,
+        reason: SpawnReason,
+        new_program: bool,
+        now: Instant,
+        out: &mut Actions,
+    ) {
+        if let Some(process) = self.create(slot, reason, new_program, now, out) {
+            self.get_mut(slot).place(process);
+        }
+    }
+
+    fn create(
+        &self,
+        slot: u16,
+        reason: SpawnReason,
+        new_program: bool,
+        now: Instant,
+        out: &mut Actions,
+    ) -> Option<Process> {
+        let mut used = [false; ROWS as usize];
+        for process in self.processes() {
+            used[usize::from(process.row)] = true;
+        }
+        let row = (0..ROWS).find(|row| !used[usize::from(*row)])?;
+        out.push(Action::Start {
+            slot,
+            row,
+            reason,
+            new_program,
+        });
+        Some(Process::new(slot, row, reason, now))
+    }
+
+    /// Starts a process that serves what waits in the queue of a slot, and goes, where
+    /// nobody else will.
+    pub(crate) fn rescue(
+        &mut self,
+        slot: u16,
+        (stop, reason): (Stop, StopReason),
+        now: Instant,
+        out: &mut Actions,
+    ) {
+        let is_shared = self.queues != Queues::Own;
+        let has_acceptor = match is_shared {
+            true => self.all.iter().any(Slot::has_acceptor),
+            false => self.get(slot).has_acceptor(),
+        };
+        if has_acceptor || self.get(slot).queued == 0 || !self.get(slot).may_rescue(now) {
+            return;
+        }
+        let spawn = match reason {
+            StopReason::Scale => SpawnReason::Scale,
+            _ => SpawnReason::Crash,
+        };
+        if let Some(mut process) = self.create(slot, spawn, false, now, out) {
+            process.tell(stop, reason, now, out);
+            self.get_mut(slot).place_rescuer(process);
+        }
+    }
+
+    /// Replaces workers that ask for it because of a `SIGTERM`. One that nobody has
+    /// replaced within the boot timeout goes all the same.
+    pub(crate) fn heed_requests(
+        &mut self,
+        options: &Options,
+        runs_new: impl Fn(u16, SpawnReason) -> bool,
+        now: Instant,
+        out: &mut Actions,
+    ) {
+        for slot in self.numbers() {
+            let place = self.get_mut(slot);
+            let helper_asks = place.second().is_some_and(|second| second.asked.is_some());
+            if helper_asks && place.second().is_some_and(Process::is_helper) {
+                place.dismiss(StopReason::Exit, now, out);
+            }
+            let Some(since) = place.asks() else {
+                continue;
+            };
+            let is_helped = place.second().is_some_and(Process::is_well);
+            if is_helped || since + options.boot_timeout <= now {
+                place.let_go(now, out);
+            } else if place.may_replace(now) {
+                let reason = SpawnReason::Exit;
+                self.start(slot, reason, runs_new(slot, reason), now, out);
+            }
+        }
+    }
+
+    // Scaling.
+
+    /// Opens a slot, a closed one if there is one. Returns its number.
+    pub(crate) fn add(&mut self, now: Instant, out: &mut Actions) -> Option<u16> {
+        let open = self.open().count();
+        if open >= usize::from(MAX_WORKERS) {
+            let text = format!("SIGTTIN ignored: {open} workers are the maximum");
+            out.log(Level::Warn, "scale.ignored", text);
+            return None;
+        }
+        if open == self.all.len() {
+            let targets = self.targets.clone();
+            out.push(Action::AddSocket { targets });
+            return None;
+        }
+        self.all[open].open(now);
+        Some(open as u16)
+    }
+
+    /// Adds a slot, for which there is a socket now. Returns its number.
+    pub(crate) fn append(&mut self, now: Instant) -> u16 {
+        self.all.push(Slot::new(now, SpawnReason::Scale));
+        self.all.len() as u16 - 1
+    }
+
+    /// Closes a slot, always the last one, so that open slots are those below a number.
+    pub(crate) fn remove(&mut self, now: Instant, out: &mut Actions) -> Option<u16> {
+        let open = self.open().count();
+        if open <= 1 {
+            let text = "SIGTTOU ignored: 1 worker is the minimum";
+            out.log(Level::Warn, "scale.ignored", text);
+            return None;
+        }
+        let last = open as u16 - 1;
+        self.get_mut(last).close();
+        let text = format!("SIGTTOU: now {}", counted(last.into(), "worker"));
+        out.log(Level::Info, "scale.removed", text);
+        // Before they are told: what comes while a worker empties the queue would
+        // never let it end.
+        self.steer(out);
+        let stop = match self.queues {
+            Queues::Own => Stop::Slot,
+            Queues::Shared | Queues::Kept => Stop::Worker,
+        };
+        for process in self.get_mut(last).processes_mut() {
+            process.tell(stop, StopReason::Scale, now, out);
+        }
+        Some(last)
+    }
+
+    /// Keeps new connections away from slots without a worker that serves: behind one
+    /// that crashes while it boots, or is stalled, they would wait for long.
+    pub(crate) fn steer(&mut self, out: &mut Actions) {
+        let numbers = |wanted: fn(&Slot) -> bool| -> Vec<u32> {
+            let wanted = (0..).zip(&self.all).filter(|(_, slot)| wanted(slot));
+            wanted.map(|(number, _)| number).collect()
+        };
+        let mut targets = numbers(|slot| slot.is_open() && slot.serves());
+        if targets.is_empty() {
+            targets = numbers(Slot::is_open);
+        }
+        if self.queues == Queues::Own && targets != self.targets {
+            out.push(Action::Steer(targets.clone()));
+            self.targets = targets;
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Judges heartbeats: whether a worker is stalled, and whether it has been for too long.
+
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+use super::{
+    action::Actions,
+    process::{Life, Process},
+    slot::Slot,
+    slots::Slots,
+};
+use crate::{
+    Options,
+    master::{hooks::SpawnReason, wording::counted},
+    serve::heart::BEAT,
+};
+
+/// The master was not run for so long that perhaps nobody was.
+const ASLEEP: Duration = Duration::from_secs(1);
+
+/// The master was late by so much that workers may be, too.
+const LATE: Duration = Duration::from_millis(50);
+
+/// How heartbeats are judged.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Without a heartbeat for so long, a worker is stalled.
+    stall: Option<Duration>,
+    /// Whether a stalled worker gets a helper.
+    helps: bool,
+    /// Without a heartbeat for so long, a worker is aborted.
+    abort: Option<Duration>,
+    /// Missed heartbeats before this time do not count.
+    forgiven: Instant,
+    /// No worker becomes stalled before this time.
+    patient_until: Instant,
+}
+
+impl Watch {
+    pub(crate) fn new(options: &Options, now: Instant) -> Self {
+        let some = |time: Duration| (!time.is_zero()).then_some(time);
+        // A heartbeat may be that old although every thread runs.
+        let stall = some(options.hang_timeout).map(|time| time.max(2 * BEAT));
+        let abort = some(options.timeout).map(|time| time.max(2 * BEAT));
+        Self {
+            helps: stall.is_some(),
+            stall: stall.into_iter().chain(abort).min(),
+            abort,
+            forgiven: now,
+            patient_until: now,
+        }
+    }
+
+    /// Notes that the master was run later than it asked for. Gives every worker a
+    /// fresh period if that was long, and a moment to show a heartbeat if it was not.
+    pub(crate) fn overslept(&mut self, by: Duration, now: Instant) {
+        if by > ASLEEP {
+            self.forgiven = now;
+        }
+        if by > LATE {
+            self.patient_until = now + 2 * BEAT;
+        }
+    }
+
+    /// Judges every process.
+    pub(crate) fn judge_all(&self, slots: &mut Slots, now: Instant, out: &mut Actions) {
+        for process in slots.processes_mut() {
+            self.judge(process, now, out);
+        }
+    }
+
+    /// Starts helpers for stalled workers, lets those go that are not needed any more,
+    /// and aborts workers that have been stalled for too long.
+    pub(crate) fn advance(
+        &self,
+        slots: &mut Slots,
+        runs_new: impl Fn(u16, SpawnReason) -> bool,
+        now: Instant,
+        out: &mut Actions,
+    ) {
+        for slot in &mut slots.all {
+            slot.recover(now, out);
+        }
+        // One at a time: if all of them are stalled, for want of a disk for example, new
+        // ones would not fare better.
+        let boots = |process: &Process| process.is_helper() && process.is_booting();
+        if self.helps && !slots.processes().any(boots) {
+            let due = (0..)
+                .zip(&slots.all)
+                .find(|(_, slot)| slot.needs_helper(now));
+            if let Some((slot, _)) = due {
+                let reason = SpawnReason::Hang;
+                slots.start(slot, reason, runs_new(slot, reason), now, out);
+            }
+        }
+        self.abort_lost(slots, now, out);
+    }
+
+    /// Aborts those that are past the hard limit. One that nobody helps stays where its
+    /// end would help nobody: if no worker serves at all, one is ended at a time.
+    fn abort_lost(&self, slots: &mut Slots, now: Instant, out: &mut Actions) {
+        let somebody_serves = slots.processes().any(Process::is_well);
+        let stays = |slot: &Slot| {
+            let stalled = |process: &Process| process.stalled && process.life == Life::Serving;
+            slot.current().is_some_and(stalled) && slot.second().is_none()
+        };
+        let mut may_end = slots.open().all(stays) || somebody_serves;
+        for process in slots.processes_mut() {
+            let leaves = process.leaves.is_some();
+            if !self.is_lost(process, now) || !(leaves || may_end) {
+                continue;
+            }
+            may_end = somebody_serves;
+            let text = format!(
+                "has not responded for {:?} (--timeout), aborting it, {} cut",
+                self.abort.unwrap_or_default(),
+                counted(process.connections, "connection")
+            );
+            out.log_of(process, Level::Error, "worker.aborted", &text);
+            process.abort(now, out);
+        }
+    }
+
+    /// Since when a serving thread of the process does not run, as far as that counts.
+    fn heard(&self, process: &Process) -> Instant {
+        process.beat.max(self.forgiven)
+    }
+
+    /// Notes whether a process is stalled.
+    fn judge(&self, process: &mut Process, now: Instant, out: &mut Actions) {
+        let Some(limit) = self.stall.filter(|_| process.is_watched()) else {
+            return;
+        };
+        let silent = now.saturating_duration_since(self.heard(process));
+        let stalled = silent >= limit && (process.stalled || now >= self.patient_until);
+        if stalled == process.stalled {
+            return;
+        }
+        let since = now.saturating_duration_since(process.turned);
+        process.turn(stalled, now);
+        if stalled {
+            let text = format!("hangs: a serving thread has not run for {silent:.1?}");
+            out.log_of(process, Level::Warn, "worker.stalled", &text);
+        } else {
+            let text = format!("responds again after {since:.1?}");
+            out.log_of(process, Level::Info, "worker.recovered", &text);
+        }
+    }
+
+    /// Whether a process has been stalled for too long.
+    fn is_lost(&self, process: &Process, now: Instant) -> bool {
+        let silent = now.saturating_duration_since(self.heard(process));
+        let lost = self.abort.is_some_and(|limit| silent >= limit);
+        lost && process.stalled && process.is_watched() && process.spared_until <= now
+    }
+
+    /// When a process has to be looked at again.
+    pub(crate) fn next_look(&self, process: &Process, now: Instant) -> Option<Instant> {
+        let limit = self.stall.filter(|_| process.is_watched())?;
+        Some(match process.stalled {
+            // Its recovery is not announced.
+            true => now + BEAT,
+            false => (self.heard(process) + limit).max(self.patient_until),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(now: Instant) -> Watch {
+        Watch {
+            stall: Some(Duration::from_millis(200)),
+            helps: true,
+            abort: Some(Duration::from_secs(30)),
+            forgiven: now,
+            patient_until: now,
+        }
+    }
+
+    fn ready(at: Instant) -> Process {
+        let mut process = Process::new(0, 0, SpawnReason::Boot, at);
+        (process.ready, process.life) = (Some(at), Life::Serving);
+        process
+    }
+
+    fn is_stalled(watch: &Watch, process: &mut Process, now: Instant) -> bool {
+        watch.judge(process, now, &mut Actions::default());
+        process.stalled
+    }
+
+    #[test]
+    fn a_worker_stalls_at_the_limit_and_recovers_with_the_next_heartbeat() {
+        let began = Instant::now();
+        let (watch, mut process) = (watch(began), ready(began));
+        let at = |ms| began + Duration::from_millis(ms);
+        assert!(!is_stalled(&watch, &mut process, at(199)));
+        assert_eq!(watch.next_look(&process, at(199)), Some(at(200)));
+        assert!(is_stalled(&watch, &mut process, at(200)));
+        assert!(!watch.is_lost(&process, at(29_999)));
+        assert!(watch.is_lost(&process, at(30_000)));
+        process.beat = at(30_000);
+        assert!(!is_stalled(&watch, &mut process, at(30_001)));
+    }
+
+    #[test]
+    fn a_master_that_was_late_waits_for_a_heartbeat_before_it_judges() {
+        let began = Instant::now();
+        let (mut watch, mut process) = (watch(began), ready(began));
+        let at = |ms| began + Duration::from_millis(ms);
+        watch.overslept(Duration::from_millis(300), at(500));
+        assert!(!is_stalled(&watch, &mut process, at(500)));
+        assert!(is_stalled(&watch, &mut process, at(600)));
+    }
+
+    #[test]
+    fn a_master_that_slept_for_long_forgives_every_worker() {
+        let began = Instant::now();
+        let (mut watch, mut process) = (watch(began), ready(began));
+        let at = |ms| began + Duration::from_millis(ms);
+        watch.overslept(Duration::from_secs(100), at(100_000));
+        assert!(!is_stalled(&watch, &mut process, at(100_199)));
+        assert!(is_stalled(&watch, &mut process, at(100_200)));
+    }
+}
