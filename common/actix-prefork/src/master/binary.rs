@@ -19,7 +19,7 @@ pub(crate) struct Binary(File);
 
 impl Binary {
     /// Opens the program of this process.
-    pub(crate) fn current() -> io::Result<Self> {
+    fn current() -> io::Result<Self> {
         File::open("/proc/self/exe").map(Self)
     }
 
@@ -28,7 +28,7 @@ impl Binary {
     /// # Errors
     ///
     /// [`Error::Program`] where there is no executable file.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+    fn open(path: &Path) -> Result<Self, Error> {
         let open = || {
             let file = File::open(path)?;
             let metadata = file.metadata()?;
@@ -48,9 +48,52 @@ impl Binary {
     }
 }
 
+/// What workers run: the program as it was opened at the start or by the last reload, and
+/// what a reload under way brings.
+pub(crate) struct Program {
+    current: Binary,
+    next: Option<Binary>,
+    path: Option<PathBuf>,
+}
+
+impl Program {
+    pub(crate) fn current() -> io::Result<Self> {
+        Ok(Self {
+            current: Binary::current()?,
+            next: None,
+            path: own_path(),
+        })
+    }
+
+    /// The program of a worker, which may be that of a reload.
+    pub(crate) fn binary(&self, new: bool) -> &Binary {
+        let next = self.next.as_ref().filter(|_| new);
+        next.unwrap_or(&self.current)
+    }
+
+    /// Opens the program that is on disk now, and returns its path.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a message if there is none, or its path is not known.
+    pub(crate) fn open_next(&mut self) -> Result<&Path, String> {
+        let unknown = "cannot determine the path of this executable; start it by its path";
+        let path = self.path.as_deref().ok_or(unknown)?;
+        self.next = Some(Binary::open(path).map_err(|error| error.to_string())?);
+        Ok(path)
+    }
+
+    /// Ends a reload. If it was a success, workers go on running what it brought.
+    pub(crate) fn end_reload(&mut self, success: bool) {
+        if let Some(next) = self.next.take().filter(|_| success) {
+            self.current = next;
+        }
+    }
+}
+
 /// Where this program came from, which is where a newer one will be: the path it
 /// was called by, with its symbolic links, since a deploy may change one of them.
-pub(crate) fn own_path() -> Option<PathBuf> {
+fn own_path() -> Option<PathBuf> {
     let called = env::args_os().next().map(PathBuf::from);
     let called = called.and_then(|name| match name.components().count() {
         0 => None,

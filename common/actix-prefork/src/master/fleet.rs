@@ -21,9 +21,10 @@ use nix::{
 
 use super::{
     binary::Binary,
-    hooks::{Environment, SpawnReason},
+    hooks::Environment,
     inherit::{self, Passed, Place, ReservedNumbers},
     policy::Report,
+    reason::SpawnReason,
     scoreboard::{Row, Scoreboard},
     snapshot::Snapshots,
 };
@@ -195,4 +196,13 @@ impl<'a> Fleet<'a> {
 /// had no time.
 pub(crate) fn cut(row: &Row) -> u32 {
     row.activity.cut().max(row.activity.connections())
+}
+
+/// Whether an error may pass: processes, descriptors or memory were refused.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        code,
+        Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE)
+    )
 }

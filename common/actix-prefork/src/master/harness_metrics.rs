@@ -1,7 +1,7 @@
 //! The list of harness metrics, for pull and push under the same names.
 
 use super::{
-    hooks::SpawnReason,
+    reason::SpawnReason,
     snapshot::{SlotSnapshot, Snapshot},
     tally::ExitKind,
 };

@@ -11,8 +11,10 @@ mod harness_metrics;
 mod hooks;
 mod inherit;
 mod lifeline;
+mod line;
 mod notify;
 mod policy;
+mod reason;
 mod scoreboard;
 mod snapshot;
 mod sockets;
@@ -21,11 +23,13 @@ mod tally;
 mod wording;
 mod work;
 
-use std::{future::Future, process::ExitCode, time::Duration};
+use std::{future::Future, process::ExitCode};
 
 pub use self::{
     harness_metrics::{HARNESS_METRICS, HarnessMetric, Point},
-    hooks::{Environment, Exit, Ready, Spawn, SpawnReason, Start, Stop, StopReason},
+    hooks::{Environment, Exit, Ready, Spawn, Start, Stop},
+    policy::FLUSH_TIMEOUT,
+    reason::{SpawnReason, StopReason},
     snapshot::{SlotSnapshot, Snapshot, Snapshots},
 };
 use self::{
@@ -33,10 +37,6 @@ use self::{
     supervisor::Supervisor,
 };
 use crate::{BoxError, Error, Options, Worker, descriptors, error::Context as _, worker::fail};
-
-/// The time that a worker gets after the graceful timeout: 5 seconds, for example to
-/// flush its telemetry. Then the master kills it.
-pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs worker processes that serve on one port.
 ///

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    hooks::SpawnReason,
+    reason::SpawnReason,
     scoreboard::{ROWS, Row, Scoreboard, State},
     tally::{ExitKind, Tally},
 };

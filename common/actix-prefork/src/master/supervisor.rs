@@ -4,23 +4,20 @@
 
 use std::{
     any::Any,
-    io,
     os::fd::AsFd as _,
-    path::PathBuf,
     process::{self, ExitCode, ExitStatus},
     time::{Duration, Instant},
 };
 
-use nix::errno::Errno;
-
 use super::{
-    binary::{self, Binary},
+    binary::Program,
     events::Events,
     fleet::{self, Fleet},
-    hooks::{Environment, Exit, Hooks, OnStart, Ready, Spawn, SpawnReason, Start, Stop, call},
+    hooks::{Environment, Exit, Hooks, OnStart, Ready, Spawn, Start, Stop, call},
     inherit::Place,
     notify::{Notifier, Phase},
-    policy::{Action, End, Line, Policy, Stage},
+    policy::{Action, End, Policy, Stage},
+    reason::SpawnReason,
     scoreboard::State,
     sockets::Sockets,
     wording::{self, counted},
@@ -37,12 +34,7 @@ pub(crate) struct Supervisor<'a> {
     sockets: Sockets,
     events: Events,
     hooks: Hooks<'a>,
-    /// What new workers run.
-    binary: Binary,
-    /// What they run that a reload starts, while there is one.
-    next_binary: Option<Binary>,
-    /// Where the program came from.
-    path: Option<PathBuf>,
+    program: Program,
     notes: Vec<String>,
     notifier: Notifier,
     sampled: Option<Instant>,
@@ -84,9 +76,7 @@ impl<'a> Supervisor<'a> {
             sockets,
             events,
             hooks,
-            binary: Binary::current().context("open /proc/self/exe, this program")?,
-            next_binary: None,
-            path: binary::own_path(),
+            program: Program::current().context("open /proc/self/exe, this program")?,
             notes: start.notes,
             notifier: Notifier::from_env(),
             sampled: None,
@@ -104,14 +94,14 @@ impl<'a> Supervisor<'a> {
             if self.policy.is_done() {
                 break;
             }
-            let now = Instant::now();
-            let due = self.policy.next_due(now).into_iter();
-            let due = due.chain(self.notifier.next_beat()).chain([now + SAMPLE]);
+            let due = self.policy.next_due().into_iter();
+            let due = due.chain(self.notifier.next_beat());
+            let due = due.chain([Instant::now() + SAMPLE]);
             let happened = self.events.wait(due.min());
-            let now = Instant::now();
-            self.policy.overslept(happened.late, now);
+            self.policy.set_time(Instant::now());
+            self.policy.overslept(happened.late);
             for signal in happened.signals {
-                self.policy.signal(signal, now);
+                self.policy.signal(signal);
             }
         }
         self.kept.clear();
@@ -130,13 +120,14 @@ impl<'a> Supervisor<'a> {
     /// Tells the policy what the workers say and which of them have ended.
     fn observe(&mut self) {
         let now = Instant::now();
+        self.policy.set_time(now);
         // A queue that is empty before a worker is ready was not emptied by it.
         self.look_at_queues(now);
         // The end of a worker comes after its last words.
         let ended = self.fleet.reap();
         let rows: Vec<_> = self.policy.processes().map(|process| process.row).collect();
         for row in rows {
-            self.policy.report(row, &self.fleet.report(row), now);
+            self.policy.report(row, &self.fleet.report(row));
         }
         for (row, status) in ended {
             self.ended(row, status, now);
@@ -151,8 +142,8 @@ impl<'a> Supervisor<'a> {
             told: memory.state() == State::Failed,
             cut: fleet::cut(memory),
         };
-        let stops = matches!(self.policy.stage(), Stage::Stopping(_));
-        let Some(process) = self.policy.ended(row, &end, now) else {
+        let stops = self.policy.stage().is_stopping();
+        let Some(process) = self.policy.ended(row, &end) else {
             return;
         };
         let drained = process.drained(now);
@@ -189,7 +180,8 @@ impl<'a> Supervisor<'a> {
     /// Does what the policy decides, until it has nothing more to say.
     fn act(&mut self) {
         loop {
-            self.policy.advance(Instant::now());
+            self.policy.set_time(Instant::now());
+            self.policy.advance();
             let actions = self.policy.take_actions();
             if actions.is_empty() {
                 return;
@@ -220,30 +212,27 @@ impl<'a> Supervisor<'a> {
             Action::Send { row, signal } => self.fleet.send(row, signal),
             Action::Steer(targets) => self.sockets.steer(&targets),
             Action::AddSocket { targets } => match self.sockets.add(&targets) {
-                Ok(()) => self.policy.opened(Instant::now()),
+                Ok(()) => self.policy.opened(),
                 Err(error) => log::error!("SIGTTIN: cannot add a worker: {error}"),
             },
             Action::SayReady => self.say_ready(),
             Action::OpenProgram => self.open_program(),
             Action::EndReload { success } => {
                 self.fleet.board.count_reload(success);
-                if let Some(binary) = self.next_binary.take().filter(|_| success) {
-                    self.binary = binary;
-                }
+                self.program.end_reload(success);
             }
             Action::IgnoreNewConnections => {
                 self.sockets.ignore_new_connections();
                 self.fleet.board.set_ignores_new();
             }
             Action::ClosePort => self.cut += self.sockets.close(),
-            Action::Log(line) => write(&line),
+            Action::Log(line) => line.write(),
             Action::Say(line) => say(format_args!("{line}")),
         }
     }
 
     fn start_worker(&mut self, place: Place, reason: SpawnReason, new_program: bool) {
-        let next = self.next_binary.as_ref().filter(|_| new_program);
-        let binary = next.unwrap_or(&self.binary);
+        let binary = self.program.binary(new_program);
         let http = self.sockets.slot(place.slot).as_fd();
         match self
             .fleet
@@ -256,9 +245,8 @@ impl<'a> Supervisor<'a> {
                 call(&mut self.hooks.on_spawn, &Spawn { slot, pid, reason });
             }
             Err(error) => {
-                let (text, passes) = (error.to_string(), is_shortage(&error));
-                let now = Instant::now();
-                self.policy.not_started(place.row, &text, passes, now);
+                let (text, passes) = (error.to_string(), fleet::is_shortage(&error));
+                self.policy.not_started(place.row, &text, passes);
             }
         }
     }
@@ -292,16 +280,11 @@ impl<'a> Supervisor<'a> {
 
     fn open_program(&mut self) {
         self.notifier.tell(Phase::Reloading);
-        let unknown = "cannot determine the path of this executable; start it by its path";
-        let path = self.path.as_ref().ok_or_else(|| unknown.to_owned());
-        let opened = path.and_then(|path| Binary::open(path).map_err(|error| error.to_string()));
-        match opened {
-            Ok(binary) => {
-                let path = self.path.iter().map(|path| path.display());
-                let path: String = path.map(|path| path.to_string()).collect();
+        match self.program.open_next() {
+            Ok(path) => {
+                let path = path.display();
                 log::info!("SIGHUP: replacing workers one by one with {path}");
-                self.next_binary = Some(binary);
-                self.policy.reload(Instant::now());
+                self.policy.reload();
             }
             Err(error) => {
                 self.fleet.board.count_reload(false);
@@ -325,30 +308,4 @@ impl<'a> Supervisor<'a> {
         }
         self.notifier.beat(Instant::now());
     }
-}
-
-/// Whether an error may pass: processes, descriptors or memory were refused.
-fn is_shortage(error: &io::Error) -> bool {
-    let code = error.raw_os_error().map(Errno::from_raw);
-    matches!(
-        code,
-        Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE)
-    )
-}
-
-/// Writes a line with its fields to the log.
-fn write(line: &Line) {
-    if line.level > log::max_level() {
-        return;
-    }
-    let fields = line.fields.as_slice();
-    log::logger().log(
-        &log::Record::builder()
-            .level(line.level)
-            .target("actix_prefork")
-            .module_path_static(Some("actix_prefork"))
-            .key_values(&fields)
-            .args(format_args!("{}", line.text))
-            .build(),
-    );
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::hooks::SpawnReason;
+use super::reason::SpawnReason;
 use crate::activity::Activity;
 
 /// Counters of one slot, which only ever rise, and its last times. They lie in

@@ -1,11 +1,16 @@
 //! What the policy asks the supervisor to do.
 
-use log::{Level, kv::Value};
+use std::time::Instant;
+
+use log::Level;
 use nix::sys::signal::Signal;
 
 use super::process::Process;
 use crate::{
-    master::hooks::{SpawnReason, StopReason},
+    master::{
+        line::Line,
+        reason::{SpawnReason, StopReason},
+    },
     stop::Stop,
 };
 
@@ -51,21 +56,21 @@ pub(crate) enum Action {
     Say(String),
 }
 
-/// A line of the log, with the fields that it is about.
+/// What time it is, and what has been decided.
 #[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) level: Level,
-    pub(crate) text: String,
-    pub(crate) fields: Vec<(&'static str, Value<'static>)>,
+pub(crate) struct Turn {
+    pub(crate) now: Instant,
+    pub(crate) actions: Vec<Action>,
 }
 
-/// The actions that are not done yet.
-#[derive(Debug, Default)]
-pub(crate) struct Actions(pub(crate) Vec<Action>);
+impl Turn {
+    pub(crate) fn at(now: Instant) -> Self {
+        let actions = Vec::new();
+        Self { now, actions }
+    }
 
-impl Actions {
     pub(crate) fn push(&mut self, action: Action) {
-        self.0.push(action);
+        self.actions.push(action);
     }
 
     /// Logs something about the master.

@@ -1,4 +1,4 @@
-//! How long a slot waits for its next worker after one has failed.
+//! How long a slot waits for its next worker after one has failed, and for its next helper.
 
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,47 @@ impl Backoff {
             Some(_) => pause(self.failures, FREE_FAILURES, LONGEST_PAUSE),
             None => pause(self.failures, FREE_BOOT_FAILURES, LONGEST_BOOT_PAUSE),
         }
+    }
+}
+
+/// The pauses between two helpers of a slot: the first, the longest, and how long after
+/// a pause a slot has to need none for the next to come at once.
+const FIRST_HELP_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_HELP_PAUSE: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_secs(60);
+
+/// How long a slot waits for its next helper, so that a handler that blocks now and then
+/// starts few.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HelpPause {
+    next: Instant,
+    pause: Duration,
+}
+
+impl HelpPause {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            next: now,
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// When the next helper may be started.
+    pub(crate) fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// A helper is started.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        if now > self.next + CALM {
+            self.pause = Duration::ZERO;
+        }
+    }
+
+    /// A helper goes, or has taken the place of the worker.
+    pub(crate) fn end(&mut self, now: Instant) {
+        self.pause = (2 * self.pause).clamp(FIRST_HELP_PAUSE, LONGEST_HELP_PAUSE);
+        self.next = now + self.pause;
     }
 }
 

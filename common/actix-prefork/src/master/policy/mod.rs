@@ -8,6 +8,7 @@ mod process;
 mod rollover;
 mod slot;
 mod slots;
+mod stage;
 mod stopping;
 #[cfg(test)]
 mod tests;
@@ -18,21 +19,23 @@ use std::time::{Duration, Instant};
 use log::Level;
 use nix::sys::signal::Signal;
 
-use self::{
-    action::Actions,
-    rollover::Rollover,
-    slot::{Ended, Slot},
-    slots::Slots,
-    stopping::{Stopping, Urgency, is_echo},
-    watch::Watch,
-};
+pub use self::process::FLUSH_TIMEOUT;
 pub(crate) use self::{
-    action::{Action, Line},
+    action::Action,
     outcome::End,
     process::{Process, Report},
     slots::Queues,
+    stage::Stage,
 };
-use super::{hooks::SpawnReason, wording::counted};
+use self::{
+    action::Turn,
+    rollover::Rollover,
+    slot::{Ended, Slot},
+    slots::Slots,
+    stopping::Urgency,
+    watch::Watch,
+};
+use super::reason::SpawnReason;
 use crate::Options;
 
 /// How often what is not announced is looked at: the number of requests of a worker
@@ -50,20 +53,7 @@ pub(crate) struct Policy<'a> {
     /// Signals that wait until the first workers are ready.
     deferred: Vec<Signal>,
     failed: bool,
-    out: Actions,
-}
-
-/// Lifecycle stage of the master.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// The first workers boot. One that fails ends everything.
-    Starting,
-    /// Workers that end are replaced.
-    Serving,
-    /// As `Serving`, for the time of `--drain-delay` before a stop.
-    Delaying { since: Instant, until: Instant },
-    /// No worker is replaced; those that are left at the deadline are killed.
-    Stopping(Stopping),
+    turn: Turn,
 }
 
 impl<'a> Policy<'a> {
@@ -76,7 +66,7 @@ impl<'a> Policy<'a> {
             watch: Watch::new(options, now),
             deferred: Vec::new(),
             failed: false,
-            out: Actions::default(),
+            turn: Turn::at(now),
         }
     }
 
@@ -110,16 +100,17 @@ impl<'a> Policy<'a> {
     /// Whether connections may wait in a queue that nobody serves.
     pub(crate) fn minds_queues(&self) -> bool {
         let closed = self.open_slots() < self.slots.all.len();
-        closed || matches!(self.stage, Stage::Stopping(_))
+        closed || self.stage.is_stopping()
     }
 
     /// What has been decided since the last call.
     pub(crate) fn take_actions(&mut self) -> Vec<Action> {
-        std::mem::take(&mut self.out.0)
+        std::mem::take(&mut self.turn.actions)
     }
 
     /// When something is due for which nothing but time is missing.
-    pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let now = self.turn.now;
         let slots = self.slots.all.iter().flat_map(Slot::next_due).flatten();
         let asks = self.slots.all.iter().filter_map(Slot::asks);
         let processes = self.processes().flat_map(|process| {
@@ -143,15 +134,20 @@ impl<'a> Policy<'a> {
 
     // What happened.
 
+    /// The time is `now`.
+    pub(crate) fn set_time(&mut self, now: Instant) {
+        self.turn.now = now;
+    }
+
     /// The master was run later than it asked for.
-    pub(crate) fn overslept(&mut self, by: Duration, now: Instant) {
-        self.watch.overslept(by, now);
+    pub(crate) fn overslept(&mut self, by: Duration) {
+        self.watch.overslept(by, self.turn.now);
     }
 
     /// What the scoreboard says of a process.
-    pub(crate) fn report(&mut self, row: u16, report: &Report, now: Instant) {
-        if let Some((slot, replaced)) = self.slots.report(row, report, now, &mut self.out) {
-            self.rollover.note_ready(slot, replaced);
+    pub(crate) fn report(&mut self, row: u16, report: &Report) {
+        if let Some(replaced) = self.slots.report(row, report, &mut self.turn) {
+            self.rollover.note_ready(replaced);
         }
     }
 
@@ -171,214 +167,161 @@ impl<'a> Policy<'a> {
 
     /// A process could not be started. `passes` says whether that may pass: processes,
     /// descriptors or memory were refused.
-    pub(crate) fn not_started(&mut self, row: u16, error: &str, passes: bool, now: Instant) {
+    pub(crate) fn not_started(&mut self, row: u16, error: &str, passes: bool) {
+        let now = self.turn.now;
         let Some(process) = self.processes().find(|process| process.row == row) else {
             return;
         };
         let (slot, reason) = (process.slot, process.reason);
-        let text = format!("cannot start worker {slot}: {error}");
         let (pause, is_news) = self.slots.get_mut(slot).not_started(row, now);
-        if passes {
-            if is_news {
-                let text = format!("{text}; retrying until it succeeds, next in {pause:?}");
-                self.out.log(Level::Error, "worker.not_started", text);
-            }
-        } else if self.stage == Stage::Starting {
-            self.out.push(Action::Say(format!("error: {text}")));
-            self.fail(now);
-        } else if reason == SpawnReason::Reload {
-            self.rollover
-                .fail(&text, &mut self.slots, now, &mut self.out);
-        } else {
-            let text = format!("{text}; retrying in {pause:?}");
-            self.out.log(Level::Error, "worker.not_started", text);
+        let mut text = format!("cannot start worker {slot}: {error}");
+        if !passes && self.stage == Stage::Starting {
+            self.turn.push(Action::Say(format!("error: {text}")));
+            self.fail();
+        } else if !passes && reason == SpawnReason::Reload {
+            let (slots, turn) = (&mut self.slots, &mut self.turn);
+            self.rollover.fail(&text, slots, turn);
+        } else if is_news {
+            text += &format!("; retrying until it succeeds, next in {pause:?}");
+            self.turn.log(Level::Error, "worker.not_started", text);
         }
     }
 
     /// A process has ended. Returns what it was.
-    pub(crate) fn ended(&mut self, row: u16, end: &End<'_>, now: Instant) -> Option<Process> {
+    pub(crate) fn ended(&mut self, row: u16, end: &End<'_>) -> Option<Process> {
+        let now = self.turn.now;
         let Ended { process, outcome } = self.slots.ended(row, end.success, now)?;
-        let never_ready = process.ready.is_none();
+        let was_ready = process.ready.is_some();
+        let (slots, turn) = (&mut self.slots, &mut self.turn);
         match self.stage {
-            Stage::Starting if never_ready && process.reason == SpawnReason::Boot => {
+            Stage::Starting if !was_ready && process.reason == SpawnReason::Boot => {
                 if !end.told {
                     let text = format!("error: {} {} before it was ready", process.name(), end.how);
-                    self.out.push(Action::Say(text));
+                    turn.push(Action::Say(text));
                 }
-                self.fail(now);
+                self.fail();
             }
             Stage::Stopping(_) => {
                 // One that was still booting had nothing to finish.
-                self.failed |= !end.success && !never_ready;
-                let bad = !end.success && !never_ready;
+                let bad = !end.success && was_ready;
+                self.failed |= bad;
                 let level = if bad { Level::Warn } else { Level::Debug };
                 let text = format!("{} during the stop", end.how);
-                self.out.log_of(&process, level, "worker.exit", &text);
+                turn.log_of(&process, level, "worker.exit", &text);
             }
             Stage::Starting | Stage::Serving | Stage::Delaying { .. } => {
-                outcome.log(&process, end, &mut self.out);
+                outcome.log(&process, end, turn);
                 let crashed = outcome.is_loss() && !end.success;
-                let failed = self
-                    .rollover
-                    .note_ended(&process, end.success, crashed, end.cut);
-                if let Some(why) = failed {
-                    let why = format!("{} {} {why}", process.name(), end.how);
-                    self.rollover
-                        .fail(&why, &mut self.slots, now, &mut self.out);
-                }
-                self.rollover.log_report(&mut self.out);
+                self.rollover
+                    .note_ended(&process, end, crashed, slots, turn);
             }
         }
         Some(process)
     }
 
     /// The master got a signal.
-    pub(crate) fn signal(&mut self, signal: Signal, now: Instant) {
-        if let Some(text) = explain(signal) {
-            let text = format!("{signal}: {text}");
-            return self.out.log(Level::Info, "signal", text);
-        }
-        match signal {
-            Signal::SIGCHLD => {}
-            Signal::SIGHUP | Signal::SIGTTIN | Signal::SIGTTOU => match self.stage {
-                Stage::Starting => self.deferred.push(signal),
-                Stage::Serving => self.change(signal, now),
-                Stage::Delaying { .. } | Stage::Stopping(_) => {}
-            },
-            _ => self.stop_signal(signal, now),
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        let (slots, turn) = (&mut self.slots, &mut self.turn);
+        match (signal, &self.stage) {
+            (Signal::SIGCHLD, _) => {}
+            (Signal::SIGUSR1 | Signal::SIGUSR2 | Signal::SIGWINCH, _) => {
+                let text = format!("{signal}: {}", explain(signal));
+                turn.log(Level::Info, "signal", text);
+            }
+            (Signal::SIGHUP | Signal::SIGTTIN | Signal::SIGTTOU, Stage::Starting) => {
+                self.deferred.push(signal);
+            }
+            (Signal::SIGHUP | Signal::SIGTTIN | Signal::SIGTTOU, Stage::Serving) => {
+                self.change(signal);
+            }
+            (Signal::SIGHUP | Signal::SIGTTIN | Signal::SIGTTOU, _) => {}
+            _ => self.stage.signal(signal, slots, self.options, turn),
         }
     }
 
-    fn change(&mut self, signal: Signal, now: Instant) {
-        let out = &mut self.out;
+    fn change(&mut self, signal: Signal) {
+        let (slots, turn) = (&mut self.slots, &mut self.turn);
         match signal {
-            Signal::SIGTTIN => {
-                if let Some(slot) = self.slots.add(now, out) {
-                    self.note_opened(slot);
-                }
-            }
-            Signal::SIGTTOU => {
-                if let Some(slot) = self.slots.remove(now, out) {
-                    self.rollover.closed(slot);
-                }
-            }
-            _ => self.rollover.ask(out),
+            Signal::SIGTTIN => slots.add(turn),
+            Signal::SIGTTOU => slots.remove(turn),
+            _ => self.rollover.ask(turn),
         }
     }
 
     /// There is a socket for one more slot.
-    pub(crate) fn opened(&mut self, now: Instant) {
-        let slot = self.slots.append(now);
-        self.note_opened(slot);
-    }
-
-    fn note_opened(&mut self, slot: u16) {
-        self.rollover.opened(slot);
-        let workers = counted(u32::from(slot) + 1, "worker");
-        let text = format!("SIGTTIN: now {workers}");
-        self.out.log(Level::Info, "scale.added", text);
+    pub(crate) fn opened(&mut self) {
+        self.slots.append(&mut self.turn);
     }
 
     /// The program that is on disk now was opened.
-    pub(crate) fn reload(&mut self, now: Instant) {
-        self.rollover.begin(&self.slots, now);
-    }
-
-    // Stopping.
-
-    fn stop_signal(&mut self, signal: Signal, now: Instant) {
-        let delay = self.options.drain_delay;
-        let current = match &self.stage {
-            Stage::Serving if signal == Signal::SIGTERM && !delay.is_zero() => {
-                let until = now + delay;
-                self.stage = Stage::Delaying { since: now, until };
-                let text = format!("{signal}: stopping in {delay:?} (--drain-delay)");
-                return self.out.log(Level::Info, "stop.delayed", text);
-            }
-            Stage::Delaying { since, .. } if signal == Signal::SIGTERM && is_echo(*since, now) => {
-                return;
-            }
-            Stage::Starting | Stage::Serving | Stage::Delaying { .. } => None,
-            Stage::Stopping(stop) => Some(stop),
-        };
-        if let Some(urgency) = Urgency::of(signal, current, now) {
-            let text = format!("{signal}: {}", urgency.describe());
-            self.out.log(Level::Info, "stop", text);
-            self.stop(urgency, now);
-        }
-    }
-
-    fn stop(&mut self, urgency: Urgency, now: Instant) {
-        let before = match &self.stage {
-            Stage::Stopping(stop) => Some(stop),
-            Stage::Starting | Stage::Serving | Stage::Delaying { .. } => None,
-        };
-        let (slots, out) = (&mut self.slots, &mut self.out);
-        let stop = Stopping::begin(urgency, before, slots, self.options, now, out);
-        self.stage = Stage::Stopping(stop);
+    pub(crate) fn reload(&mut self) {
+        self.rollover.begin(&mut self.slots, self.turn.now);
     }
 
     /// Stops after an error during the start, which has been printed.
-    fn fail(&mut self, now: Instant) {
+    fn fail(&mut self) {
         self.failed = true;
-        self.stop(Urgency::Quick, now);
+        self.stop(Urgency::Quick);
+    }
+
+    fn stop(&mut self, urgency: Urgency) {
+        let (slots, turn) = (&mut self.slots, &mut self.turn);
+        self.stage.stop(urgency, slots, self.options, turn);
     }
 
     // What is due.
 
     /// Decides what is due.
-    pub(crate) fn advance(&mut self, now: Instant) {
-        let (slots, out) = (&mut self.slots, &mut self.out);
-        self.watch.judge_all(slots, now, out);
+    pub(crate) fn advance(&mut self) {
+        let (slots, turn) = (&mut self.slots, &mut self.turn);
+        self.watch.judge_all(slots, turn);
         for process in slots.processes_mut() {
-            process.kill_overdue(self.options, now, out);
+            process.kill_overdue(self.options, turn);
         }
         match &mut self.stage {
             Stage::Stopping(stop) => {
-                stop.advance(slots, now, out);
-                if stop.deadline <= now {
+                stop.advance(slots, turn);
+                if stop.deadline <= turn.now {
                     let text = "killing workers that did not stop in time";
-                    out.log(Level::Warn, "stop.overdue", text);
+                    turn.log(Level::Warn, "stop.overdue", text);
                     self.failed = true;
-                    self.stop(Urgency::Kill, now);
+                    self.stop(Urgency::Kill);
                 }
                 return;
             }
-            Stage::Delaying { until, .. } if *until <= now => {
-                return self.stop(Urgency::Graceful, now);
+            Stage::Delaying { until, .. } if *until <= turn.now => {
+                return self.stop(Urgency::Graceful);
             }
             Stage::Starting | Stage::Serving | Stage::Delaying { .. } => {}
         }
-        let runs_new = |slot, reason| self.rollover.runs_new(slot, reason);
-        slots.heed_requests(self.options, runs_new, now, out);
-        slots.fill(self.stage == Stage::Starting, runs_new, now, out);
+        slots.heed_requests(self.options, turn);
+        slots.fill(self.stage == Stage::Starting, turn);
         if self.stage == Stage::Starting {
-            return self.finish_start(now);
+            return self.finish_start();
         }
-        self.watch.advance(slots, runs_new, now, out);
-        self.rollover.advance(slots, now, out);
-        slots.steer(out);
+        self.watch.advance(slots, turn);
+        self.rollover.advance(slots, turn);
+        slots.steer(turn);
     }
 
-    fn finish_start(&mut self, now: Instant) {
+    fn finish_start(&mut self) {
         if self.slots.all.iter().all(Slot::is_ready) {
             self.stage = Stage::Serving;
-            self.out.push(Action::SayReady);
+            self.turn.push(Action::SayReady);
             for signal in std::mem::take(&mut self.deferred) {
-                self.change(signal, now);
+                self.change(signal);
             }
         }
     }
 }
 
 /// What the master says to signals that mean something to gunicorn, and nothing here.
-fn explain(signal: Signal) -> Option<&'static str> {
+fn explain(signal: Signal) -> &'static str {
     match signal {
-        Signal::SIGUSR1 => Some("nothing to do, logs go to stderr and need no reopening"),
+        Signal::SIGUSR1 => "nothing to do, logs go to stderr and need no reopening",
         Signal::SIGUSR2 => {
-            Some("ignored; send HUP to replace the workers with the program that is on disk now")
+            "ignored; send HUP to replace the workers with the program that is on disk now"
         }
-        Signal::SIGWINCH => Some("ignored; send TTOU to remove a worker, or TERM to stop"),
-        _ => None,
+        _ => "ignored; send TTOU to remove a worker, or TERM to stop",
     }
 }

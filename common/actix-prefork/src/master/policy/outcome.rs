@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::{action::Actions, process::Process};
+use super::{action::Turn, process::Process};
 use crate::master::wording::counted;
 
 /// How a process ended, as far as it matters.
@@ -39,7 +39,7 @@ impl Outcome {
     }
 
     /// Logs the end of a process while the server runs.
-    pub(crate) fn log(self, process: &Process, end: &End<'_>, out: &mut Actions) {
+    pub(crate) fn log(self, process: &Process, end: &End<'_>, turn: &mut Turn) {
         let (how, cut) = (end.how, counted(end.cut, "connection"));
         let severe = if end.success {
             Level::Info
@@ -65,6 +65,6 @@ impl Outcome {
                 format!("{how}, crash loop, restarting in {pause:?}"),
             ),
         };
-        out.log_of(process, level, "worker.exit", &text);
+        turn.log_of(process, level, "worker.exit", &text);
     }
 }

@@ -5,16 +5,19 @@ use std::time::{Duration, Instant};
 use log::Level;
 use nix::sys::signal::Signal;
 
-use super::action::{Action, Actions};
+use super::action::{Action, Turn};
 use crate::{
     Options,
     master::{
-        FLUSH_TIMEOUT,
-        hooks::{SpawnReason, StopReason},
+        reason::{SpawnReason, StopReason},
         scoreboard::State,
     },
     stop::Stop,
 };
+
+/// The time that a worker gets after the graceful timeout: 5 seconds, for example to
+/// flush its telemetry. Then the master kills it.
+pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time that an aborted process gets to write a core dump.
 const ABORT_TIME: Duration = Duration::from_secs(2);
@@ -186,18 +189,18 @@ impl Process {
     }
 
     /// Tells it how to stop, unless it knows.
-    pub(crate) fn tell(&mut self, stop: Stop, reason: StopReason, now: Instant, out: &mut Actions) {
+    pub(crate) fn tell(&mut self, stop: Stop, reason: StopReason, turn: &mut Turn) {
         let first = self.leaves.is_none();
         self.leaves.get_or_insert(reason);
         if matches!(self.life, Life::Booting | Life::Serving) {
             self.life = Life::Leaving {
-                since: now,
+                since: turn.now,
                 unheard: self.stalled,
             };
         }
         if stop > self.told && matches!(self.life, Life::Leaving { .. }) {
             self.told = stop;
-            out.push(Action::Tell {
+            turn.push(Action::Tell {
                 row: self.row,
                 stop,
                 first: first.then_some(reason),
@@ -222,8 +225,8 @@ impl Process {
     }
 
     /// Kills it if its time is over.
-    pub(crate) fn kill_overdue(&mut self, options: &Options, now: Instant, out: &mut Actions) {
-        if self.deadline(options).is_none_or(|due| due > now) {
+    pub(crate) fn kill_overdue(&mut self, options: &Options, turn: &mut Turn) {
+        if self.deadline(options).is_none_or(|due| due > turn.now) {
             return;
         }
         if self.ready.is_none() {
@@ -231,12 +234,12 @@ impl Process {
                 "was not ready within {:?} (--boot-timeout), killing it",
                 options.boot_timeout
             );
-            out.log_of(self, Level::Error, "worker.boot_timeout", &text);
+            turn.log_of(self, Level::Error, "worker.boot_timeout", &text);
         } else {
             let text = "did not exit in time, killing it";
-            out.log_of(self, Level::Warn, "worker.overdue", text);
+            turn.log_of(self, Level::Warn, "worker.overdue", text);
         }
-        self.kill(out);
+        self.kill(turn);
     }
 
     /// How long it has been leaving, by itself.
@@ -247,20 +250,20 @@ impl Process {
         }
     }
 
-    pub(crate) fn abort(&mut self, now: Instant, out: &mut Actions) {
-        self.life = Life::Aborted { since: now };
-        self.send(Signal::SIGABRT, out);
+    pub(crate) fn abort(&mut self, turn: &mut Turn) {
+        self.life = Life::Aborted { since: turn.now };
+        self.send(Signal::SIGABRT, turn);
     }
 
-    pub(crate) fn kill(&mut self, out: &mut Actions) {
+    pub(crate) fn kill(&mut self, turn: &mut Turn) {
         if self.life != Life::Killed {
             self.life = Life::Killed;
-            self.send(Signal::SIGKILL, out);
+            self.send(Signal::SIGKILL, turn);
         }
     }
 
-    fn send(&self, signal: Signal, out: &mut Actions) {
+    fn send(&self, signal: Signal, turn: &mut Turn) {
         let row = self.row;
-        out.push(Action::Send { row, signal });
+        turn.push(Action::Send { row, signal });
     }
 }

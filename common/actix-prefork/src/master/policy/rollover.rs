@@ -2,37 +2,30 @@
 //!
 //! At most one replacement boots at a time, and the worker before it serves until then.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::time::Instant;
 
 use log::Level;
 
 use super::{
-    action::{Action, Actions},
+    action::{Action, Turn},
+    outcome::End,
     process::Process,
+    slot::Slot,
     slots::Slots,
 };
 use crate::master::{
-    hooks::{SpawnReason, StopReason},
+    reason::{SpawnReason, StopReason},
     wording::counted,
 };
 
 /// What is being replaced.
 #[derive(Debug, Default)]
 pub(crate) struct Rollover {
-    reload: Option<Reload>,
+    /// When the reload under way began. Slots know whether it has reached them.
+    began: Option<Instant>,
     /// Whether another reload was asked for meanwhile.
     again: bool,
     report: Report,
-}
-
-/// A reload under way.
-#[derive(Debug)]
-struct Reload {
-    began: Instant,
-    /// Slots that run the program as it was before.
-    pending: BTreeSet<u16>,
-    /// Slots that run it as it is now.
-    done: BTreeSet<u16>,
 }
 
 /// What became of the workers that reloads have replaced.
@@ -47,28 +40,24 @@ struct Report {
 
 impl Rollover {
     /// Takes up a `SIGHUP`.
-    pub(crate) fn ask(&mut self, out: &mut Actions) {
+    pub(crate) fn ask(&mut self, turn: &mut Turn) {
         if self.is_reloading() {
             self.again = true;
             let text = "SIGHUP: a reload is in progress, another one will follow";
-            out.log(Level::Info, "reload.deferred", text);
+            turn.log(Level::Info, "reload.deferred", text);
         } else {
-            out.push(Action::OpenProgram);
+            turn.push(Action::OpenProgram);
         }
     }
 
     /// Begins to replace every worker.
-    pub(crate) fn begin(&mut self, slots: &Slots, now: Instant) {
-        let open = slots.numbers().filter(|slot| slots.get(*slot).is_open());
-        self.reload = Some(Reload {
-            began: now,
-            pending: open.collect(),
-            done: BTreeSet::new(),
-        });
+    pub(crate) fn begin(&mut self, slots: &mut Slots, now: Instant) {
+        self.began = Some(now);
+        slots.all.iter_mut().for_each(|slot| slot.renewed = false);
     }
 
     /// Starts the next replacement, unless one boots.
-    pub(crate) fn advance(&mut self, slots: &mut Slots, now: Instant, out: &mut Actions) {
+    pub(crate) fn advance(&mut self, slots: &mut Slots, turn: &mut Turn) {
         let rolls = |process: &Process| {
             let reason = matches!(process.reason, SpawnReason::Reload | SpawnReason::Recycle);
             reason && process.is_booting() && process.leaves.is_none()
@@ -76,18 +65,19 @@ impl Rollover {
         if slots.processes().any(rolls) {
             return;
         }
-        if let Some(reload) = &self.reload {
-            for slot in &reload.pending {
+        let now = turn.now;
+        if self.is_reloading() {
+            let is_pending = |slot: &Slot| slot.is_open() && !slot.renewed;
+            for slot in slots.all.iter_mut().filter(|slot| is_pending(slot)) {
                 // What replaces a helped worker is its helper, which is then replaced.
-                if slots.get(*slot).second().is_some_and(Process::is_well) {
-                    slots.get_mut(*slot).take_over(now, out);
+                if slot.second().is_some_and(Process::is_well) {
+                    slot.take_over(turn);
                 }
             }
-            let mut pending = reload.pending.iter().copied();
-            if let Some(slot) = pending.find(|slot| slots.get(*slot).may_reload(now)) {
-                slots.start(slot, SpawnReason::Reload, true, now, out);
-            } else if reload.pending.is_empty() {
-                self.end(true, out);
+            if let Some(slot) = slots.find(|slot| is_pending(slot) && slot.may_reload(now)) {
+                slots.start(slot, SpawnReason::Reload, turn);
+            } else if slots.find(is_pending).is_none() {
+                self.end(true, slots, turn);
             }
             return;
         }
@@ -95,113 +85,91 @@ impl Rollover {
             let reached = process.limit.is_some_and(|limit| process.requests >= limit);
             reached && process.is_well()
         };
-        let is_due = |slot: &u16| {
-            let slot = slots.get(*slot);
-            slot.may_replace(now) && slot.current().is_some_and(worn)
-        };
-        if let Some(slot) = slots.numbers().find(is_due) {
+        let is_due = |slot: &Slot| slot.may_replace(now) && slot.current().is_some_and(worn);
+        if let Some(slot) = slots.find(is_due) {
             if let Some(process) = slots.get(slot).current() {
                 let text = "reached its request limit (--max-requests), replacing it";
-                out.log_of(process, Level::Info, "worker.recycled", text);
+                turn.log_of(process, Level::Info, "worker.recycled", text);
             }
-            slots.start(slot, SpawnReason::Recycle, false, now, out);
+            slots.start(slot, SpawnReason::Recycle, turn);
         }
     }
 
     /// Stops a reload. What runs goes on running.
-    pub(crate) fn fail(&mut self, why: &str, slots: &mut Slots, now: Instant, out: &mut Actions) {
-        let Some(reload) = &self.reload else {
+    pub(crate) fn fail(&mut self, why: &str, slots: &mut Slots, turn: &mut Turn) {
+        if !self.is_reloading() {
             return;
-        };
+        }
+        let done = slots.open().filter(|slot| slot.renewed).count();
         let text = format!(
             "reload failed: {why}; {} replaced, {} still to replace keep the old program",
-            counted(reload.done.len() as u32, "worker"),
-            reload.pending.len()
+            counted(done as u32, "worker"),
+            slots.open().count() - done
         );
-        out.log(Level::Error, "reload.failed", text);
+        turn.log(Level::Error, "reload.failed", text);
         for slot in &mut slots.all {
-            if slot
-                .second()
-                .is_some_and(|second| second.reason == SpawnReason::Reload)
-            {
-                slot.dismiss(StopReason::Reload, now, out);
+            let second = slot.second().map(|second| second.reason);
+            if second == Some(SpawnReason::Reload) {
+                slot.dismiss(StopReason::Reload, turn);
             }
         }
-        self.end(false, out);
+        self.end(false, slots, turn);
     }
 
-    fn end(&mut self, success: bool, out: &mut Actions) {
-        self.reload = None;
-        out.push(Action::EndReload { success });
-        self.log_report(out);
+    fn end(&mut self, success: bool, slots: &mut Slots, turn: &mut Turn) {
+        self.began = None;
+        slots.all.iter_mut().for_each(|slot| slot.renewed = false);
+        turn.push(Action::EndReload { success });
+        self.log_report(turn);
         if std::mem::take(&mut self.again) {
-            self.ask(out);
+            self.ask(turn);
         }
     }
 
     pub(crate) fn is_reloading(&self) -> bool {
-        self.reload.is_some()
+        self.began.is_some()
     }
 
-    /// Whether a worker that is started now runs the program of the reload.
-    pub(crate) fn runs_new(&self, slot: u16, reason: SpawnReason) -> bool {
-        let reload = self.reload.as_ref();
-        reload.is_some_and(|reload| reason == SpawnReason::Reload || reload.done.contains(&slot))
-    }
-
-    /// Includes a slot that was opened while a reload is under way.
-    pub(crate) fn opened(&mut self, slot: u16) {
-        if let Some(reload) = &mut self.reload {
-            reload.done.remove(&slot);
-            reload.pending.insert(slot);
-        }
-    }
-
-    pub(crate) fn closed(&mut self, slot: u16) {
-        if let Some(reload) = &mut self.reload {
-            reload.done.remove(&slot);
-            reload.pending.remove(&slot);
-        }
-    }
-
-    /// Notes a worker that runs the new program, and whether another leaves for it.
-    pub(crate) fn note_ready(&mut self, slot: u16, replaced: bool) {
+    /// Notes that a reload has brought a worker, and whether another one leaves for it.
+    pub(crate) fn note_ready(&mut self, replaced: bool) {
         self.report.replaced += 1;
         self.report.left += u32::from(replaced);
-        if let Some(reload) = &mut self.reload {
-            reload.pending.remove(&slot);
-            reload.done.insert(slot);
-        }
     }
 
-    /// Notes the end of a process, which `crashed` if it was to go on. Returns why the
-    /// reload has failed, if it has.
+    /// Notes the end of a process, which `crashed` if it was to go on.
     pub(crate) fn note_ended(
         &mut self,
         process: &Process,
-        success: bool,
+        end: &End<'_>,
         crashed: bool,
-        cut: u32,
-    ) -> Option<&'static str> {
+        slots: &mut Slots,
+        turn: &mut Turn,
+    ) {
         if process.leaves == Some(StopReason::Reload) {
             self.report.left = self.report.left.saturating_sub(1);
-            self.report.cut += cut;
-            self.report.clean += u32::from(cut == 0 && success);
+            self.report.cut += end.cut;
+            self.report.clean += u32::from(end.cut == 0 && end.success);
         }
-        let reload = self.reload.as_ref()?;
-        let boots = process.ready.is_none() && process.leaves.is_none();
-        let of_this = process.reason == SpawnReason::Reload && process.started >= reload.began;
-        match () {
-            () if boots && of_this => Some("before it was ready"),
-            () if crashed && reload.done.contains(&process.slot) => Some("with the new program"),
-            () => None,
+        if let Some(began) = self.began {
+            let boots = process.ready.is_none() && process.leaves.is_none();
+            let is_new = process.reason == SpawnReason::Reload && process.started >= began;
+            let why = match () {
+                () if boots && is_new => Some("before it was ready"),
+                () if crashed && slots.get(process.slot).renewed => Some("with the new program"),
+                () => None,
+            };
+            if let Some(why) = why {
+                let why = format!("{} {} {why}", process.name(), end.how);
+                self.fail(&why, slots, turn);
+            }
         }
+        self.log_report(turn);
     }
 
     /// Tells what became of the replaced workers, once the last of them has ended.
-    pub(crate) fn log_report(&mut self, out: &mut Actions) {
+    fn log_report(&mut self, turn: &mut Turn) {
         let report = self.report;
-        if self.reload.is_some() || report.replaced == 0 || report.left > 0 {
+        if self.is_reloading() || report.replaced == 0 || report.left > 0 {
             return;
         }
         self.report = Report::default();
@@ -211,6 +179,6 @@ impl Rollover {
             report.clean,
             counted(report.cut, "connection")
         );
-        out.log(Level::Info, "reload.done", text);
+        turn.log(Level::Info, "reload.done", text);
     }
 }

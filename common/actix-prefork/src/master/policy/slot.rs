@@ -2,20 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use super::{action::Actions, backoff::Backoff, outcome::Outcome, process::Process};
+use super::{
+    action::Turn,
+    backoff::{Backoff, HelpPause},
+    outcome::Outcome,
+    process::Process,
+};
 use crate::{
-    master::hooks::{SpawnReason, StopReason},
+    master::reason::{SpawnReason, StopReason},
     stop::Stop,
 };
 
 /// How long a worker has to be well until its helper goes.
 const CONVALESCENCE: Duration = Duration::from_secs(1);
-
-/// The pauses between two helpers of a slot: the first, the longest, and how long a
-/// slot has to need none after its pause for the next to come at once.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-const CALM: Duration = Duration::from_secs(60);
 
 /// A place for workers on one socket.
 #[derive(Debug)]
@@ -28,11 +27,11 @@ pub(crate) struct Slot {
     backoff: Backoff,
     /// When the next one may be started, after one that failed.
     retry: Instant,
-    /// When the next helper may be started, and the pause before it.
-    help: Instant,
-    pause: Duration,
+    help: HelpPause,
     /// Connections in the queue of its socket, when that was looked at.
     pub(crate) queued: u32,
+    /// Whether its worker runs the program of the reload under way.
+    pub(crate) renewed: bool,
     /// A start was refused, and none has succeeded since.
     refused: bool,
 }
@@ -64,9 +63,9 @@ impl Slot {
             leaving: Vec::new(),
             backoff: Backoff::default(),
             retry: now,
-            help: now,
-            pause: Duration::ZERO,
+            help: HelpPause::new(now),
             queued: 0,
+            renewed: false,
             refused: false,
         }
     }
@@ -146,7 +145,7 @@ impl Slot {
     pub(crate) fn needs_helper(&self, now: Instant) -> bool {
         // A slot with two stalled workers would not fare better with a third.
         let is_first = !self.leaving.iter().any(|process| process.stalled);
-        self.is_stalled() && self.may_replace(now) && self.help <= now && is_first
+        self.is_stalled() && self.may_replace(now) && self.help.next() <= now && is_first
     }
 
     /// Whether the current worker asks for its replacement.
@@ -172,8 +171,8 @@ impl Slot {
     /// Adds a process that is being started: to the seat if it is vacant, else beside
     /// the current one. A closed slot has no place.
     pub(crate) fn place(&mut self, process: Process) {
-        if process.is_helper() && process.started > self.help + CALM {
-            self.pause = Duration::ZERO;
+        if process.is_helper() {
+            self.help.begin(process.started);
         }
         match self.seat {
             Seat::Vacant { .. } => self.seat = Seat::Taken(process),
@@ -218,7 +217,7 @@ impl Slot {
             Seat::Taken(_) | Seat::Closed => None,
         };
         let help = match &self.second {
-            None => self.is_stalled().then_some(self.help),
+            None => self.is_stalled().then_some(self.help.next()),
             Some(_) => self.current().map(|process| process.turned + CONVALESCENCE),
         };
         [vacant, Some(self.retry), help]
@@ -227,16 +226,16 @@ impl Slot {
     // Handing over.
 
     /// Notes that a process has become ready. Returns whether it has replaced another.
-    pub(crate) fn ready(&mut self, row: u16, now: Instant, out: &mut Actions) -> bool {
+    pub(crate) fn ready(&mut self, row: u16, turn: &mut Turn) -> bool {
         let replaces = |second: &Process| second.row == row && !second.is_helper();
         match self.second.as_ref().is_some_and(replaces) {
-            true => self.take_over(now, out),
+            true => self.take_over(turn),
             false => false,
         }
     }
 
     /// Gives the seat to the second process. The current one leaves.
-    pub(crate) fn take_over(&mut self, now: Instant, out: &mut Actions) -> bool {
+    pub(crate) fn take_over(&mut self, turn: &mut Turn) -> bool {
         let Some(second) = self.second.take() else {
             return false;
         };
@@ -247,12 +246,12 @@ impl Slot {
             _ => StopReason::Exit,
         };
         if second.is_helper() {
-            self.rest_from_help(now);
+            self.help.end(turn.now);
         }
         let old = std::mem::replace(&mut self.seat, Seat::Taken(second));
         match old {
             Seat::Taken(mut process) => {
-                process.tell(Stop::Worker, reason, now, out);
+                process.tell(Stop::Worker, reason, turn);
                 self.leaving.push(process);
                 true
             }
@@ -261,42 +260,37 @@ impl Slot {
     }
 
     /// Lets the current worker go, though nobody is ready to take over.
-    pub(crate) fn let_go(&mut self, now: Instant, out: &mut Actions) {
+    pub(crate) fn let_go(&mut self, turn: &mut Turn) {
         if self.second.is_some() {
-            self.take_over(now, out);
-        } else if let Seat::Taken(mut process) = self.vacate(SpawnReason::Exit, now) {
-            process.tell(Stop::Worker, StopReason::Exit, now, out);
+            self.take_over(turn);
+        } else if let Seat::Taken(mut process) = self.vacate(SpawnReason::Exit, turn.now) {
+            process.tell(Stop::Worker, StopReason::Exit, turn);
             self.leaving.push(process);
         }
     }
 
     /// Lets the second process go.
-    pub(crate) fn dismiss(&mut self, reason: StopReason, now: Instant, out: &mut Actions) {
+    pub(crate) fn dismiss(&mut self, reason: StopReason, turn: &mut Turn) {
         if let Some(mut process) = self.second.take() {
             if process.is_helper() {
-                self.rest_from_help(now);
+                self.help.end(turn.now);
             }
-            process.tell(Stop::Worker, reason, now, out);
+            process.tell(Stop::Worker, reason, turn);
             self.leaving.push(process);
         }
     }
 
     /// Lets a helper go that is not needed any more. Returns whether it did.
-    pub(crate) fn recover(&mut self, now: Instant, out: &mut Actions) -> bool {
+    pub(crate) fn recover(&mut self, turn: &mut Turn) -> bool {
         let is_helped = self.second.as_ref().is_some_and(Process::is_helper);
         let well = |process: &Process| {
-            process.is_well() && now.saturating_duration_since(process.turned) >= CONVALESCENCE
+            process.is_well() && turn.now.saturating_duration_since(process.turned) >= CONVALESCENCE
         };
         let recovers = is_helped && self.current().is_some_and(well) && self.asks().is_none();
         if recovers {
-            self.dismiss(StopReason::Recovery, now, out);
+            self.dismiss(StopReason::Recovery, turn);
         }
         recovers
-    }
-
-    fn rest_from_help(&mut self, now: Instant) {
-        self.pause = (2 * self.pause).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        self.help = now + self.pause;
     }
 
     // Ending.
@@ -314,7 +308,7 @@ impl Slot {
         }
         if let Some(process) = self.second.take_if(|process| is_it(process)) {
             if process.is_helper() {
-                self.rest_from_help(now);
+                self.help.end(now);
             }
             self.retry = now + self.backoff.after_end(process.ready, now);
             let outcome = Outcome::Kept;
@@ -331,7 +325,7 @@ impl Slot {
         };
         let outcome = match self.second.is_some() {
             true => {
-                self.take_over(now, &mut Actions::default());
+                self.take_over(&mut Turn::at(now));
                 Outcome::TakenOver
             }
             false => Outcome::Restart(pause),
@@ -353,10 +347,9 @@ impl Slot {
 
     /// Lets a closed slot have a worker again.
     pub(crate) fn open(&mut self, now: Instant) {
-        if !self.is_open() {
-            self.backoff = Backoff::default();
-            self.vacate(SpawnReason::Scale, now);
-        }
+        self.backoff = Backoff::default();
+        self.renewed = false;
+        self.vacate(SpawnReason::Scale, now);
     }
 }
 

@@ -5,14 +5,14 @@ use std::time::Instant;
 use log::Level;
 
 use super::{
-    action::{Action, Actions},
+    action::{Action, Turn},
     process::{Process, Report},
     slot::{Ended, Slot},
 };
 use crate::{
     MAX_WORKERS, Options,
     master::{
-        hooks::{SpawnReason, StopReason},
+        reason::{SpawnReason, StopReason},
         scoreboard::ROWS,
         wording::counted,
     },
@@ -62,6 +62,11 @@ impl Slots {
         self.all.iter().filter(|slot| slot.is_open())
     }
 
+    /// The first slot of which this holds.
+    pub(crate) fn find(&self, wanted: impl Fn(&Slot) -> bool) -> Option<u16> {
+        self.all.iter().position(wanted).map(|slot| slot as u16)
+    }
+
     pub(crate) fn numbers(&self) -> std::ops::Range<u16> {
         0..self.all.len() as u16
     }
@@ -76,29 +81,25 @@ impl Slots {
 
     // What happened.
 
-    /// What the scoreboard says of a process. Returns its slot if it has become ready
-    /// because of a reload, and whether another one leaves for it.
-    pub(crate) fn report(
-        &mut self,
-        row: u16,
-        report: &Report,
-        now: Instant,
-        out: &mut Actions,
-    ) -> Option<(u16, bool)> {
+    /// What the scoreboard says of a process. If a reload has brought it and it has become
+    /// ready, returns whether another one leaves for it.
+    pub(crate) fn report(&mut self, row: u16, report: &Report, turn: &mut Turn) -> Option<bool> {
         let process = self.processes_mut().find(|process| process.row == row)?;
         let (slot, reason) = (process.slot, process.reason);
         let was_asked = process.asked.is_some();
-        let is_ready = process.take_up(report, now);
+        let is_ready = process.take_up(report, turn.now);
         if !was_asked && process.asked.is_some() && process.leaves.is_none() {
             let text = "got SIGTERM, replacing it";
-            out.log_of(process, Level::Info, "worker.asked", text);
+            turn.log_of(process, Level::Info, "worker.asked", text);
         }
         if !is_ready {
             return None;
         }
-        out.push(Action::Ready { row });
-        let replaced = self.get_mut(slot).ready(row, now, out);
-        (reason == SpawnReason::Reload).then_some((slot, replaced))
+        turn.push(Action::Ready { row });
+        let replaced = self.get_mut(slot).ready(row, turn);
+        let is_new = reason == SpawnReason::Reload;
+        self.get_mut(slot).renewed |= is_new;
+        is_new.then_some(replaced)
     }
 
     /// Notes that a process was started, and returns it.
@@ -117,18 +118,12 @@ impl Slots {
     /// Starts the workers that are due, and those that serve what waits for a closed
     /// slot. At the start of the server the first slot goes ahead: an error that each
     /// worker would meet is met, and told, once.
-    pub(crate) fn fill(
-        &mut self,
-        starting: bool,
-        runs_new: impl Fn(u16, SpawnReason) -> bool,
-        now: Instant,
-        out: &mut Actions,
-    ) {
+    pub(crate) fn fill(&mut self, starting: bool, turn: &mut Turn) {
         for slot in self.numbers() {
-            if let Some(reason) = self.get(slot).due(now) {
-                self.start(slot, reason, runs_new(slot, reason), now, out);
+            if let Some(reason) = self.get(slot).due(turn.now) {
+                self.start(slot, reason, turn);
             } else if !self.get(slot).is_open() && self.queues == Queues::Own {
-                self.rescue(slot, (Stop::Slot, StopReason::Scale), now, out);
+                self.rescue(slot, (Stop::Slot, StopReason::Scale), turn);
             }
             if starting && !self.get(0).is_ready() {
                 return;
@@ -138,39 +133,25 @@ impl Slots {
 
     /// Starts a process in a slot. Without a row for it nothing happens: as many
     /// processes as there are rows are still draining, and each of them ends.
-    pub(crate) fn start(
-        &mut self,
-        slot: u16,
-        reason: SpawnReason,
-        new_program: bool,
-        now: Instant,
-        out: &mut Actions,
-    ) {
-        if let Some(process) = self.create(slot, reason, new_program, now, out) {
+    pub(crate) fn start(&mut self, slot: u16, reason: SpawnReason, turn: &mut Turn) {
+        if let Some(process) = self.create(slot, reason, turn) {
             self.get_mut(slot).place(process);
         }
     }
 
-    fn create(
-        &self,
-        slot: u16,
-        reason: SpawnReason,
-        new_program: bool,
-        now: Instant,
-        out: &mut Actions,
-    ) -> Option<Process> {
+    fn create(&self, slot: u16, reason: SpawnReason, turn: &mut Turn) -> Option<Process> {
         let mut used = [false; ROWS as usize];
         for process in self.processes() {
             used[usize::from(process.row)] = true;
         }
         let row = (0..ROWS).find(|row| !used[usize::from(*row)])?;
-        out.push(Action::Start {
+        turn.push(Action::Start {
             slot,
             row,
             reason,
-            new_program,
+            new_program: reason == SpawnReason::Reload || self.get(slot).renewed,
         });
-        Some(Process::new(slot, row, reason, now))
+        Some(Process::new(slot, row, reason, turn.now))
     }
 
     /// Starts a process that serves what waits in the queue of a slot, and goes, where
@@ -179,108 +160,95 @@ impl Slots {
         &mut self,
         slot: u16,
         (stop, reason): (Stop, StopReason),
-        now: Instant,
-        out: &mut Actions,
+        turn: &mut Turn,
     ) {
         let is_shared = self.queues != Queues::Own;
         let has_acceptor = match is_shared {
             true => self.all.iter().any(Slot::has_acceptor),
             false => self.get(slot).has_acceptor(),
         };
-        if has_acceptor || self.get(slot).queued == 0 || !self.get(slot).may_rescue(now) {
+        if has_acceptor || self.get(slot).queued == 0 || !self.get(slot).may_rescue(turn.now) {
             return;
         }
         let spawn = match reason {
             StopReason::Scale => SpawnReason::Scale,
             _ => SpawnReason::Crash,
         };
-        if let Some(mut process) = self.create(slot, spawn, false, now, out) {
-            process.tell(stop, reason, now, out);
+        if let Some(mut process) = self.create(slot, spawn, turn) {
+            process.tell(stop, reason, turn);
             self.get_mut(slot).place_rescuer(process);
         }
     }
 
     /// Replaces workers that ask for it because of a `SIGTERM`. One that nobody has
     /// replaced within the boot timeout goes all the same.
-    pub(crate) fn heed_requests(
-        &mut self,
-        options: &Options,
-        runs_new: impl Fn(u16, SpawnReason) -> bool,
-        now: Instant,
-        out: &mut Actions,
-    ) {
+    pub(crate) fn heed_requests(&mut self, options: &Options, turn: &mut Turn) {
         for slot in self.numbers() {
             let place = self.get_mut(slot);
             let helper_asks = place.second().is_some_and(|second| second.asked.is_some());
             if helper_asks && place.second().is_some_and(Process::is_helper) {
-                place.dismiss(StopReason::Exit, now, out);
+                place.dismiss(StopReason::Exit, turn);
             }
             let Some(since) = place.asks() else {
                 continue;
             };
             let is_helped = place.second().is_some_and(Process::is_well);
-            if is_helped || since + options.boot_timeout <= now {
-                place.let_go(now, out);
-            } else if place.may_replace(now) {
-                let reason = SpawnReason::Exit;
-                self.start(slot, reason, runs_new(slot, reason), now, out);
+            if is_helped || since + options.boot_timeout <= turn.now {
+                place.let_go(turn);
+            } else if place.may_replace(turn.now) {
+                self.start(slot, SpawnReason::Exit, turn);
             }
         }
     }
 
     // Scaling.
 
-    /// Opens a slot, a closed one if there is one. Returns its number.
-    pub(crate) fn add(&mut self, now: Instant, out: &mut Actions) -> Option<u16> {
+    /// Opens a slot, a closed one if there is one.
+    pub(crate) fn add(&mut self, turn: &mut Turn) {
         let open = self.open().count();
         if open >= usize::from(MAX_WORKERS) {
             let text = format!("SIGTTIN ignored: {open} workers are the maximum");
-            out.log(Level::Warn, "scale.ignored", text);
-            return None;
-        }
-        if open == self.all.len() {
+            turn.log(Level::Warn, "scale.ignored", text);
+        } else if let Some(slot) = self.all.get_mut(open) {
+            slot.open(turn.now);
+            log_count("SIGTTIN", open as u16 + 1, turn);
+        } else {
             let targets = self.targets.clone();
-            out.push(Action::AddSocket { targets });
-            return None;
+            turn.push(Action::AddSocket { targets });
         }
-        self.all[open].open(now);
-        Some(open as u16)
     }
 
-    /// Adds a slot, for which there is a socket now. Returns its number.
-    pub(crate) fn append(&mut self, now: Instant) -> u16 {
-        self.all.push(Slot::new(now, SpawnReason::Scale));
-        self.all.len() as u16 - 1
+    /// Adds a slot, for which there is a socket now.
+    pub(crate) fn append(&mut self, turn: &mut Turn) {
+        self.all.push(Slot::new(turn.now, SpawnReason::Scale));
+        log_count("SIGTTIN", self.all.len() as u16, turn);
     }
 
     /// Closes a slot, always the last one, so that open slots are those below a number.
-    pub(crate) fn remove(&mut self, now: Instant, out: &mut Actions) -> Option<u16> {
+    pub(crate) fn remove(&mut self, turn: &mut Turn) {
         let open = self.open().count();
         if open <= 1 {
             let text = "SIGTTOU ignored: 1 worker is the minimum";
-            out.log(Level::Warn, "scale.ignored", text);
-            return None;
+            return turn.log(Level::Warn, "scale.ignored", text);
         }
         let last = open as u16 - 1;
         self.get_mut(last).close();
-        let text = format!("SIGTTOU: now {}", counted(last.into(), "worker"));
-        out.log(Level::Info, "scale.removed", text);
+        log_count("SIGTTOU", last, turn);
         // Before they are told: what comes while a worker empties the queue would
         // never let it end.
-        self.steer(out);
+        self.steer(turn);
         let stop = match self.queues {
             Queues::Own => Stop::Slot,
             Queues::Shared | Queues::Kept => Stop::Worker,
         };
         for process in self.get_mut(last).processes_mut() {
-            process.tell(stop, StopReason::Scale, now, out);
+            process.tell(stop, StopReason::Scale, turn);
         }
-        Some(last)
     }
 
     /// Keeps new connections away from slots without a worker that serves: behind one
     /// that crashes while it boots, or is stalled, they would wait for long.
-    pub(crate) fn steer(&mut self, out: &mut Actions) {
+    pub(crate) fn steer(&mut self, turn: &mut Turn) {
         let numbers = |wanted: fn(&Slot) -> bool| -> Vec<u32> {
             let wanted = (0..).zip(&self.all).filter(|(_, slot)| wanted(slot));
             wanted.map(|(number, _)| number).collect()
@@ -290,8 +258,13 @@ impl Slots {
             targets = numbers(Slot::is_open);
         }
         if self.queues == Queues::Own && targets != self.targets {
-            out.push(Action::Steer(targets.clone()));
+            turn.push(Action::Steer(targets.clone()));
             self.targets = targets;
         }
     }
+}
+
+fn log_count(signal: &str, workers: u16, turn: &mut Turn) {
+    let text = format!("{signal}: now {}", counted(workers.into(), "worker"));
+    turn.log(Level::Info, "scale", text);
 }

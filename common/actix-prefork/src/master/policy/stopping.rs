@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::{
-    action::{Action, Actions},
-    process::Process,
+    action::{Action, Turn},
+    process::{FLUSH_TIMEOUT, Process},
     slots::{Queues, Slots},
 };
 use crate::{
     Options,
-    master::{FLUSH_TIMEOUT, hooks::StopReason},
+    master::reason::StopReason,
     stop::{ECHO, Stop},
 };
 
@@ -66,11 +66,10 @@ impl Stopping {
     /// Tells every process to stop, also those that boot and those that leave.
     pub(crate) fn begin(
         urgency: Urgency,
-        before: Option<&Self>,
+        port_open: bool,
         slots: &mut Slots,
         options: &Options,
-        now: Instant,
-        out: &mut Actions,
+        turn: &mut Turn,
     ) -> Self {
         let time = match urgency {
             Urgency::Graceful => options.server.graceful_timeout + FLUSH_TIMEOUT,
@@ -78,22 +77,22 @@ impl Stopping {
         };
         let mut stop = Self {
             urgency,
-            since: now,
-            deadline: now + time,
-            port_open: before.is_none_or(|stop| stop.port_open),
+            since: turn.now,
+            deadline: turn.now + time,
+            port_open,
         };
         // First, since nobody comes after those that are told.
         match urgency {
-            Urgency::Graceful => out.push(Action::IgnoreNewConnections),
-            Urgency::Quick | Urgency::Kill => stop.close_port(out),
+            Urgency::Graceful => turn.push(Action::IgnoreNewConnections),
+            Urgency::Quick | Urgency::Kill => stop.close_port(turn),
         }
         let told = stop.told(slots.queues);
         for process in slots.processes_mut() {
             // One that boots serves nothing yet, and would not be quick.
             if urgency == Urgency::Kill || urgency == Urgency::Quick && process.is_booting() {
-                process.kill(out);
+                process.kill(turn);
             } else {
-                process.tell(told, StopReason::Server, now, out);
+                process.tell(told, StopReason::Server, turn);
             }
         }
         stop
@@ -110,14 +109,14 @@ impl Stopping {
 
     /// Sees to it that every queue is served, ends those that boot for an empty queue,
     /// and closes the port when nobody accepts any more.
-    pub(crate) fn advance(&mut self, slots: &mut Slots, now: Instant, out: &mut Actions) {
+    pub(crate) fn advance(&mut self, slots: &mut Slots, turn: &mut Turn) {
         if self.urgency > Urgency::Graceful {
             return;
         }
         let queues = slots.queues;
         // With one queue for all, the first slot stands for it.
         let has_queue = |slot: u16| queues == Queues::Own || queues == Queues::Shared && slot == 0;
-        let is_settled = now.saturating_duration_since(self.since) >= SETTLE;
+        let is_settled = turn.now.saturating_duration_since(self.since) >= SETTLE;
         for slot in slots.numbers() {
             let queued = match queues {
                 Queues::Own => slots.get(slot).queued,
@@ -127,10 +126,10 @@ impl Stopping {
             if queued == 0 && is_settled {
                 let booting = slots.get_mut(slot).processes_mut();
                 let booting = booting.filter(|process| process.is_booting());
-                booting.for_each(|process| process.kill(out));
+                booting.for_each(|process| process.kill(turn));
             }
             if has_queue(slot) && self.port_open {
-                slots.rescue(slot, (Stop::Server, StopReason::Server), now, out);
+                slots.rescue(slot, (Stop::Server, StopReason::Server), turn);
             }
         }
         let waits = slots
@@ -138,13 +137,13 @@ impl Stopping {
             .any(|slot| has_queue(slot) && slots.get(slot).queued > 0);
         let accepts = slots.processes().any(Process::accepts);
         if is_settled && !waits && !accepts {
-            self.close_port(out);
+            self.close_port(turn);
         }
     }
 
-    fn close_port(&mut self, out: &mut Actions) {
+    fn close_port(&mut self, turn: &mut Turn) {
         if std::mem::take(&mut self.port_open) {
-            out.push(Action::ClosePort);
+            turn.push(Action::ClosePort);
         }
     }
 }

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::{
-    action::Actions,
+    action::Turn,
     process::{Life, Process},
     slot::Slot,
     slots::Slots,
 };
 use crate::{
     Options,
-    master::{hooks::SpawnReason, wording::counted},
+    master::{reason::SpawnReason, wording::counted},
     serve::heart::BEAT,
 };
 
@@ -64,51 +64,43 @@ impl Watch {
     }
 
     /// Judges every process.
-    pub(crate) fn judge_all(&self, slots: &mut Slots, now: Instant, out: &mut Actions) {
+    pub(crate) fn judge_all(&self, slots: &mut Slots, turn: &mut Turn) {
         for process in slots.processes_mut() {
-            self.judge(process, now, out);
+            self.judge(process, turn);
         }
     }
 
     /// Starts helpers for stalled workers, lets those go that are not needed any more,
     /// and aborts workers that have been stalled for too long.
-    pub(crate) fn advance(
-        &self,
-        slots: &mut Slots,
-        runs_new: impl Fn(u16, SpawnReason) -> bool,
-        now: Instant,
-        out: &mut Actions,
-    ) {
+    pub(crate) fn advance(&self, slots: &mut Slots, turn: &mut Turn) {
         for slot in &mut slots.all {
-            slot.recover(now, out);
+            slot.recover(turn);
         }
         // One at a time: if all of them are stalled, for want of a disk for example, new
         // ones would not fare better.
         let boots = |process: &Process| process.is_helper() && process.is_booting();
         if self.helps && !slots.processes().any(boots) {
-            let due = (0..)
-                .zip(&slots.all)
-                .find(|(_, slot)| slot.needs_helper(now));
-            if let Some((slot, _)) = due {
-                let reason = SpawnReason::Hang;
-                slots.start(slot, reason, runs_new(slot, reason), now, out);
+            let due = slots.find(|slot| slot.needs_helper(turn.now));
+            if let Some(slot) = due {
+                slots.start(slot, SpawnReason::Hang, turn);
             }
         }
-        self.abort_lost(slots, now, out);
+        self.abort_lost(slots, turn);
     }
 
-    /// Aborts those that are past the hard limit. One that nobody helps stays where its
-    /// end would help nobody: if no worker serves at all, one is ended at a time.
-    fn abort_lost(&self, slots: &mut Slots, now: Instant, out: &mut Actions) {
+    /// Aborts those that are past the hard limit. If no worker and no helper serves, one
+    /// is ended at a time: to end them all would help nobody.
+    fn abort_lost(&self, slots: &mut Slots, turn: &mut Turn) {
         let somebody_serves = slots.processes().any(Process::is_well);
         let stays = |slot: &Slot| {
             let stalled = |process: &Process| process.stalled && process.life == Life::Serving;
-            slot.current().is_some_and(stalled) && slot.second().is_none()
+            let second = slot.second();
+            slot.current().is_some_and(stalled) && second.is_none_or(stalled)
         };
         let mut may_end = slots.open().all(stays) || somebody_serves;
         for process in slots.processes_mut() {
             let leaves = process.leaves.is_some();
-            if !self.is_lost(process, now) || !(leaves || may_end) {
+            if !self.is_lost(process, turn.now) || !(leaves || may_end) {
                 continue;
             }
             may_end = somebody_serves;
@@ -117,8 +109,8 @@ impl Watch {
                 self.abort.unwrap_or_default(),
                 counted(process.connections, "connection")
             );
-            out.log_of(process, Level::Error, "worker.aborted", &text);
-            process.abort(now, out);
+            turn.log_of(process, Level::Error, "worker.aborted", &text);
+            process.abort(turn);
         }
     }
 
@@ -128,23 +120,23 @@ impl Watch {
     }
 
     /// Notes whether a process is stalled.
-    fn judge(&self, process: &mut Process, now: Instant, out: &mut Actions) {
+    fn judge(&self, process: &mut Process, turn: &mut Turn) {
         let Some(limit) = self.stall.filter(|_| process.is_watched()) else {
             return;
         };
-        let silent = now.saturating_duration_since(self.heard(process));
-        let stalled = silent >= limit && (process.stalled || now >= self.patient_until);
+        let silent = turn.now.saturating_duration_since(self.heard(process));
+        let stalled = silent >= limit && (process.stalled || turn.now >= self.patient_until);
         if stalled == process.stalled {
             return;
         }
-        let since = now.saturating_duration_since(process.turned);
-        process.turn(stalled, now);
+        let since = turn.now.saturating_duration_since(process.turned);
+        process.turn(stalled, turn.now);
         if stalled {
             let text = format!("hangs: a serving thread has not run for {silent:.1?}");
-            out.log_of(process, Level::Warn, "worker.stalled", &text);
+            turn.log_of(process, Level::Warn, "worker.stalled", &text);
         } else {
             let text = format!("responds again after {since:.1?}");
-            out.log_of(process, Level::Info, "worker.recovered", &text);
+            turn.log_of(process, Level::Info, "worker.recovered", &text);
         }
     }
 
@@ -187,7 +179,7 @@ mod tests {
     }
 
     fn is_stalled(watch: &Watch, process: &mut Process, now: Instant) -> bool {
-        watch.judge(process, now, &mut Actions::default());
+        watch.judge(process, &mut Turn::at(now));
         process.stalled
     }
 

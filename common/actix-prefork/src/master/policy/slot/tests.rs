@@ -22,7 +22,7 @@ fn become_ready(slot: &mut Slot, row: u16, now: Instant) -> bool {
     let process = processes.find(|process| process.row == row).unwrap();
     assert!(process.take_up(&READY, now));
     drop(processes);
-    slot.ready(row, now, &mut Actions::default())
+    slot.ready(row, &mut Turn::at(now))
 }
 
 /// A slot whose worker, in row 1, is ready.
@@ -112,9 +112,8 @@ fn a_helper_serves_beside_a_stalled_worker_and_goes_when_that_has_been_well_for_
     assert_eq!(rows(&slot), (Some(1), Some(2), vec![]));
     assert!(slot.serves());
     recover(&mut slot, 1, now);
-    let out = &mut Actions::default();
-    assert!(!slot.recover(now, out));
-    assert!(slot.recover(now + CONVALESCENCE, out));
+    assert!(!slot.recover(&mut Turn::at(now)));
+    assert!(slot.recover(&mut Turn::at(now + CONVALESCENCE)));
     assert_eq!(rows(&slot), (Some(1), None, vec![2]));
 }
 
@@ -136,11 +135,11 @@ fn a_slot_that_needs_helpers_often_waits_longer_each_time_until_a_calm_minute() 
     let mut slot = serving(now);
     let help = |slot: &mut Slot, now: Instant| {
         stall(slot, 1, now);
-        let at = now.max(slot.help);
+        let at = now.max(slot.help.next());
         assert!(slot.needs_helper(at));
         start(slot, 2, SpawnReason::Hang, at);
         recover(slot, 1, at);
-        assert!(slot.recover(at + CONVALESCENCE, &mut Actions::default()));
+        assert!(slot.recover(&mut Turn::at(at + CONVALESCENCE)));
         slot.ended(2, true, at + CONVALESCENCE).unwrap();
         (at.duration_since(now).as_secs(), at + CONVALESCENCE)
     };
@@ -151,9 +150,9 @@ fn a_slot_that_needs_helpers_often_waits_longer_each_time_until_a_calm_minute() 
         now = later;
     }
     assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
-    let (pause, later) = help(&mut slot, now + LONGEST_PAUSE + CALM + CONVALESCENCE);
+    let (pause, later) = help(&mut slot, now + Duration::from_secs(60 + 60 + 1));
     assert_eq!(pause, 0);
-    assert_eq!(help(&mut slot, later).0, FIRST_PAUSE.as_secs());
+    assert_eq!(help(&mut slot, later).0, 1);
 }
 
 #[test]

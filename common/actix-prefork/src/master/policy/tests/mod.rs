@@ -68,7 +68,7 @@ fn happen(world: &mut World) {
         1 => world.signal(Signal::SIGTTIN),
         2 => world.signal(Signal::SIGTTOU),
         3 => world.signal(Signal::SIGUSR1),
-        4 => world.policy.overslept(ms(300), world.now),
+        4 => world.policy.overslept(ms(300)),
         5 | 6 => world.thaw(),
         7 | 8 => world.any_row().into_iter().for_each(|row| world.kill(row)),
         9 => world
@@ -152,6 +152,27 @@ fn a_worker_that_stays_stalled_is_aborted_and_its_helper_takes_its_place() {
     assert_eq!(world.rows().len(), 3);
     assert_eq!(world.starts.len(), 2, "{:?}", world.starts);
     assert_eq!(world.starts["hang"], 1);
+}
+
+#[test]
+fn workers_and_helpers_that_all_stall_are_replaced_one_by_one() {
+    let mut world = started(Queues::Own, 13);
+    for _ in 0..4 {
+        for row in world.rows() {
+            world.freeze(row);
+        }
+        world.run(ms(1_000));
+    }
+    let old = world.rows();
+    assert_eq!(old.len(), 6);
+    world.run(ms(120_000));
+    assert_eq!(world.serving().len(), 3, "{:?}", world.log);
+    assert!(
+        world
+            .processes
+            .values()
+            .all(|process| process.frozen.is_none())
+    );
 }
 
 #[test]

@@ -8,12 +8,11 @@ use std::{
 use clap::Parser;
 use nix::sys::signal::Signal;
 
-use super::super::{Action, End, Policy, Queues, Report, Stage};
+use super::super::{Action, End, FLUSH_TIMEOUT, Policy, Queues, Report, Stage};
 use crate::{
     Options,
     master::{
-        FLUSH_TIMEOUT,
-        hooks::{SpawnReason, StopReason},
+        reason::{SpawnReason, StopReason},
         scoreboard::{ROWS, State},
     },
     serve::heart::BEAT,
@@ -131,7 +130,7 @@ impl World {
         let end = self.now + time;
         self.tick();
         while self.now < end && !self.policy.is_done() {
-            let due = self.policy.next_due(self.now);
+            let due = self.policy.next_due();
             let next = self.next_event().into_iter().chain(due);
             let next = next.chain([self.sampled + SAMPLE, end]).min().unwrap();
             assert!(next > self.now || next == end, "the master would spin");
@@ -150,10 +149,11 @@ impl World {
     }
 
     fn tick(&mut self) {
+        self.policy.set_time(self.now);
         self.live();
         self.tell_policy();
         loop {
-            self.policy.advance(self.now);
+            self.policy.advance();
             let actions = self.policy.take_actions();
             if actions.is_empty() {
                 break;
@@ -224,7 +224,7 @@ impl World {
                 connections: 0,
                 debugged: false,
             };
-            self.policy.report(*row, &report, now);
+            self.policy.report(*row, &report);
         }
         let ended: Vec<_> = self
             .processes
@@ -243,9 +243,7 @@ impl World {
                 told: false,
                 cut: 0,
             };
-            self.policy
-                .ended(row, &end, now)
-                .expect("the policy knows it");
+            self.policy.ended(row, &end).expect("the policy knows it");
         }
         if self.policy.minds_queues() || now >= self.sampled + SAMPLE {
             self.sampled = now;
@@ -263,7 +261,7 @@ impl World {
             } => self.start(slot, row, reason),
             Action::Tell { row, stop, first } => self.tell(row, stop, first),
             Action::Send { row, signal } => {
-                let stopping = matches!(self.policy.stage(), Stage::Stopping(_));
+                let stopping = self.policy.stage().is_stopping();
                 let process = self.processes.get_mut(&row).expect("a signal has a target");
                 let serves = process.accepts() && process.told == Stop::Not;
                 assert!(
@@ -283,9 +281,9 @@ impl World {
             Action::AddSocket { .. } => {
                 self.queues.push(0);
                 self.served.push(now);
-                self.policy.opened(now);
+                self.policy.opened();
             }
-            Action::OpenProgram => self.policy.reload(now),
+            Action::OpenProgram => self.policy.reload(),
             Action::EndReload { success } => self.reloads[usize::from(!success)] += 1,
             Action::IgnoreNewConnections => self.ignores_new = true,
             Action::ClosePort => {
@@ -316,7 +314,7 @@ impl World {
         let kind = if trouble { self.random.below(4) } else { 9 };
         if kind == 0 {
             let error = "Resource temporarily unavailable";
-            return self.policy.not_started(row, error, true, now);
+            return self.policy.not_started(row, error, true);
         }
         let boots = now + self.random.ms(40);
         let process = Simulated {
@@ -450,7 +448,8 @@ impl World {
     }
 
     pub(super) fn signal(&mut self, signal: Signal) {
-        self.policy.signal(signal, self.now);
+        self.policy.set_time(self.now);
+        self.policy.signal(signal);
         self.tick();
     }
 
