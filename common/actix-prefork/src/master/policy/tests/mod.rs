@@ -11,7 +11,7 @@ use super::{Queues, Stage};
 use crate::stop::Stop;
 
 /// Short enough that every timeout is reached.
-const FLAGS: [&str; 12] = [
+const FLAGS: [&str; 10] = [
     "--workers",
     "3",
     "--timeout",
@@ -22,9 +22,10 @@ const FLAGS: [&str; 12] = [
     "4",
     "--graceful-timeout",
     "3",
-    "--drain-delay",
-    "1",
 ];
+
+/// The same with a delay before the stop.
+const DELAYED: [&str; 2] = ["--drain-delay", "1"];
 
 fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
@@ -32,7 +33,11 @@ fn ms(time: u64) -> Duration {
 
 /// A server that has started.
 fn started(queues: Queues, seed: u64) -> World {
-    let mut world = World::new(options(&FLAGS), queues, seed);
+    started_with(&FLAGS, queues, seed)
+}
+
+fn started_with(flags: &[&str], queues: Queues, seed: u64) -> World {
+    let mut world = World::new(options(flags), queues, seed);
     world.run(ms(500));
     assert_eq!(world.policy.stage(), Stage::Serving);
     assert_eq!(world.serving().len(), 3);
@@ -88,7 +93,9 @@ fn whatever_happens_no_queue_is_left_and_every_process_and_stop_ends() {
     for seed in 0..150 {
         let _shown = Shown(seed);
         let queues = [Queues::Own, Queues::Shared, Queues::Kept][(seed % 3) as usize];
-        let mut world = started(queues, seed);
+        let delayed = [&FLAGS[..], &DELAYED].concat();
+        let flags = if seed % 4 == 0 { &delayed[..] } else { &FLAGS };
+        let mut world = started_with(flags, queues, seed);
         world.trouble = [0, 10, 40][(seed % 7 % 3) as usize];
         for _ in 0..80 {
             happen(&mut world);
@@ -272,7 +279,7 @@ fn refused_starts_are_tried_again_with_one_line() {
 
 #[test]
 fn the_drain_delay_serves_on_and_a_second_term_ends_it() {
-    let mut world = started(Queues::Own, 11);
+    let mut world = started_with(&[&FLAGS[..], &DELAYED].concat(), Queues::Own, 11);
     world.signal(Signal::SIGTERM);
     world.signal(Signal::SIGTERM);
     world.run(ms(500));
