@@ -116,6 +116,7 @@ impl<'a> Fleet<'a> {
             silent,
             requests: row.activity.requests(),
             connections: row.activity.connections(),
+            full: row.activity.is_full(),
             debugged: !limit.is_zero() && silent >= limit && self.is_debugged(number),
         }
     }

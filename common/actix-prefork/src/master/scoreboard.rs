@@ -52,8 +52,6 @@ struct Layout {
 #[repr(C, align(128))]
 struct Header {
     version: AtomicU32,
-    /// Whether connections that clients begin are ignored, because the server stops.
-    ignores_new: AtomicU32,
     /// Reloads that replaced every worker, and those that did not.
     reloads: [AtomicU32; 2],
 }
@@ -146,17 +144,6 @@ impl Scoreboard {
         &self.layout().tallies[usize::from(slot)]
     }
 
-    /// Notes that connections which clients begin are ignored from now on.
-    pub(crate) fn set_ignores_new(&self) {
-        self.layout().header.ignores_new.store(1, Release);
-    }
-
-    /// Whether connections that clients begin are ignored. It costs one load.
-    #[allow(dead_code, reason = "for the serving threads, per accepted connection")]
-    pub(crate) fn ignores_new(&self) -> bool {
-        self.layout().header.ignores_new.load(Acquire) != 0
-    }
-
     pub(crate) fn count_reload(&self, success: bool) {
         self.layout().header.reloads[usize::from(!success)].fetch_add(1, Relaxed);
     }
@@ -237,8 +224,6 @@ mod tests {
         assert_eq!(seen.row(ROWS - 1).state(), State::Booting);
         seen.row(ROWS - 1).set(State::Ready);
         assert_eq!(board.row(ROWS - 1).state(), State::Ready);
-        board.set_ignores_new();
-        assert!(seen.ignores_new());
         for stop in [
             Stop::Not,
             Stop::Worker,

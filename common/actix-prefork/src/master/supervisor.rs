@@ -221,10 +221,7 @@ impl<'a> Supervisor<'a> {
                 self.fleet.board.count_reload(success);
                 self.program.end_reload(success);
             }
-            Action::IgnoreNewConnections => {
-                self.sockets.ignore_new_connections();
-                self.fleet.board.set_ignores_new();
-            }
+            Action::IgnoreNewConnections => self.sockets.ignore_new_connections(),
             Action::ClosePort => self.cut += self.sockets.close(),
             Action::Log(line) => line.write(),
             Action::Say(line) => say(format_args!("{line}")),

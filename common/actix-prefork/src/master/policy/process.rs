@@ -56,6 +56,8 @@ pub(crate) struct Process {
     pub(crate) requests: u64,
     /// Open connections.
     pub(crate) connections: u32,
+    /// It has as many as it may have.
+    pub(crate) full: bool,
     /// The number of requests after which it is replaced.
     pub(crate) limit: Option<u64>,
 }
@@ -89,6 +91,7 @@ pub(crate) struct Report {
     pub(crate) requests: u64,
     pub(crate) connections: u32,
     pub(crate) debugged: bool,
+    pub(crate) full: bool,
 }
 
 impl Process {
@@ -111,6 +114,7 @@ impl Process {
             spared_until: now,
             requests: 0,
             connections: 0,
+            full: false,
             limit: None,
         }
     }
@@ -153,6 +157,7 @@ impl Process {
         self.beat = self.beat.max(beat);
         self.requests = report.requests;
         self.connections = report.connections;
+        self.full = report.full;
         self.drains = report.state == State::Draining;
         if report.asked && self.asked.is_none() {
             self.asked = Some(now);

@@ -13,6 +13,10 @@ use crate::{
     stop::Stop,
 };
 
+/// A worker that is stalled for so long gets a helper, however often it needed one before:
+/// somebody may wait in its queue.
+const LONG_STALL: Duration = Duration::from_millis(1500);
+
 /// How long a worker has to be well until its helper goes.
 const CONVALESCENCE: Duration = Duration::from_secs(1);
 
@@ -110,11 +114,7 @@ impl Slot {
         self.current()
             .into_iter()
             .chain(&self.second)
-            .any(Process::is_well)
-    }
-
-    fn is_stalled(&self) -> bool {
-        self.current().is_some_and(|process| process.stalled)
+            .any(|process| process.is_well() && !process.full)
     }
 
     // Starting.
@@ -141,11 +141,18 @@ impl Slot {
         }
     }
 
+    /// When a helper may be started, if the current worker is stalled.
+    fn help_due(&self) -> Option<Instant> {
+        let stalled = self.current().filter(|process| process.stalled)?;
+        Some(self.help.next().min(stalled.turned + LONG_STALL))
+    }
+
     /// Whether the current worker is stalled, and a helper may be started now.
     pub(crate) fn needs_helper(&self, now: Instant) -> bool {
         // A slot with two stalled workers would not fare better with a third.
         let is_first = !self.leaving.iter().any(|process| process.stalled);
-        self.is_stalled() && self.may_replace(now) && self.help.next() <= now && is_first
+        let is_due = self.help_due().is_some_and(|due| due <= now);
+        is_due && is_first && self.may_replace(now)
     }
 
     /// Whether the current worker asks for its replacement.
@@ -217,7 +224,7 @@ impl Slot {
             Seat::Taken(_) | Seat::Closed => None,
         };
         let help = match &self.second {
-            None => self.is_stalled().then_some(self.help.next()),
+            None => self.help_due(),
             Some(_) => self.current().map(|process| process.turned + CONVALESCENCE),
         };
         [vacant, Some(self.retry), help]

@@ -11,6 +11,7 @@ const READY: Report = Report {
     requests: 0,
     connections: 0,
     debugged: false,
+    full: false,
 };
 
 fn start(slot: &mut Slot, row: u16, reason: SpawnReason, now: Instant) {

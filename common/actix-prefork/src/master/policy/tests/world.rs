@@ -223,6 +223,7 @@ impl World {
                 requests: 0,
                 connections: 0,
                 debugged: false,
+                full: false,
             };
             self.policy.report(*row, &report);
         }
