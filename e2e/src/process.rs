@@ -2,9 +2,9 @@
 //!
 //! A process that exits during a query is not an error. It is left out of the result.
 
-use std::{fs, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     time::{clock_getcpuclockid, clock_gettime},
@@ -104,6 +104,18 @@ pub fn with_variable(name: &str, value: &str) -> Vec<Stat> {
 pub fn send(pid: u32, signal: Signal) -> Result<()> {
     kill(Pid::from_raw(pid.cast_signed()), signal)
         .with_context(|| format!("cannot send {signal} to process {pid}"))
+}
+
+/// Sends a signal by its number, such as a real-time signal, which has no name.
+///
+/// # Errors
+///
+/// Returns an error if there is no such process or no such signal.
+pub fn send_number(pid: u32, signal: i32) -> Result<()> {
+    let command = format!("kill -{signal} {pid}");
+    let status = Command::new("sh").args(["-c", &command]).status()?;
+    ensure!(status.success(), "`{command}` failed, {status}");
+    Ok(())
 }
 
 /// User and system CPU time of all threads of `pid`, with nanosecond resolution (clock_getcpuclockid(3)).

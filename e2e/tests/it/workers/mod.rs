@@ -9,6 +9,7 @@ mod pid_one;
 mod recycle;
 mod reload;
 mod scale;
+mod signals;
 mod slow_clients;
 mod stop;
 mod stop_under_load;
@@ -64,6 +65,17 @@ fn answered_connections(hello: &Running, count: usize) -> Result<Vec<Connection>
         Ok(connection)
     };
     (0..count).map(connect).collect()
+}
+
+/// A connection on which this worker has answered a request.
+fn connection_to(hello: &Running, worker: u32) -> Result<Connection> {
+    poll(&format!("an answer from process {worker}"), SOON, || {
+        let mut connections = answered_connections(hello, 1).ok()?;
+        let mut connection = connections.pop()?;
+        connection.send_get("/").ok()?;
+        let answer = connection.receive().ok()?;
+        (answer.pid() == Some(worker)).then_some(connection)
+    })
 }
 
 /// Waits until a process that is not among `old` answers, and returns it.
