@@ -2,7 +2,7 @@
 //!
 //! A process that exits during a query is not an error. It is left out of the result.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt as _, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use nix::{
@@ -116,6 +116,35 @@ pub fn send_number(pid: u32, signal: i32) -> Result<()> {
     let status = Command::new("sh").args(["-c", &command]).status()?;
     ensure!(status.success(), "`{command}` failed, {status}");
     Ok(())
+}
+
+/// Sets a soft resource limit of a running process through prlimit(1), for example `nofile`. Returns the previous one.
+///
+/// # Errors
+///
+/// Returns an error if there is no such process or limit, or the limit is above the hard limit.
+pub fn limit(pid: u32, resource: &str, soft: &str) -> Result<String> {
+    let owner = fs::metadata(format!("/proc/{pid}"))
+        .with_context(|| format!("there is no process {pid}"))?;
+    // Without CAP_SYS_RESOURCE, root too may only change the limits of its own processes (prlimit(2)).
+    let user = [
+        format!("--reuid={}", owner.uid()),
+        format!("--regid={}", owner.gid()),
+    ];
+    let pid = pid.to_string();
+    let prlimit = |options: &[&str]| -> Result<String> {
+        let mut command = Command::new("setpriv");
+        command.args(&user).arg("--keep-groups");
+        command.args(["prlimit", "--pid", &pid]).args(options);
+        let output = command.output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{command:?} failed: {errors}");
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    };
+    let option = format!("--{resource}");
+    let before = prlimit(&["--raw", "--noheadings", "--output", "SOFT", &option])?;
+    prlimit(&[&format!("{option}={soft}:")])?;
+    Ok(before)
 }
 
 /// User and system CPU time of all threads of `pid`, with nanosecond resolution (clock_getcpuclockid(3)).

@@ -117,14 +117,16 @@ async fn socket(stopping: web::Data<Stopping>) -> HttpResponse {
 }
 
 /// Simulates a broken start: exits while the file named by `CRASH_AT_BOOT` exists, hangs
-/// while the file named by `HANG_AT_BOOT` exists.
+/// while the file named by `HANG_AT_BOOT` exists and does not contain the worker's pid.
 fn misbehave_if_asked() {
     let named = |variable| env::var_os(variable).filter(|path| Path::new(path).exists());
     if let Some(path) = named("CRASH_AT_BOOT") {
         eprintln!("error: {} exists, so this worker crashes", path.display());
         process::exit(3);
     }
-    while named("HANG_AT_BOOT").is_some() {
+    let pid = process::id().to_string();
+    let is_exempt = |path| std::fs::read_to_string(path).is_ok_and(|text| text == pid);
+    while named("HANG_AT_BOOT").is_some_and(|path| !is_exempt(path)) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }

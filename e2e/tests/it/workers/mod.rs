@@ -11,6 +11,7 @@ mod reload;
 mod scale;
 mod signals;
 mod slow_clients;
+mod stages;
 mod stop;
 mod stop_under_load;
 mod systemd;
