@@ -12,6 +12,7 @@ mod scale;
 mod signals;
 mod slow_clients;
 mod stages;
+mod stalled;
 mod stop;
 mod stop_under_load;
 mod systemd;
