@@ -71,6 +71,23 @@ pub(crate) fn measure(kind: Kind, change: Change, keep_alive: bool) -> Result<Fi
     Ok(figures(&traffic.stop()?, took))
 }
 
+/// Stops a server with one serving thread under load, as actix-web's own server has.
+pub(crate) fn stop_of_one(kind: Kind, keep_alive: bool) -> Result<Figures> {
+    let mut setup = Setup::new(keep_alive);
+    setup.workers = 1;
+    let mut server = setup.start(kind)?;
+    let traffic = server.load(keep_alive)?;
+    let began = Instant::now();
+    make(&mut server, Change::Stop).with_context(|| server.running.console().to_string())?;
+    let took = began.elapsed();
+    let report = traffic.stop()?;
+    Ok(vec![
+        Figure::count("lost", report.lost()).goal(Goal::AtMost(0.0)),
+        Figure::count(REUSED, report.count(Failure::Reused)),
+        Figure::time("complete after", took),
+    ])
+}
+
 /// Makes the change, and waits until it is complete.
 fn make(server: &mut Server, change: Change) -> Result<()> {
     let old = server.workers();

@@ -1,7 +1,7 @@
-//! Faults: killed, unresponsive and crashing workers and masters.
+//! Faults: killed, stopped, blocked and crashing workers, and a killed master.
 
 use std::{
-    fmt, fs, thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use bench::Goal;
 use e2e::{
     Load, SOON, Signal, Temporary, http::Connection, load::Kind as Failure, load::Traffic, poll,
-    process,
+    process, sockets,
 };
 
 use crate::{
@@ -81,22 +81,35 @@ pub(crate) fn kill_master(kind: Kind) -> Result<Figures> {
     ])
 }
 
-/// How a worker hangs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hang {
-    /// All its threads are stopped.
-    Stopped,
-    /// A handler blocks the thread that serves.
-    Blocked,
-}
+/// Clients of a server with a stopped worker. With more of them, the latencies would show how long they wait for the CPU.
+const FEW: usize = 16;
 
-impl fmt::Display for Hang {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Stopped => "stopped process (SIGSTOP)",
-            Self::Blocked => "blocking handler",
-        })
-    }
+/// One of four workers is stopped. Measures what that costs requests that the worker had not accepted.
+pub(crate) fn stopped_worker(kind: Kind) -> Result<Figures> {
+    let server = Setup::new(false).start(kind)?;
+    let traffic = server.load_of(FEW, false)?;
+    let second = Duration::from_secs(1);
+    let usual = rate(&traffic, second);
+    let victim = *server.workers().first().context("there is no worker")?;
+    process::send(victim, Signal::SIGSTOP)?;
+    poll("the worker to stop", SOON, || {
+        process::is_stopped(victim).then_some(())
+    })?;
+    let accepted = sockets::accepted_by(victim, server.address.port())?;
+    let first = rate(&traffic, second) / usual;
+    thread::sleep(2 * second);
+    let report = traffic.stop()?;
+    // The worker is still stopped, so it has answered none of the requests that it had accepted.
+    let mut others = report.failures.iter();
+    let lost = others.any(|failure| !accepted.contains(&failure.port));
+    let longest = (!lost).then(|| report.max());
+    Ok(vec![
+        Figure::time("longest request that it had not accepted", longest).goal(Goal::AtMost(300.0)),
+        Figure::new("throughput in the first second", "ratio to before", first)
+            .higher_is_better()
+            .goal(Goal::AtLeast(0.6)),
+        Figure::count("lost requests", report.lost()),
+    ])
 }
 
 /// How long a handler blocks: longer than the observation.
@@ -111,8 +124,8 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// How many consecutive intervals must be good, since other processes may use the CPU briefly.
 const GOOD: usize = 5;
 
-/// One of four workers hangs. Measures how long users wait, and when the throughput has recovered.
-pub(crate) fn hang(kind: Kind, hang: Hang) -> Result<Figures> {
+/// A handler blocks one of four workers. Measures how long users wait, and when the throughput has recovered.
+pub(crate) fn blocking_handler(kind: Kind) -> Result<Figures> {
     let server = Setup::new(false).start(kind)?;
     let traffic = server.load(false)?;
     let users = Load::on(server.address)
@@ -120,18 +133,8 @@ pub(crate) fn hang(kind: Kind, hang: Hang) -> Result<Figures> {
         .patience(PATIENCE)
         .start()?;
     let usual = rate(&traffic, Duration::from_secs(1));
-    let _blocked = match hang {
-        Hang::Stopped => {
-            let victim = *server.workers().first().context("there is no worker")?;
-            process::send(victim, Signal::SIGSTOP)?;
-            None
-        }
-        Hang::Blocked => {
-            let mut connection = Connection::open(server.address)?;
-            connection.send_get(&format!("/block?ms={}", BLOCKED.as_millis()))?;
-            Some(connection)
-        }
-    };
+    let mut blocked = Connection::open(server.address)?;
+    blocked.send_get(&format!("/block?ms={}", BLOCKED.as_millis()))?;
     let began = Instant::now();
     let mut windows = Vec::new();
     while began.elapsed() < OBSERVED {

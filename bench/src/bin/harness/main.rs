@@ -1,10 +1,13 @@
-//! Compares the worker harness with gunicorn, in the same run and with the same client.
+//! Compares the worker harness with gunicorn and with bare actix-web, in the same run and with the same client.
 //!
 //!     cargo run --release -p bench --bin harness [-- --quick] [--json FILE]
 //!
 //! Our program is the example `hello` of `common`, and gunicorn's is `bench/peers/hello.py` (Flask). Both have four
 //! workers and take turns. Without gunicorn on PATH its figures are left out; `e2e/requirements.txt` lists it. The
 //! benchmark compares behaviour during changes and faults, not the speed of Python.
+//!
+//! The graceful stop is also compared with that of actix-web's own server (`bench/src/bin/bare.rs`), with one serving
+//! thread each.
 
 mod change;
 mod fault;
@@ -19,9 +22,9 @@ use bench::{Section, section};
 use clap::Parser;
 use e2e::real_part::real_part;
 
-use crate::{change::Change, fault::Hang, outcome::Comparison, server::Kind};
+use crate::{change::Change, outcome::Comparison, server::Kind};
 
-/// Compares reload, scaling, recycling, stop, crashes and hangs with gunicorn.
+/// Compares reload, scaling, recycling, stop, crashes and hangs with gunicorn, and the stop with bare actix-web.
 #[derive(Parser)]
 struct Options {
     /// Number of rounds; each server has one turn per round.
@@ -51,11 +54,12 @@ fn main() -> Result<()> {
     let mut section = Section::new(
         "Harness",
         &format!(
-            "{rounds} rounds of four workers each. Ours is `common`'s example `hello`, the peer is Flask under gunicorn."
+            "{rounds} rounds of four workers each. Ours is `common`'s example `hello`, the peer is Flask under gunicorn. \
+             One stop is compared with actix-web's own server, with one serving thread each."
         ),
         &format!("cargo run --release -p bench --bin harness -- --rounds {rounds}"),
     );
-    let mut measure = |title: &str, part: &dyn Fn(Kind) -> Result<outcome::Figures>| {
+    let mut against = |peer, title: &str, part: &dyn Fn(Kind) -> Result<outcome::Figures>| {
         if !title.contains(&options.only) {
             return Ok(());
         }
@@ -66,6 +70,16 @@ fn main() -> Result<()> {
         section.rows.extend(comparison.into_rows());
         anyhow::Ok(())
     };
+    for keep_alive in [true, false] {
+        let title = format!(
+            "stop (TERM) of one serving thread, 64 {} clients",
+            connections(keep_alive)
+        );
+        against(Some(Kind::ActixWeb), &title, &|kind| {
+            change::stop_of_one(kind, keep_alive)
+        })?;
+    }
+    let mut measure = |title: &str, part: &dyn Fn(Kind) -> _| against(peer, title, part);
     for change in Change::ALL {
         for keep_alive in [true, false] {
             let title = format!("{change}, 64 {} clients", connections(keep_alive));
@@ -83,10 +97,14 @@ fn main() -> Result<()> {
         "kill -9 of the master, 64 keep-alive clients",
         &fault::kill_master,
     )?;
-    for hang in [Hang::Stopped, Hang::Blocked] {
-        let title = format!("{hang}, one worker of four");
-        measure(&title, &|kind| fault::hang(kind, hang))?;
-    }
+    measure(
+        "stopped process (SIGSTOP), one worker of four, 16 closing clients",
+        &fault::stopped_worker,
+    )?;
+    measure(
+        "blocking handler, one worker of four",
+        &fault::blocking_handler,
+    )?;
     measure("a worker that crashes at every boot", &|kind| {
         fault::crash_loop(kind, options.quick)
     })?;

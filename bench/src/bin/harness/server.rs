@@ -1,4 +1,4 @@
-//! Our server and gunicorn, with the same interface.
+//! Our server and its peers, with the same interface.
 
 use std::{
     collections::BTreeSet,
@@ -26,6 +26,8 @@ pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
 pub(crate) enum Kind {
     Ours,
     Gunicorn,
+    /// actix-web's own server: one process that serves on one thread.
+    ActixWeb,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Ours => "ours",
             Self::Gunicorn => "gunicorn",
+            Self::ActixWeb => "bare actix-web",
         }
     }
 }
@@ -65,6 +68,7 @@ impl Setup<'_> {
                 let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
                 (self.gunicorn(address)?, Some(address))
             }
+            Kind::ActixWeb => (Program::bin("bench", "bare").profile("release"), None),
         };
         let program = self.arguments.iter().fold(program, Program::arg);
         let program = match self.crash_switch {
@@ -76,6 +80,7 @@ impl Setup<'_> {
             Some(_) => program.spawn()?,
         };
         let server = Server {
+            kind,
             address: address.map_or_else(|| running.addr(), Ok)?,
             running,
         };
@@ -112,13 +117,17 @@ impl Setup<'_> {
 
 /// A server that is running.
 pub(crate) struct Server {
+    kind: Kind,
     pub(crate) running: Running,
     pub(crate) address: SocketAddr,
 }
 
 impl Server {
     pub(crate) fn workers(&self) -> BTreeSet<u32> {
-        self.running.workers().into_iter().collect()
+        match self.kind {
+            Kind::Ours | Kind::Gunicorn => self.running.workers().into_iter().collect(),
+            Kind::ActixWeb => BTreeSet::from([self.running.pid()]),
+        }
     }
 
     /// Waits until there are `count` workers and each has answered.
@@ -140,7 +149,11 @@ impl Server {
     }
 
     pub(crate) fn load(&self, keep_alive: bool) -> Result<Traffic> {
-        let load = Load::on(self.address).clients(CLIENTS).patience(PATIENCE);
+        self.load_of(CLIENTS, keep_alive)
+    }
+
+    pub(crate) fn load_of(&self, clients: usize, keep_alive: bool) -> Result<Traffic> {
+        let load = Load::on(self.address).clients(clients).patience(PATIENCE);
         let traffic = load.keep_alive(keep_alive).start()?;
         std::thread::sleep(WARM_UP);
         Ok(traffic)
