@@ -4,7 +4,7 @@
 
 use std::{
     any::Any,
-    os::fd::AsFd as _,
+    os::{fd::AsFd as _, unix::process::ExitStatusExt as _},
     process::{self, ExitCode, ExitStatus},
     time::{Duration, Instant},
 };
@@ -139,6 +139,7 @@ impl<'a> Supervisor<'a> {
         let end = End {
             success: status.success(),
             how: &wording::end(status),
+            killed: status.signal().is_some(),
             told: memory.state() == State::Failed,
             cut: fleet::cut(memory),
         };

@@ -29,6 +29,7 @@ pub(crate) use self::{
 };
 use self::{
     action::Turn,
+    process::Life,
     rollover::Rollover,
     slot::{Ended, Slot},
     slots::Slots,
@@ -192,9 +193,13 @@ impl<'a> Policy<'a> {
         let now = self.turn.now;
         let Ended { process, outcome } = self.slots.ended(row, end.success, now)?;
         let was_ready = process.ready.is_some();
+        // Beside a worker that is ready, whoever killed this one is no fault of the program.
+        let is_misfortune =
+            end.killed && process.life != Life::Killed && self.slots.all.iter().any(Slot::is_ready);
+        let is_first = !was_ready && process.reason == SpawnReason::Boot;
         let (slots, turn) = (&mut self.slots, &mut self.turn);
         match self.stage {
-            Stage::Starting if !was_ready && process.reason == SpawnReason::Boot => {
+            Stage::Starting if is_first && !is_misfortune => {
                 if !end.told {
                     let text = format!("error: {} {} before it was ready", process.name(), end.how);
                     turn.push(Action::Say(text));

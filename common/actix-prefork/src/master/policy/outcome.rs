@@ -13,6 +13,8 @@ pub(crate) struct End<'a> {
     pub(crate) success: bool,
     /// `exited with status 3`.
     pub(crate) how: &'a str,
+    /// Whether a signal ended it.
+    pub(crate) killed: bool,
     /// Whether it has printed its error.
     pub(crate) told: bool,
     /// Connections that were open.

@@ -241,6 +241,7 @@ impl World {
             let end = End {
                 success,
                 how: "ended",
+                killed: process.killed,
                 told: false,
                 cut: 0,
             };
