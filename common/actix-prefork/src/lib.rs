@@ -54,6 +54,16 @@
 //! | `INT`, `QUIT`, second `TERM` | quick stop: open connections are cut |
 //! | `HUP` | replace the workers one by one with the program that is on disk now |
 //! | `TTIN`, `TTOU` | one worker more, one worker less |
+//! | `USR1`, `USR2`, `WINCH` | nothing but a line in the log |
+//!
+//! `TERM` to a worker replaces it. Other signals to a worker do nothing, except `QUIT`,
+//! which ends it at once.
+//!
+//! # Stalled workers
+//!
+//! A worker of which a thread has not run for `--hang-timeout` gets no new connections, and
+//! a helper: another process that accepts from its queue. If it recovers, it keeps its
+//! connections and the helper goes. At `--timeout` it is aborted.
 //!
 //! # One process
 //!
