@@ -184,7 +184,9 @@ impl Exchange {
 
     pub(crate) fn body_ends(&self, is_complete: bool) {
         self.has_body.set(false);
-        self.is_body_left.set(!is_complete);
+        // HTTP/2 can give up one body and go on with others.
+        self.is_body_left
+            .set(!is_complete && !self.is_multiplexed.get());
         self.next_step();
     }
 
@@ -193,7 +195,7 @@ impl Exchange {
     }
 
     pub(crate) fn body_is_late(&self) {
-        self.is_body_late.set(true);
+        self.is_body_late.set(!self.is_multiplexed.get());
     }
 
     pub(crate) fn is_body_late(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The connections of one thread, so that idle ones can be closed.
 
-use std::{cell::RefCell, os::fd::RawFd, rc::Rc};
+use std::{cell::RefCell, os::fd::RawFd, rc::Rc, time::Duration};
 
 use slab::Slab;
 
@@ -8,6 +8,9 @@ use super::{
     deaf,
     exchange::{Exchange, Phase},
 };
+
+/// How long a connection counts as one on which something will be asked soon.
+const NEW: Duration = Duration::from_secs(1);
 
 /// The connections of one thread.
 #[derive(Clone, Default)]
@@ -72,7 +75,9 @@ impl Registry {
 }
 
 fn is_idle(exchange: &Exchange) -> bool {
-    exchange.phase() == Phase::Idle && !exchange.closes_idle()
+    // The first request of a new connection is on its way.
+    let is_new = !exchange.has_had_a_request() && exchange.age() < NEW;
+    exchange.phase() == Phase::Idle && !exchange.closes_idle() && !is_new
 }
 
 impl Drop for Registered {

@@ -149,10 +149,10 @@ impl Thread {
                              {ACCEPT_PAUSE:?} (if too many files are open, raise `ulimit -n`)"
                         );
                     }
-                    if registry.close_longest_idle(1) == 0 {
-                        self.activity.set_full(true);
-                    }
-                    time::sleep(ACCEPT_PAUSE).await;
+                    let has_closed_one = registry.close_longest_idle(1) > 0;
+                    self.activity.set_full(!has_closed_one);
+                    let pause = if has_closed_one { TICK } else { ACCEPT_PAUSE };
+                    time::sleep(pause).await;
                 }
             }
         }
