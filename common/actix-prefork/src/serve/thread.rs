@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 use super::{
     Step, TICK,
     application::{Accepted, Connections, Create},
+    deaf,
     exchange::Exchange,
     heart::Heart,
     reached,
@@ -183,8 +184,12 @@ impl Thread {
         let _ = poll_fn(|cx| connections.poll_ready(cx)).await;
         let open = self.activity.connection();
         let load = Load::new(self.loads.clone(), self.index);
+        let descriptor = stream::descriptor(&socket);
+        if *self.step.borrow() >= Step::AnnounceClose {
+            deaf::hear(descriptor);
+        }
         let exchange = Exchange::new(self.max_header_size);
-        let registered = registry.register(stream::descriptor(&socket), exchange.clone());
+        let registered = registry.register(descriptor, exchange.clone());
         let connection = connections.call(Accepted { socket, exchange });
         rt::spawn(async move {
             let _guards = (open, load, registered);

@@ -93,7 +93,9 @@ fn an_unknown_method_is_other_and_not_in_the_span_name() -> Result<()> {
 #[test]
 fn request_data_in_attributes_is_truncated() -> Result<()> {
     let collector = collector()?;
-    let running = started(&collector)?;
+    let running = pushing_to(&collector, PROTOCOLS[0])
+        .option("--max-http-header-size", 32_768)
+        .start()?;
     let (path, agent) = ("p".repeat(8_000), "ö".repeat(4_000));
     let headers = format!("User-Agent: {agent}\r\n");
     assert_eq!(

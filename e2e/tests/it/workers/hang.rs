@@ -105,10 +105,10 @@ fn an_unresponsive_worker_is_killed_after_the_timeout_whether_stopped_or_blocked
     blocked.send_get("/block?ms=3600000")?;
     // It ends with the worker, not with an answer.
     assert!(blocked.receive().is_err());
-    assert!(
-        rest.iter()
-            .any(|pid| hello.console().count(aborted(*pid)) == 1)
-    );
+    poll("the line about its end", SOON, || {
+        let told = |pid: &u32| hello.console().count(aborted(*pid)) == 1;
+        rest.iter().any(told).then_some(())
+    })?;
     let workers = wait_for_workers(&hello, 4, &[old[0]])?;
     wait_for_answers_from(&hello, &workers)
 }
