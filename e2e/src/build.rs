@@ -35,19 +35,35 @@ pub(crate) enum Target {
 /// Prefixes of the variables that cargo sets for the package that it runs.
 const PACKAGE_VARIABLES: [&str; 3] = ["CARGO_BIN_EXE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
 
+/// What this process has built. A panic leaves the map consistent.
 static BUILT: Mutex<Option<HashMap<Artifact, PathBuf>>> = Mutex::new(None);
 
+/// Held during a build: cargo would serialize builds anyway.
+static BUILDING: Mutex<()> = Mutex::new(());
+
 /// Builds `artifact` unless this process has done so already, and returns the path of the executable.
+///
+/// The build of another program is waited for only if this one has to be built, too: a test that restarts a server under
+/// load must not keep its clients waiting.
 pub(crate) fn executable(artifact: &Artifact) -> Result<PathBuf> {
-    // Hold the lock during the build: cargo would serialize builds anyway. A panic leaves the map consistent.
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    let built = built.get_or_insert_default();
-    if let Some(path) = built.get(artifact) {
-        return Ok(path.clone());
+    if let Some(path) = built(artifact) {
+        return Ok(path);
+    }
+    let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = built(artifact) {
+        return Ok(path);
     }
     let path = build(artifact)?;
-    built.insert(artifact.clone(), path.clone());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built
+        .get_or_insert_default()
+        .insert(artifact.clone(), path.clone());
     Ok(path)
+}
+
+fn built(artifact: &Artifact) -> Option<PathBuf> {
+    let built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.as_ref()?.get(artifact).cloned()
 }
 
 fn build(artifact: &Artifact) -> Result<PathBuf> {
@@ -187,7 +203,10 @@ impl OuterBuild {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::mpsc, thread};
+
     use super::*;
+    use crate::SOON;
 
     #[test]
     fn the_build_of_the_running_test_is_found() {
@@ -199,5 +218,26 @@ mod tests {
             "release"
         };
         assert_eq!(outer.profile, expected);
+    }
+    #[test]
+    fn a_program_that_is_built_does_not_wait_for_the_build_of_another() {
+        let artifact = Artifact {
+            package: "built".to_owned(),
+            target: Target::Bin("built".to_owned()),
+            profile: None,
+            build_args: Vec::new(),
+        };
+        let path = PathBuf::from("built");
+        let insert = (artifact.clone(), path.clone());
+        BUILT
+            .lock()
+            .unwrap()
+            .get_or_insert_default()
+            .extend([insert]);
+
+        let _another = BUILDING.lock().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(executable(&artifact).ok()));
+        assert_eq!(receiver.recv_timeout(SOON).unwrap(), Some(path));
     }
 }
