@@ -63,9 +63,10 @@ fn share_metrics(options: &Options, start: &mut Start) -> anyhow::Result<impl Si
     let resource = otel::resource(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
     let directory = pull::prepare(start, &resource)?;
     let mut port: Option<MetricsPort> = None;
-    if let Some(listener) = options.metrics_port.listen(&options.workers.server)? {
+    if let Some(listeners) = options.metrics_port.listen(&options.workers.server)? {
         let collector = directory.store().collector()?;
-        let opened = pull::exposition(collector, Some(start.snapshots.clone())).listen(listener)?;
+        let opened =
+            pull::exposition(collector, Some(start.snapshots.clone())).listen(listeners)?;
         start.notes.push(format!("metrics {}", opened.url()));
         port = Some(opened);
     }

@@ -67,11 +67,11 @@ fn listen(
     store: &Store,
     start: &mut Start,
 ) -> anyhow::Result<Option<MetricsPort>> {
-    let Some(listener) = options.metrics_port.listen(&options.workers.server)? else {
+    let Some(listeners) = options.metrics_port.listen(&options.workers.server)? else {
         return Ok(None);
     };
     let exposition = telemetry::exposition(store, Some(start.snapshots.clone()))?;
-    let port = exposition.listen(listener)?;
+    let port = exposition.listen(listeners)?;
     start.notes.push(format!("metrics {}", port.url()));
     Ok(Some(port))
 }

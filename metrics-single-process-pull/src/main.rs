@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 async fn serve(mut worker: Worker, options: &Options) -> anyhow::Result<()> {
     let telemetry = Telemetry::init()?;
     let own_port = match options.metrics_port.listen(&options.server)? {
-        Some(listener) => Some(telemetry.exposition.clone().listen(listener)?),
+        Some(listeners) => Some(telemetry.exposition.clone().listen(listeners)?),
         None => None,
     };
     let url = match &own_port {

@@ -1,13 +1,14 @@
 //! What a server listens on: a port, a Unix domain socket, or what systemd passed.
 
-use std::path::Path;
-
 use crate::{
-    Address, Error, ServerOptions,
+    Address, Error, ServerOptions, bind,
     error::Context as _,
-    listener::{self, Listener},
+    listener::Listener,
     socket_file::{self, SocketFile},
 };
+
+/// The most addresses that a server listens on; a worker gets as many descriptors.
+pub(crate) const MAX_ADDRESSES: usize = 8;
 
 /// A listening socket, and whose it is.
 #[derive(Debug)]
@@ -33,23 +34,35 @@ impl Bound {
     /// # Errors
     ///
     /// Fails if anybody else listens there, or it cannot be listened on.
-    pub(crate) fn open(options: &ServerOptions) -> Result<Self, Error> {
-        #[cfg(target_os = "linux")]
-        if let Some(listener) = crate::systemd::passed_socket()? {
-            return Self::new(listener, Origin::Passed);
-        }
-        match &options.uds {
-            Some(path) => Self::unix(path, options.uds_mode),
-            None => {
-                let listener = listener::listen(&options.host, options.port)?;
-                Self::new(Listener::Tcp(listener), Origin::Port)
-            }
+    pub(crate) fn open(options: &ServerOptions) -> Result<Vec<Self>, Error> {
+        match Self::open_any(options)? {
+            bound if bound.len() <= MAX_ADDRESSES => Ok(bound),
+            bound => Err(Error::TooManyAddresses { count: bound.len() }),
         }
     }
 
-    fn unix(path: &Path, mode: u32) -> Result<Self, Error> {
-        let (listener, file) = socket_file::listen(path, mode)?;
-        Self::new(Listener::Unix(listener), Origin::File(file))
+    fn open_any(options: &ServerOptions) -> Result<Vec<Self>, Error> {
+        #[cfg(target_os = "linux")]
+        {
+            let passed = crate::systemd::passed_sockets()?.into_iter();
+            let passed: Vec<_> = passed
+                .map(|listener| Self::new(listener, Origin::Passed))
+                .collect::<Result<_, _>>()?;
+            if !passed.is_empty() {
+                return Ok(passed);
+            }
+        }
+        if let Some(path) = &options.uds {
+            let (listener, file) = socket_file::listen(path, options.uds_mode)?;
+            return Ok(vec![Self::new(
+                Listener::Unix(listener),
+                Origin::File(file),
+            )?]);
+        }
+        let ports = bind::listen(&options.host, options.port)?.into_iter();
+        ports
+            .map(|listener| Self::new(Listener::Tcp(listener), Origin::Port))
+            .collect()
     }
 
     fn new(listener: Listener, origin: Origin) -> Result<Self, Error> {
@@ -107,4 +120,24 @@ pub(crate) fn close(listener: &Listener, address: &Address) -> u32 {
         log::warn!("cannot close {address}: {error}");
     }
     waiting + listener.discard_queue()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_addresses_than_a_worker_can_be_given_are_refused() {
+        let options = |count: u8| ServerOptions {
+            host: (1..=count).map(|last| format!("127.0.0.{last}")).collect(),
+            port: 0,
+            ..ServerOptions::default()
+        };
+        assert_eq!(Bound::open(&options(8)).unwrap().len(), 8);
+        let error = Bound::open(&options(9)).unwrap_err().to_string();
+        assert!(
+            error.contains("9 addresses") && error.contains("--host"),
+            "{error}"
+        );
+    }
 }

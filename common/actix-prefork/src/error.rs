@@ -30,6 +30,16 @@ pub enum Error {
         error: io::Error,
     },
 
+    /// The program would listen on more than eight addresses.
+    #[error(
+        "cannot listen on {count} addresses, the limit is 8; check --host or BIND_HOST, or the \
+         .socket unit"
+    )]
+    TooManyAddresses {
+        /// How many they are.
+        count: usize,
+    },
+
     /// Listening on the Unix domain socket failed.
     #[error("cannot listen on Unix domain socket {}: {error}; {}", .path.display(), advice_for_path(.error))]
     BindUnix {

@@ -7,7 +7,7 @@ use actix_service::{IntoServiceFactory, Service, ServiceFactory};
 use actix_web::{body::MessageBody, dev::AppConfig};
 use socket2::SockRef;
 
-use crate::{Error, Worker, error::Context as _, listener::BACKLOG, serve::Settings};
+use crate::{Error, Worker, bind::BACKLOG, error::Context as _, serve::Settings};
 
 /// Serves an application in one worker; [`Worker::http`] creates it.
 ///
@@ -150,10 +150,12 @@ impl<'a, F> Http<'a, F> {
     {
         let backlog = i32::try_from(self.settings.backlog).unwrap_or(i32::MAX);
         if backlog != BACKLOG {
-            // To listen again changes nothing else.
-            SockRef::from(&*self.worker.listener)
-                .listen(backlog)
-                .context("set the length of the accept queue")?;
+            for listener in &*self.worker.listeners {
+                // To listen again changes nothing else.
+                SockRef::from(listener)
+                    .listen(backlog)
+                    .context("set the length of the accept queue")?;
+            }
         }
         self.worker.run_http(self.factory, self.settings).await
     }

@@ -79,6 +79,7 @@ compile_error!(
 
 mod activity;
 mod address;
+mod bind;
 mod bound;
 pub mod cli;
 mod descriptors;
@@ -97,9 +98,9 @@ mod worker;
 mod master;
 
 pub use address::Address;
+pub use bind::listen_beside;
 pub use error::Error;
 pub use http::Http;
-pub use listener::listen_beside;
 #[cfg(feature = "master")]
 pub use master::{
     Environment, Exit, FLUSH_TIMEOUT, HARNESS_METRICS, HarnessMetric, Master, Point, Ready,

@@ -1,28 +1,19 @@
-//! Listening sockets: how a port is bound, and how they are closed without losing
-//! a connection that waits in their queue.
+//! Listening sockets: how they are closed without losing a connection that waits in
+//! their queue.
 
 use std::{
     io,
-    net::{Shutdown, SocketAddr, TcpListener, ToSocketAddrs as _},
+    net::{Shutdown, TcpListener},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener,
     },
-    thread,
-    time::{Duration, Instant},
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{SockRef, Socket};
 
-use crate::{Address, Error, serve::deaf};
-
-/// Connections that may wait in one queue; the kernel lowers it to `net.core.somaxconn`.
-pub(crate) const BACKLOG: i32 = 2048;
-
-/// How long a taken address is tried again: workers of a master that was killed
-/// may need a moment to notice and to go.
-pub(crate) const TAKEN_PATIENCE: Duration = Duration::from_secs(2);
+use crate::{Address, serve::deaf};
 
 /// A listening socket of either kind.
 #[derive(Debug)]
@@ -125,75 +116,9 @@ impl TryFrom<OwnedFd> for Listener {
     }
 }
 
-/// Listens on `host` and `port`, alone: while anybody else listens there it fails.
-///
-/// # Errors
-///
-/// [`Error::Resolve`] and [`Error::Bind`].
-pub(crate) fn listen(host: &str, port: u16) -> Result<TcpListener, Error> {
-    let address = resolve(host, port)?;
-    let patience = Instant::now() + TAKEN_PATIENCE;
-    loop {
-        match open(address, false) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < patience => {
-                thread::sleep(Duration::from_millis(20));
-            }
-            result => return result.map_err(|error| Error::Bind { address, error }),
-        }
-    }
-}
-
-/// Listens on a port in addition to that of the service, for example for `/metrics`.
-///
-/// `host` has the syntax of `--host`. Port 0 picks a free port.
-///
-/// ```
-/// let listener = actix_prefork::listen_beside("127.0.0.1", 0)?;
-/// assert_ne!(listener.local_addr()?.port(), 0);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-///
-/// # Errors
-///
-/// Fails if the host does not resolve, or if listening fails on each of its addresses. The error
-/// names neither host nor port; the caller knows which option they come from.
-pub fn listen_beside(host: &str, port: u16) -> io::Result<TcpListener> {
-    let addresses: Vec<_> = (without_brackets(host), port).to_socket_addrs()?.collect();
-    TcpListener::bind(addresses.as_slice())
-}
-
-/// A literal IPv6 address may come in the brackets that it has in a URL.
-fn without_brackets(host: &str) -> &str {
-    host.trim_start_matches('[').trim_end_matches(']')
-}
-
-fn resolve(host: &str, port: u16) -> Result<SocketAddr, Error> {
-    let addresses = (without_brackets(host), port).to_socket_addrs();
-    let found = addresses.and_then(|mut addresses| {
-        let nothing = || io::Error::new(io::ErrorKind::NotFound, "no address found");
-        addresses.next().ok_or_else(nothing)
-    });
-    found.map_err(|error| Error::Resolve {
-        host: host.to_owned(),
-        error,
-    })
-}
-
-/// Opens a listening socket; with `shared` beside others in a `SO_REUSEPORT` group.
-pub(crate) fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // Connections of an earlier run in TIME_WAIT must not keep the port taken.
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
-    socket.bind(&SockAddr::from(address))?;
-    // Accepted connections inherit it, so that a client that vanished is noticed.
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(10));
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
+/// Connections that wait in any of the queues.
+pub(crate) fn queued(listeners: &[Listener]) -> io::Result<u32> {
+    listeners.iter().map(Listener::queue_length).sum()
 }
 
 fn queue_length(listener: &TcpListener) -> io::Result<u32> {
@@ -232,24 +157,13 @@ fn queue_length(listener: &TcpListener) -> io::Result<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpStream};
+    use std::{
+        net::{Ipv4Addr, TcpStream},
+        time::Duration,
+    };
 
     use super::*;
-
-    #[test]
-    fn a_port_that_somebody_listens_on_is_refused_with_the_address() {
-        let first = listen("127.0.0.1", 0).unwrap();
-        let port = first.local_addr().unwrap().port();
-        let error = listen("127.0.0.1", port).unwrap_err().to_string();
-        assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
-        assert!(error.contains("--port"), "{error}");
-    }
-
-    #[test]
-    fn a_host_that_does_not_resolve_is_named() {
-        let error = listen("no.such.host.invalid", 0).unwrap_err().to_string();
-        assert!(error.contains("no.such.host.invalid"), "{error}");
-    }
+    use crate::bind::open;
 
     #[test]
     fn the_queue_is_counted_and_a_new_connection_is_ignored_then_refused() {

@@ -5,8 +5,9 @@ use std::{io, net::TcpListener, path::PathBuf, time::Duration};
 use clap::Args;
 
 use crate::{
+    Error,
+    bind::{BACKLOG, listen_beside},
     cli::{defaults, usage_error, whole_number},
-    listener::{BACKLOG, listen_beside},
 };
 
 /// The maximum number of worker processes of one master.
@@ -106,15 +107,16 @@ pub struct Options {
 #[group(skip)]
 #[command(about = None, long_about = None)]
 pub struct ServerOptions {
-    /// Address or host name to listen on.
+    /// Addresses or host names to listen on, separated by commas.
     #[arg(
         long,
         env = "BIND_HOST",
         value_name = "BIND_HOST",
         hide_env_values = true,
-        default_value = "127.0.0.1"
+        default_value = "127.0.0.1",
+        value_delimiter = ','
     )]
-    pub host: String,
+    pub host: Vec<String>,
 
     /// Port to listen on; 0 picks a free one.
     #[arg(
@@ -276,19 +278,23 @@ impl MetricsPortOption {
         }
     }
 
-    /// Listens on the port, if it is set, at the host of the application.
+    /// Listens on the port, if it is set, at each address of the application.
     ///
     /// # Errors
     ///
-    /// Fails if the host does not resolve or the port is in use.
-    pub fn listen(&self, server: &ServerOptions) -> io::Result<Option<TcpListener>> {
-        let (host, Some(port)) = (&server.host, self.metrics_port) else {
+    /// Fails if a host does not resolve or the port is in use.
+    pub fn listen(&self, server: &ServerOptions) -> io::Result<Option<Vec<TcpListener>>> {
+        let (hosts, Some(port)) = (&server.host, self.metrics_port) else {
             return Ok(None);
         };
-        listen_beside(host, port).map(Some).map_err(|error| {
-            let advice =
-                "choose another port with --metrics-port or METRICS_PORT (0 picks a free one)";
-            let text = format!("cannot listen on {host}:{port} for /metrics: {error}; {advice}");
+        listen_beside(hosts, port).map(Some).map_err(|error| {
+            let Error::Bind { address, error } = error else {
+                return io::Error::other(error);
+            };
+            let text = format!(
+                "cannot listen on {address} for /metrics: {error}; choose another port with \
+                 --metrics-port or METRICS_PORT (0 picks a free one)"
+            );
             io::Error::new(error.kind(), text)
         })
     }

@@ -22,7 +22,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::{
     Error,
-    listener::{BACKLOG, TAKEN_PATIENCE},
+    bind::{BACKLOG, TAKEN_PATIENCE},
 };
 
 /// How often something that is in the way is looked at again.

@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     env,
     future::Future,
-    iter,
+    io, iter,
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
     process::{self, ExitCode},
@@ -37,7 +37,8 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
 /// program.
 pub struct Worker {
     pub(crate) slot: u16,
-    pub(crate) listener: Arc<Listener>,
+    /// One for each address.
+    pub(crate) listeners: Arc<[Listener]>,
     pub(crate) threads: u16,
     pub(crate) settings: Settings,
     pub(crate) graceful_timeout: Duration,
@@ -74,13 +75,13 @@ impl Worker {
     }
 
     /// The address that the worker listens on, with the actual port if port 0 was
-    /// configured.
+    /// configured; the first one if there are several.
     ///
     /// # Errors
     ///
     /// Fails if the operating system does not return it.
     pub fn address(&self) -> Result<Address, Error> {
-        let address = self.listener.address();
+        let address = self.listeners[0].address();
         address.context("read the address of the socket")
     }
 
@@ -158,8 +159,10 @@ impl Worker {
     ///
     /// Fails if the operating system refuses a file descriptor.
     pub fn listeners(&self) -> Result<Vec<OwnedFd>, Error> {
-        let duplicate = self.listener.as_fd().try_clone_to_owned();
-        Ok(vec![duplicate.context("share the socket")?])
+        let all = self.listeners.iter();
+        all.map(|listener| listener.as_fd().try_clone_to_owned())
+            .collect::<io::Result<_>>()
+            .context("share the socket")
     }
 
     /// Says that the worker serves, where it does not by [`serve`](Self::serve).
@@ -214,7 +217,7 @@ impl Worker {
                 if self.stop.current() == Stop::Slot {
                     // It fills again if there is to be a worker after all, and if
                     // it does not, the master sees to what is left.
-                    let emptied = serve::empty_queue(&self.listener);
+                    let emptied = serve::empty_queue(&self.listeners);
                     let _ = tokio::time::timeout(QUEUE_PATIENCE, emptied).await;
                 }
                 threads.stop_accepting();
@@ -229,7 +232,7 @@ impl Worker {
             if self.stop.current() == Stop::Server {
                 (self.report)(Phase::Emptying, &self.notes);
             }
-            serve::empty_queue(&self.listener).await;
+            serve::empty_queue(&self.listeners).await;
             threads.stop_accepting();
             (self.report)(Phase::Draining, &self.notes);
             threads.finish_connections().await;
@@ -279,7 +282,7 @@ where
     let run = || {
         descriptors::raise_limit();
         let bound = Bound::open(options)?;
-        let graceful = if bound.ends_with_us() {
+        let graceful = if bound[0].ends_with_us() {
             Stop::Server
         } else {
             Stop::Worker
@@ -301,11 +304,12 @@ where
     }
 }
 
-fn alone(bound: Bound, options: &ServerOptions) -> Result<Worker, Error> {
-    let listener = bound.listener.try_clone().context("share the socket")?;
+fn alone(bound: Vec<Bound>, options: &ServerOptions) -> Result<Worker, Error> {
+    let listeners = bound.iter().map(|bound| bound.listener.try_clone());
+    let listeners = listeners.collect::<io::Result<_>>();
     Ok(Worker {
         slot: 0,
-        listener: Arc::new(listener),
+        listeners: listeners.context("share the socket")?,
         threads: options.threads,
         settings: Settings::new(options),
         graceful_timeout: options.graceful_timeout,
@@ -317,17 +321,29 @@ fn alone(bound: Bound, options: &ServerOptions) -> Result<Worker, Error> {
         snapshots: None,
         report: Box::new(move |phase, notes| match phase {
             Phase::Ready => {
-                let mut line = format!("{}: ready on {}", program_name(), bound.address);
-                line += &format!(", process {}", process::id());
-                line.extend(notes.iter().map(|note| format!(", {note}")));
-                say(format_args!("{line}"));
+                let process = format!("process {}", process::id());
+                let notes = iter::once(&process).chain(notes);
+                say_ready(bound.iter().map(|bound| &bound.address), notes);
             }
-            Phase::Emptying => bound.ignore_new_connections(),
-            Phase::Draining => {
+            Phase::Emptying => bound.iter().for_each(Bound::ignore_new_connections),
+            Phase::Draining => bound.iter().for_each(|bound| {
                 bound.close();
-            }
+            }),
         }),
     })
+}
+
+/// Prints where the program answers, and what else there is to know.
+pub(crate) fn say_ready<'a>(
+    addresses: impl Iterator<Item = &'a Address>,
+    notes: impl Iterator<Item = &'a String>,
+) {
+    let parts: Vec<_> = addresses
+        .map(Address::to_string)
+        .chain(notes.cloned())
+        .collect();
+    let name = program_name();
+    say(format_args!("{name}: ready on {}", parts.join(", ")));
 }
 
 /// Runs what a worker does on a runtime of its own.

@@ -75,7 +75,7 @@ impl<'a> Fleet<'a> {
         place: Place,
         reason: SpawnReason,
         binary: &Binary,
-        http: BorrowedFd<'_>,
+        http: &[BorrowedFd<'_>],
         wake: BorrowedFd<'_>,
     ) -> io::Result<u32> {
         let row = self.board.row(place.row);

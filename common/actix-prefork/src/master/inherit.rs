@@ -8,13 +8,16 @@
 use std::{
     env,
     fs::File,
-    io,
+    io, iter,
     os::{
-        fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+        fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
         unix::process::CommandExt as _,
     },
     process::Command,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use nix::{
@@ -32,12 +35,15 @@ use super::{
     notify,
     scoreboard::{OTHER_BUILD, ROWS},
 };
-use crate::{MAX_WORKERS, listener::Listener, stop::HELD, worker::program_name};
+use crate::{
+    MAX_WORKERS, bound::MAX_ADDRESSES, listener::Listener, stop::HELD, worker::program_name,
+};
 
 /// The number of the first descriptor that is passed, as in sd_listen_fds(3).
 const FIRST: RawFd = 3;
-const COUNT: usize = 4;
-const NAMES: &str = "http:scoreboard:lifeline:wake";
+/// Their names; what follows are listening sockets.
+const NAMES: [&str; 3] = ["scoreboard", "lifeline", "wake"];
+const LISTENER: &str = "http";
 
 /// The slot of the worker.
 const SLOT: &str = "WORKER_SLOT";
@@ -61,7 +67,7 @@ const IGNORED: [Signal; 7] = [
 
 /// The descriptors that every worker gets, as the master sees them.
 pub(crate) struct Passed<'a> {
-    pub(crate) http: BorrowedFd<'a>,
+    pub(crate) http: &'a [BorrowedFd<'a>],
     pub(crate) scoreboard: BorrowedFd<'a>,
     pub(crate) lifeline: BorrowedFd<'a>,
     pub(crate) wake: BorrowedFd<'a>,
@@ -78,7 +84,7 @@ pub(crate) struct Place {
 /// What a worker finds.
 pub(crate) struct Inherited {
     pub(crate) place: Place,
-    pub(crate) http: Listener,
+    pub(crate) http: Arc<[Listener]>,
     pub(crate) scoreboard: OwnedFd,
     pub(crate) lifeline: OwnedFd,
     pub(crate) wake: OwnedFd,
@@ -95,7 +101,7 @@ impl ReservedNumbers {
             let file = File::open("/dev/null")?;
             let last = file.as_raw_fd();
             held.push(file);
-            if last >= FIRST + COUNT as RawFd {
+            if last >= FIRST + (NAMES.len() + MAX_ADDRESSES) as RawFd {
                 return Ok(Self(held));
             }
         }
@@ -117,34 +123,33 @@ pub(crate) fn start(
     if let [name, rest @ ..] = arguments.as_slice() {
         command.arg0(name).args(rest);
     }
+    let named = [passed.scoreboard, passed.lifeline, passed.wake];
+    let sources = named.iter().chain(passed.http).map(AsRawFd::as_raw_fd);
+    let sources: Vec<_> = sources.collect();
+    let names = NAMES.into_iter().chain(iter::repeat(LISTENER));
+    let names: Vec<_> = names.take(sources.len()).collect();
     command
         .envs(environment)
-        .env("LISTEN_FDS", COUNT.to_string())
-        .env("LISTEN_FDNAMES", NAMES)
+        .env("LISTEN_FDS", sources.len().to_string())
+        .env("LISTEN_FDNAMES", names.join(":"))
         .env(SLOT, place.slot.to_string())
         .env(ROW, place.row.to_string())
         .env(MASTER, getpid().to_string());
     for variable in notify::VARIABLES {
         command.env_remove(variable);
     }
-    let sources = [
-        passed.http.as_raw_fd(),
-        passed.scoreboard.as_raw_fd(),
-        passed.lifeline.as_raw_fd(),
-        passed.wake.as_raw_fd(),
-    ];
     let master = getpid();
     // SAFETY: Between fork and exec only async-signal-safe functions may be
     // called, and nothing may be allocated. `prepare` calls sigemptyset,
     // sigaddset, pthread_sigmask, signal, prctl, getppid and dup2, and makes
     // errors from numbers.
-    unsafe { command.pre_exec(move || prepare(master, sources)) };
+    unsafe { command.pre_exec(move || prepare(master, &sources)) };
     let child = command.spawn()?;
     Ok(Pid::from_raw(child.id().cast_signed()))
 }
 
 /// Runs in the child just before the program is executed.
-fn prepare(master: Pid, sources: [RawFd; COUNT]) -> io::Result<()> {
+fn prepare(master: Pid, sources: &[RawFd]) -> io::Result<()> {
     for ignored in IGNORED {
         // SAFETY: No handler is installed that could run.
         unsafe { signal(ignored, SigHandler::SigIgn) }?;
@@ -160,7 +165,7 @@ fn prepare(master: Pid, sources: [RawFd; COUNT]) -> io::Result<()> {
     for (number, source) in (FIRST..).zip(sources) {
         // SAFETY: dup2(2) takes any numbers. The target is one that the master
         // keeps reserved, so that nobody in this process uses it.
-        if unsafe { libc::dup2(source, number) } == -1 {
+        if unsafe { libc::dup2(*source, number) } == -1 {
             return Err(io::Error::last_os_error());
         }
     }
@@ -194,10 +199,12 @@ pub(crate) fn take() -> Option<io::Result<Inherited>> {
         return None;
     }
     Some(place(slot).and_then(|place| {
-        let [http, scoreboard, lifeline, wake] = take_descriptors()?;
+        let mut taken = take_descriptors()?.into_iter();
+        let mut next = || taken.next().ok_or_else(|| io::Error::other(OTHER_BUILD));
+        let (scoreboard, lifeline, wake) = (next()?, next()?, next()?);
         Ok(Inherited {
             place,
-            http: http.try_into()?,
+            http: taken.map(Listener::try_from).collect::<Result<_, _>>()?,
             scoreboard,
             lifeline,
             wake,
@@ -213,26 +220,31 @@ fn place(slot: u16) -> io::Result<Place> {
     }
 }
 
-fn take_descriptors() -> io::Result<[OwnedFd; COUNT]> {
+fn take_descriptors() -> io::Result<Vec<OwnedFd>> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Relaxed) {
         return Err(io::Error::other("a worker process can run only one master"));
     }
+    let count = env::var("LISTEN_FDS")
+        .ok()
+        .and_then(|count| count.parse().ok());
+    let allowed = NAMES.len() + 1..=NAMES.len() + MAX_ADDRESSES;
+    let Some(count) = count.filter(|count| allowed.contains(count)) else {
+        return Err(io::Error::other(OTHER_BUILD));
+    };
     // In `ps` and for `pkill` a worker has the program's name, not the number of
     // the descriptor that it was executed from.
     let name = std::ffi::CString::new(program_name()).unwrap_or_default();
     prctl::set_name(&name)?;
-    let [a, b, c, d] = [0, 1, 2, 3].map(|index| {
+    let take = |number| {
         // SAFETY: The master put these descriptors there before it executed this
         // program, nothing else in the program knows of them, and `TAKEN` makes
         // sure that they are taken once. A descriptor that is not open makes the
-        // first call on it fail, just below.
-        unsafe { OwnedFd::from_raw_fd(FIRST + index) }
-    });
-    let taken = [a, b, c, d];
-    for descriptor in &taken {
+        // call below fail, and is forgotten with the process.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
         // A program that the worker starts must not hold the sockets open.
-        fcntl(descriptor.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-    }
-    Ok(taken)
+        fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        Ok(descriptor)
+    };
+    (FIRST..).take(count).map(take).collect()
 }

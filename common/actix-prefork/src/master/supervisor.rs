@@ -4,7 +4,7 @@
 
 use std::{
     any::Any,
-    os::{fd::AsFd as _, unix::process::ExitStatusExt as _},
+    os::unix::process::ExitStatusExt as _,
     process::{self, ExitCode, ExitStatus},
     time::{Duration, Instant},
 };
@@ -22,7 +22,7 @@ use super::{
     sockets::Sockets,
     wording::{self, counted},
 };
-use crate::{BoxError, Options, cli::say, error::Context as _, worker::program_name};
+use crate::{BoxError, Options, cli::say, error::Context as _, worker};
 
 /// How often the accept queues are looked at.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -168,11 +168,10 @@ impl<'a> Supervisor<'a> {
         }
         self.sampled = Some(now);
         for slot in 0..self.sockets.count() {
-            let socket = self.sockets.slot(slot);
-            let length = socket.queue_length().unwrap_or_default();
+            let length = self.sockets.queue_length(slot).unwrap_or_default();
             self.policy.queued(slot, length);
             let tally = self.fleet.board.tally(slot);
-            tally.record_accept_queue(socket.exact_queue_length());
+            tally.record_accept_queue(self.sockets.exact_queue_length(slot));
         }
     }
 
@@ -231,10 +230,10 @@ impl<'a> Supervisor<'a> {
 
     fn start_worker(&mut self, place: Place, reason: SpawnReason, new_program: bool) {
         let binary = self.program.binary(new_program);
-        let http = self.sockets.slot(place.slot).as_fd();
+        let http = self.sockets.descriptors(place.slot);
         match self
             .fleet
-            .start(place, reason, binary, http, self.events.wake())
+            .start(place, reason, binary, &http, self.events.wake())
         {
             Ok(pid) => {
                 let limit = self.fleet.draw_limit();
@@ -261,19 +260,12 @@ impl<'a> Supervisor<'a> {
     }
 
     fn say_ready(&self) {
-        let mut line = format!(
-            "{}: ready on {}, master {}, workers",
-            program_name(),
-            self.sockets.address(),
-            process::id()
-        );
+        let mut workers = "workers".to_owned();
         for process in self.policy.processes() {
-            line += &format!(" {}", process.pid);
+            workers += &format!(" {}", process.pid);
         }
-        for note in &self.notes {
-            line += &format!(", {note}");
-        }
-        say(format_args!("{line}"));
+        let notes = [format!("master {}", process::id()), workers];
+        worker::say_ready(self.sockets.addresses(), notes.iter().chain(&self.notes));
     }
 
     fn open_program(&mut self) {

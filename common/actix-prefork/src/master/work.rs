@@ -1,6 +1,6 @@
 //! A worker process below a master.
 
-use std::{future::Future, io, os::fd::OwnedFd, process::ExitCode, sync::Arc};
+use std::{future::Future, io, os::fd::OwnedFd, process::ExitCode};
 
 use nix::unistd::write;
 
@@ -74,10 +74,9 @@ fn prepare(
     let orphaned = stop.clone();
     lifeline::watch(inherited.lifeline, move || orphaned.raise(Stop::Quick))
         .context("watch the master")?;
-    let listener = Arc::new(inherited.http);
     let worker = Worker {
         slot: inherited.place.slot,
-        listener,
+        listeners: inherited.http,
         threads: options.threads,
         settings: Settings::new(options),
         graceful_timeout: options.graceful_timeout,

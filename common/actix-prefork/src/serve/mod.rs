@@ -34,7 +34,11 @@ use tokio::sync::{oneshot, watch};
 pub(crate) use self::settings::Settings;
 use self::{application::Create, heart::Heart, thread::Thread};
 use crate::{
-    Error, Worker, activity::Activity, descriptors, error::Context as _, listener::Listener,
+    Error, Worker,
+    activity::Activity,
+    descriptors,
+    error::Context as _,
+    listener::{self, Listener},
 };
 
 /// How long a keep-alive connection that is idle when the stop begins is kept
@@ -90,7 +94,7 @@ impl Threads {
         let mut started = Vec::new();
         for index in 0..worker.threads {
             let thread = Thread {
-                listener: worker.listener.try_clone().context("share the socket")?,
+                listeners: worker.listeners.clone(),
                 activity: worker.activity,
                 heart: worker.beats.then(|| heart.clone()),
                 step: threads.step.subscribe(),
@@ -156,13 +160,13 @@ impl Drop for Threads {
     }
 }
 
-/// Waits until the queue of the socket is empty and stays so, while the serving
+/// Waits until the queues of the sockets are empty and stay so, while the serving
 /// threads go on accepting. Somebody has seen to it that nothing new comes in.
-pub(crate) async fn empty_queue(listener: &Listener) {
+pub(crate) async fn empty_queue(listeners: &[Listener]) {
     let mut empty_for = Duration::ZERO;
     while empty_for < SETTLE {
         time::sleep(TICK).await;
-        match listener.queue_length() {
+        match listener::queued(listeners) {
             Ok(0) => empty_for += TICK,
             Ok(_) => empty_for = Duration::ZERO,
             Err(error) => {

@@ -1,6 +1,7 @@
 //! One serving thread: it accepts from the listening socket and serves what it accepts.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     io,
     sync::{
@@ -10,12 +11,17 @@ use std::{
             Ordering::{Relaxed, SeqCst},
         },
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use actix_service::Service as _;
 use actix_web::rt::{self, time};
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::{oneshot, watch},
+};
+use tokio_util::either::Either;
 
 use super::{
     Step, TICK,
@@ -27,7 +33,10 @@ use super::{
     registry::Registry,
     stream::{self, Socket},
 };
-use crate::{activity::Activity, listener::Listener};
+use crate::{
+    activity::Activity,
+    listener::{self, Listener},
+};
 
 /// How long accepting rests when the process is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -38,7 +47,7 @@ const SLACK: u32 = 8;
 
 /// What one serving thread works with.
 pub(super) struct Thread {
-    pub(super) listener: Listener,
+    pub(super) listeners: Arc<[Listener]>,
     pub(super) activity: &'static Activity,
     /// Where somebody watches it.
     pub(super) heart: Option<Heart>,
@@ -60,9 +69,9 @@ impl Thread {
         let Ok(connections) = create(self.activity, self.step.clone()).await else {
             return log::error!("cannot create the application: its factory failed");
         };
-        let listener = match self.listen() {
-            Ok(listener) => listener,
-            Err(error) => return log::error!("cannot watch the listening socket: {error}"),
+        let listeners = match self.listen() {
+            Ok(listeners) => listeners,
+            Err(error) => return log::error!("cannot watch the listening sockets: {error}"),
         };
         if let Some(heart) = &self.heart {
             heart.beat(self.index);
@@ -70,7 +79,7 @@ impl Thread {
         let _ = ready.send(());
         let registry = Registry::default();
         tokio::join!(
-            self.accept_until_told(&listener, &connections, &registry),
+            self.accept_until_told(&listeners, &connections, &registry),
             self.close_connections(&registry),
             // Here and not in a task of its own, so that it ends with the others.
             self.beat(),
@@ -78,9 +87,19 @@ impl Thread {
     }
 
     fn listen(&self) -> io::Result<Accept> {
-        Ok(match self.listener.try_clone()? {
-            Listener::Tcp(listener) => Accept::Tcp(rt::net::TcpListener::from_std(listener)?),
-            Listener::Unix(listener) => Accept::Unix(rt::net::UnixListener::from_std(listener)?),
+        let watch = |listener: &Listener| {
+            Ok(match listener.try_clone()? {
+                Listener::Tcp(listener) => Either::Left(TcpListener::from_std(listener)?),
+                Listener::Unix(listener) => Either::Right(UnixListener::from_std(listener)?),
+            })
+        };
+        Ok(Accept {
+            listeners: self
+                .listeners
+                .iter()
+                .map(watch)
+                .collect::<io::Result<_>>()?,
+            next: Cell::new(0),
         })
     }
 
@@ -100,7 +119,7 @@ impl Thread {
 
     async fn accept_until_told(
         &self,
-        listener: &Accept,
+        listeners: &Accept,
         connections: &Connections,
         registry: &Registry,
     ) {
@@ -114,18 +133,18 @@ impl Thread {
             tokio::select! {
                 biased;
                 () = reached(self.step.clone(), Step::Finish) => {}
-                () = self.accept(listener, connections, registry) => {}
+                () = self.accept(listeners, connections, registry) => {}
             }
             self.accepting.fetch_sub(1, SeqCst);
         }
     }
 
     /// Accepts connections and serves each in a task of its own.
-    async fn accept(&self, listener: &Accept, connections: &Connections, registry: &Registry) {
+    async fn accept(&self, listeners: &Accept, connections: &Connections, registry: &Registry) {
         let mut told = false;
         loop {
             self.make_room(registry).await;
-            match listener.accept().await {
+            match poll_fn(|cx| listeners.poll_accept(cx)).await {
                 Ok(socket) => {
                     if std::mem::take(&mut told) {
                         log::info!("accepting connections again");
@@ -169,7 +188,7 @@ impl Thread {
         // Said before the last place is taken, so that nobody comes here to wait.
         self.activity.set_full(room() <= 1 && !registry.has_idle());
         while room() == 0 {
-            let somebody_waits = self.listener.queue_length().is_ok_and(|length| length > 0);
+            let somebody_waits = listener::queued(&self.listeners).is_ok_and(|length| length > 0);
             if somebody_waits {
                 registry.close_longest_idle(1);
             }
@@ -210,18 +229,28 @@ impl Thread {
     }
 }
 
-/// A listening socket as the runtime of a thread watches it.
-enum Accept {
-    Tcp(rt::net::TcpListener),
-    Unix(rt::net::UnixListener),
+/// The listening sockets as the runtime of a thread watches them.
+struct Accept {
+    listeners: Vec<Either<TcpListener, UnixListener>>,
+    /// The one that is looked at first, each in turn.
+    next: Cell<usize>,
 }
 
 impl Accept {
-    async fn accept(&self) -> io::Result<Socket> {
-        match self {
-            Self::Tcp(listener) => Ok(Socket::Left(listener.accept().await?.0)),
-            Self::Unix(listener) => Ok(Socket::Right(listener.accept().await?.0)),
-        }
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+        let first = self
+            .next
+            .replace((self.next.get() + 1) % self.listeners.len());
+        let (before, after) = self.listeners.split_at(first);
+        let mut accepted = after.iter().chain(before).map(|listener| match listener {
+            Either::Left(tcp) => tcp
+                .poll_accept(cx)
+                .map_ok(|(socket, _)| Either::Left(socket)),
+            Either::Right(unix) => unix
+                .poll_accept(cx)
+                .map_ok(|(socket, _)| Either::Right(socket)),
+        });
+        accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
     }
 }
 

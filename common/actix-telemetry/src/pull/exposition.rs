@@ -62,13 +62,16 @@ impl Exposition {
     /// # Errors
     ///
     /// If the system has no thread left or refuses the socket.
-    pub fn listen(self, listener: TcpListener) -> anyhow::Result<MetricsPort> {
-        let address = listener.local_addr()?;
+    pub fn listen(self, listeners: Vec<TcpListener>) -> anyhow::Result<MetricsPort> {
+        let first = listeners
+            .first()
+            .context("there is no socket to listen on")?;
+        let address = first.local_addr()?;
         let (started, is_started) = mpsc::sync_channel(1);
         let thread = thread::Builder::new().name("metrics".to_owned());
         let thread = thread.spawn(move || {
             System::new().block_on(async move {
-                let server = self.server(listener)?;
+                let server = self.server(listeners)?;
                 // The other side waits for it.
                 let _ = started.send(server.handle());
                 server.await
@@ -82,16 +85,18 @@ impl Exposition {
         })
     }
 
-    fn server(self, listener: TcpListener) -> io::Result<Server> {
+    fn server(self, listeners: Vec<TcpListener>) -> io::Result<Server> {
         let app = move || App::new().configure(|app| self.configure(app));
-        let server = HttpServer::new(app)
+        let mut server = HttpServer::new(app)
             .workers(1)
             .max_connections(MAX_CONNECTIONS)
             // Between two scrapes a connection would only be in the way of a stop.
             .keep_alive(KeepAlive::Disabled)
             .shutdown_timeout(CLOSE_TIMEOUT)
-            .disable_signals()
-            .listen(listener)?;
+            .disable_signals();
+        for listener in listeners {
+            server = server.listen(listener)?;
+        }
         Ok(server.run())
     }
 }

@@ -1,11 +1,11 @@
 //! The configured addresses.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use anyhow::Result;
-use e2e::{Load, Program, SOON, real_part};
+use e2e::{Load, Program, SOON, Signal, http, real_part};
 
-use super::hello;
+use super::{hello, wait_for_workers};
 
 #[test]
 fn every_worker_serves_wherever_the_program_listens() -> Result<()> {
@@ -28,10 +28,68 @@ fn every_worker_serves_wherever_the_program_listens() -> Result<()> {
 }
 
 #[test]
+fn a_reload_and_a_stop_lose_nothing_at_any_of_several_addresses() -> Result<()> {
+    let mut hello = hello(2).option("--host", "127.0.0.1,127.0.0.2").start()?;
+    let port = hello.addr()?.port();
+    let old = hello.workers();
+    let traffic = [1, 2].map(|last| {
+        let load = Load::on(SocketAddr::from(([127, 0, 0, last], port)));
+        load.clients(8).keep_alive(false).start()
+    });
+    let traffic = traffic.into_iter().collect::<Result<Vec<_>>>()?;
+    let wait = || {
+        let mut all = traffic.iter();
+        all.try_for_each(|one| one.wait_for_answers(300, SOON))
+    };
+    wait()?;
+    hello.signal(Signal::SIGHUP)?;
+    wait_for_workers(&hello, 2, &old)?;
+    wait()?;
+    hello.signal(Signal::SIGTERM)?;
+    assert_eq!(hello.wait_exit(SOON)?.code(), Some(0));
+    for one in traffic {
+        let report = one.stop()?;
+        assert_eq!(report.lost(), 0, "{report}\n{}", hello.console());
+        assert_eq!(report.pids.len(), 4, "{report}");
+    }
+    Ok(())
+}
+
+#[test]
+fn localhost_is_both_loopback_addresses_for_the_service_and_for_metrics() -> Result<()> {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return real_part::skip("this machine has no IPv6 on loopback");
+    }
+    let program = Program::new("metrics-multi-process-pull")
+        .option("--host", "localhost")
+        .option("--metrics-port", 0);
+    let running = program.start()?;
+    let port = running.addr()?.port();
+    let metrics = running.ready()?.parts["metrics"].clone();
+    let metrics = metrics
+        .rsplit(':')
+        .next()
+        .and_then(|rest| rest.strip_suffix("/metrics"));
+    let metrics: u16 = metrics.unwrap_or_default().parse()?;
+    for ip in ["127.0.0.1", "::1"] {
+        let ip: IpAddr = ip.parse()?;
+        assert_eq!(
+            http::get(SocketAddr::new(ip, port), "/healthz")?.status,
+            200
+        );
+        assert_eq!(
+            http::get(SocketAddr::new(ip, metrics), "/metrics")?.status,
+            200
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn the_application_knows_the_address_that_it_is_served_at() -> Result<()> {
     let hello = hello(2).start()?;
     let addr = hello.addr()?;
-    let told = e2e::http::get(addr, "/address")?.body;
+    let told = http::get(addr, "/address")?.body;
     assert_eq!(told, format!("{addr} {addr}"));
     Ok(())
 }
