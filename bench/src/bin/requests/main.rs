@@ -16,7 +16,7 @@ use bench::{Goal, Row, Section, python, section};
 use clap::{Parser, ValueEnum};
 use collector::{Collector, Config};
 
-use self::subject::{Subject, Turn};
+use self::subject::{HARNESS_ALONE, Subject, Turn};
 
 /// Measures CPU time per request and requests per second of the scenarios.
 #[derive(Parser)]
@@ -108,7 +108,7 @@ fn start(scenarios: &[String], receiver: &Collector) -> Result<Vec<Subject>> {
         "opentelemetry.sdk",
         "opentelemetry.exporter.otlp.proto.http",
     ]);
-    let mut subjects = vec![Subject::bare()?];
+    let mut subjects = vec![Subject::bare()?, Subject::harness_alone()?];
     if scenarios
         .iter()
         .any(|name| name == "metrics-single-process-pull")
@@ -211,6 +211,7 @@ fn rows(ours: &Subject, peer: &Subject, peer_name: &str) -> [Row; 2] {
 /// The goal for the ratio of a scenario's CPU time to that of bare actix-web.
 fn goal(scenario: &str) -> Option<Goal> {
     match scenario {
+        HARNESS_ALONE => Some(Goal::RatioAtMost(1.02)),
         "metrics-push" => Some(Goal::RatioAtMost(1.15)),
         "metrics-multi-process-pull" => Some(Goal::RatioAtMost(1.05)),
         _ => None,

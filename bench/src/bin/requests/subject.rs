@@ -13,6 +13,9 @@ const SAMPLERS: [(&str, &str); 3] = [
     ("always_off", ""),
 ];
 
+/// The label of [`Subject::harness_alone`].
+pub(crate) const HARNESS_ALONE: &str = "actix-prefork alone";
+
 /// A program under measurement.
 pub(crate) struct Subject {
     /// The label of the figures.
@@ -43,6 +46,12 @@ impl Subject {
     /// actix-web on one thread, without telemetry.
     pub(crate) fn bare() -> Result<Self> {
         Self::ours("bare", &Program::bin("bench", "bare"))
+    }
+
+    /// A worker with one thread, without telemetry.
+    pub(crate) fn harness_alone() -> Result<Self> {
+        let program = Program::example("actix-prefork", "hello");
+        Self::ours(HARNESS_ALONE, &one_worker(program))
     }
 
     /// Only actix-web-prom, the middleware of metrics-single-process-pull.
@@ -164,9 +173,12 @@ impl Subject {
 }
 
 fn scenario(name: &str) -> Program {
-    Program::new(name)
+    one_worker(Program::new(name)).env("ERROR_RATE", "0")
+}
+
+fn one_worker(program: Program) -> Program {
+    program
         .env("WEB_CONCURRENCY", "1")
         .env("WORKER_THREADS", "1")
-        .env("ERROR_RATE", "0")
         .env("RUST_LOG", "warn")
 }
