@@ -18,37 +18,18 @@ pub(crate) struct Options {
     pub(crate) workers: workers::Options,
 
     /// How metrics leave the service.
-    #[arg(
-        long,
-        env = "METRICS",
-        value_name = "METRICS",
-        hide_env_values = true,
-        default_value = "push"
-    )]
+    #[arg(long, env = "METRICS", default_value = "push")]
     pub(crate) metrics: Sink,
 
     #[command(flatten)]
     pub(crate) metrics_port: MetricsPortOption,
 
     /// The chance, from 0 to 1, that a request meets the simulated internal error.
-    #[arg(
-        long,
-        env = "ERROR_RATE",
-        value_name = "ERROR_RATE",
-        hide_env_values = true,
-        default_value_t = 0.5,
-        value_parser = cli::share,
-    )]
+    #[arg(long, env = "ERROR_RATE", default_value_t = 0.5, value_parser = cli::share)]
     pub(crate) error_rate: f64,
 
     /// What `GET /chain` calls, an http:// URL.
-    #[arg(
-        long,
-        env = "CHAIN_URL",
-        value_name = "CHAIN_URL",
-        hide_env_values = true,
-        value_parser = http_url,
-    )]
+    #[arg(long, env = "CHAIN_URL", value_parser = http_url)]
     pub(crate) chain_url: Option<Url>,
 
     /// Also serve the routes below /demo: work on other threads, fail, panic.

@@ -35,14 +35,7 @@ struct Options {
     metrics_port: MetricsPortOption,
 
     /// The chance, from 0 to 1, that a request meets the simulated internal error.
-    #[arg(
-        long,
-        env = "ERROR_RATE",
-        value_name = "ERROR_RATE",
-        hide_env_values = true,
-        default_value_t = 0.5,
-        value_parser = cli::share,
-    )]
+    #[arg(long, env = "ERROR_RATE", default_value_t = 0.5, value_parser = cli::share)]
     error_rate: f64,
 }
 

@@ -18,28 +18,15 @@ pub(crate) struct Options {
     pub(crate) workers: workers::Options,
 
     /// The chance, from 0 to 1, that a request meets the simulated internal error.
-    #[arg(
-        long,
-        env = "ERROR_RATE",
-        value_name = "ERROR_RATE",
-        hide_env_values = true,
-        default_value_t = 0.5,
-        value_parser = cli::share,
-    )]
+    #[arg(long, env = "ERROR_RATE", default_value_t = 0.5, value_parser = cli::share)]
     pub(crate) error_rate: f64,
 
     /// What `GET /chain` calls, an http:// URL [default: this service's own `/`].
-    #[arg(
-        long,
-        env = "CHAIN_URL",
-        value_name = "CHAIN_URL",
-        hide_env_values = true,
-        value_parser = http_url,
-    )]
+    #[arg(long, env = "CHAIN_URL", value_parser = http_url)]
     chain_url: Option<Url>,
 
     /// Tell the client the ids of its request in the header `traceresponse`.
-    #[arg(long, env = "TRACERESPONSE", hide_env_values = true)]
+    #[arg(long, env = "TRACERESPONSE")]
     pub(crate) traceresponse: bool,
 
     /// Also serve the routes below /demo: work on other threads, panic, sleep, echo

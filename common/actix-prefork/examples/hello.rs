@@ -19,7 +19,12 @@ struct Cli {
 fn main() -> ExitCode {
     let cli: Cli = actix_prefork::cli::parse();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    Master::new(&cli.workers).run(serve)
+    let run = || Master::new(&cli.workers).run(serve);
+    match env::var_os("INSIDE_A_RUNTIME") {
+        // Refused by the master.
+        Some(_) => actix_web::rt::System::new().block_on(async { run() }),
+        None => run(),
+    }
 }
 
 async fn serve(worker: Worker) -> Result<(), Error> {

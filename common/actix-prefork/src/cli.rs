@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     fmt::{self, Display},
     io::{self, Write as _},
     process,
@@ -12,9 +13,9 @@ use clap::{Arg, Command, Parser, builder::Resettable, error::ErrorKind};
 /// Parses the command line and the environment of the program.
 ///
 /// An invalid value prints one line to stderr and exits with code 2. The line names
-/// the flag, its variable (the value name of the flag), the value and the expected
-/// values. An empty variable counts as unset. `--help` and `--version` print and exit
-/// with code 0.
+/// the flag, its variable, the value and the expected values. An empty variable counts as
+/// unset. `--help` and `--version` print and exit with code 0; the values of variables,
+/// which may be secrets, are not in the help.
 ///
 /// ```no_run
 /// use clap::Parser;
@@ -23,7 +24,7 @@ use clap::{Arg, Command, Parser, builder::Resettable, error::ErrorKind};
 /// #[derive(Parser)]
 /// struct Options {
 ///     /// Connections to the database.
-///     #[arg(long, env = "POOL_SIZE", value_name = "POOL_SIZE", default_value_t = 4,
+///     #[arg(long, env = "POOL_SIZE", default_value_t = 4,
 ///           value_parser = |text: &str| cli::whole_number(text, 1, 100))]
 ///     pool_size: u16,
 /// }
@@ -58,7 +59,7 @@ pub fn parse<P: Parser>() -> P {
 /// # let _ = cli.workers;
 /// ```
 pub fn parse_with<P: Parser>(adapt: impl FnOnce(Command) -> Command) -> P {
-    let command = adapt(P::command()).mut_args(without_empty_variable);
+    let command = adapt(P::command()).mut_args(with_its_variable);
     let matches = command.try_get_matches();
     let parsed = matches.and_then(|mut matches| P::from_arg_matches_mut(&mut matches));
     parsed.unwrap_or_else(|error| match error.kind() {
@@ -78,7 +79,7 @@ pub fn prefix_variables(command: Command, prefix: &str) -> Command {
         };
         // Names live as long as the command, which is made once.
         let name: &'static str = format!("{prefix}{variable}").leak();
-        arg.env(name).value_name(name)
+        arg.env(name)
     })
 }
 
@@ -89,11 +90,22 @@ pub(crate) fn defaults<A: clap::Args>() -> A {
     A::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
 }
 
-fn without_empty_variable(arg: Arg) -> Arg {
-    let value = arg.get_env().map(env::var_os);
-    match value {
-        Some(Some(value)) if value.is_empty() => arg.env(Resettable::Reset),
-        _ => arg,
+/// Calls the value of a flag by its variable, for help and errors, and takes an empty
+/// variable for none.
+fn with_its_variable(arg: Arg) -> Arg {
+    let Some(name) = arg.get_env().map(OsStr::to_os_string) else {
+        return arg;
+    };
+    let is_empty = env::var_os(&name).is_some_and(|value| value.is_empty());
+    let takes_value = arg.get_action().takes_values();
+    let arg = match is_empty {
+        true => arg.env(Resettable::Reset),
+        false => arg.hide_env_values(true),
+    };
+    match takes_value {
+        // As long as the command, which is made once.
+        true => arg.value_name(&*name.to_string_lossy().into_owned().leak()),
+        false => arg,
     }
 }
 

@@ -7,7 +7,12 @@ use actix_service::{IntoServiceFactory, Service, ServiceFactory};
 use actix_web::{body::MessageBody, dev::AppConfig};
 use socket2::SockRef;
 
-use crate::{Error, Worker, bind::BACKLOG, error::Context as _, serve::Settings};
+use crate::{
+    Error, Worker,
+    bind::BACKLOG,
+    error::Context as _,
+    serve::{Settings, application},
+};
 
 /// Serves an application in one worker; [`Worker::http`] creates it.
 ///
@@ -157,6 +162,13 @@ impl<'a, F> Http<'a, F> {
                     .context("set the length of the accept queue")?;
             }
         }
-        self.worker.run_http(self.factory, self.settings).await
+        let Self {
+            worker,
+            factory,
+            settings,
+        } = self;
+        let config = settings.app_config(&worker.address()?);
+        let creator = || application::creator(factory.clone(), config.clone(), settings.clone());
+        worker.run_threads(&settings, creator).await
     }
 }

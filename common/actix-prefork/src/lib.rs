@@ -79,6 +79,7 @@ compile_error!(
 
 mod activity;
 mod address;
+mod alone;
 mod bind;
 mod bound;
 pub mod cli;
@@ -98,6 +99,7 @@ mod worker;
 mod master;
 
 pub use address::Address;
+pub use alone::serve_alone;
 pub use bind::listen_beside;
 pub use error::Error;
 pub use http::Http;
@@ -108,6 +110,6 @@ pub use master::{
 };
 pub use options::{MAX_WORKERS, MetricsPortOption, Options, ServerOptions};
 pub use stop::Stopping;
-pub use worker::{Worker, serve_alone};
+pub use worker::Worker;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -28,77 +28,33 @@ pub struct Options {
     #[arg(
         long,
         env = "WEB_CONCURRENCY",
-        value_name = "WEB_CONCURRENCY",
-        hide_env_values = true,
         default_value_t = 2,
-        value_parser = |text: &str| whole_number(text, 1, MAX_WORKERS),
+        value_parser = |text: &str| whole_number(text, 1, MAX_WORKERS)
     )]
     pub workers: u16,
 
     /// Abort a worker that has not responded for this many seconds; 0 disables it.
-    #[arg(
-        long,
-        env = "WORKER_TIMEOUT",
-        value_name = "WORKER_TIMEOUT",
-        hide_env_values = true,
-        default_value = "30",
-        value_parser = seconds,
-    )]
+    #[arg(long, env = "WORKER_TIMEOUT", default_value = "30", value_parser = seconds)]
     pub timeout: Duration,
 
     /// Start a helper for a worker that has not responded for this many seconds; 0 disables it.
-    #[arg(
-        long,
-        env = "WORKER_HANG_TIMEOUT",
-        value_name = "WORKER_HANG_TIMEOUT",
-        hide_env_values = true,
-        default_value = "0.2",
-        value_parser = seconds,
-    )]
+    #[arg(long, env = "WORKER_HANG_TIMEOUT", default_value = "0.2", value_parser = seconds)]
     pub hang_timeout: Duration,
 
     /// Seconds to go on serving after SIGTERM before new connections are refused.
-    #[arg(
-        long,
-        env = "DRAIN_DELAY",
-        value_name = "DRAIN_DELAY",
-        hide_env_values = true,
-        default_value = "0",
-        value_parser = seconds,
-    )]
+    #[arg(long, env = "DRAIN_DELAY", default_value = "0", value_parser = seconds)]
     pub drain_delay: Duration,
 
     /// Seconds that a worker may take to become ready.
-    #[arg(
-        long,
-        env = "WORKER_BOOT_TIMEOUT",
-        value_name = "WORKER_BOOT_TIMEOUT",
-        hide_env_values = true,
-        default_value = "60",
-        value_parser = some_seconds,
-    )]
+    #[arg(long, env = "WORKER_BOOT_TIMEOUT", default_value = "60", value_parser = some_seconds)]
     pub boot_timeout: Duration,
 
     /// Replace a worker after this many requests; 0 disables it.
-    #[arg(
-        long,
-        env = "MAX_REQUESTS",
-        value_name = "MAX_REQUESTS",
-        hide_env_values = true,
-        default_value_t = 0,
-        value_parser = requests,
-    )]
+    #[arg(long, env = "MAX_REQUESTS", default_value_t = 0, value_parser = requests)]
     pub max_requests: u32,
 
     /// Add a random number of requests, from 0 to this, to --max-requests of each worker.
-    #[arg(
-        long,
-        env = "MAX_REQUESTS_JITTER",
-        value_name = "MAX_REQUESTS_JITTER",
-        hide_env_values = true,
-        default_value_t = 0,
-        value_parser = requests,
-    )]
+    #[arg(long, env = "MAX_REQUESTS_JITTER", default_value_t = 0, value_parser = requests)]
     pub max_requests_jitter: u32,
 }
 
@@ -111,8 +67,6 @@ pub struct ServerOptions {
     #[arg(
         long,
         env = "BIND_HOST",
-        value_name = "BIND_HOST",
-        hide_env_values = true,
         default_value = "127.0.0.1",
         value_delimiter = ','
     )]
@@ -122,131 +76,59 @@ pub struct ServerOptions {
     #[arg(
         long,
         env = "PORT",
-        value_name = "PORT",
-        hide_env_values = true,
         default_value_t = 5100,
-        value_parser = |text: &str| whole_number(text, 0, u16::MAX),
+        value_parser = |text: &str| whole_number(text, 0, u16::MAX)
     )]
     pub port: u16,
 
     /// Path of a Unix domain socket to listen on instead of host and port.
-    #[arg(
-        long,
-        env = "BIND_UDS",
-        value_name = "BIND_UDS",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "BIND_UDS")]
     pub uds: Option<PathBuf>,
 
     /// Permissions of that socket as an octal file mode; 660 lets its group connect.
-    #[arg(
-        long,
-        env = "UDS_MODE",
-        value_name = "UDS_MODE",
-        hide_env_values = true,
-        default_value = "600",
-        value_parser = mode,
-    )]
+    #[arg(long, env = "UDS_MODE", default_value = "600", value_parser = mode)]
     pub uds_mode: u32,
 
     /// Number of serving threads in each process.
     #[arg(
         long,
         env = "WORKER_THREADS",
-        value_name = "WORKER_THREADS",
-        hide_env_values = true,
         default_value_t = 1,
-        value_parser = |text: &str| whole_number(text, 1, 256),
+        value_parser = |text: &str| whole_number(text, 1, 256)
     )]
     pub threads: u16,
 
     /// Seconds that open connections get to finish when the program stops.
-    #[arg(
-        long,
-        env = "GRACEFUL_TIMEOUT",
-        value_name = "GRACEFUL_TIMEOUT",
-        hide_env_values = true,
-        default_value = "30",
-        value_parser = seconds,
-    )]
+    #[arg(long, env = "GRACEFUL_TIMEOUT", default_value = "30", value_parser = seconds)]
     pub graceful_timeout: Duration,
 
     /// Seconds that an idle connection is kept open; 0 closes it after each response.
-    #[arg(
-        long,
-        env = "KEEP_ALIVE",
-        value_name = "KEEP_ALIVE",
-        hide_env_values = true,
-        default_value = "75",
-        value_parser = seconds,
-    )]
+    #[arg(long, env = "KEEP_ALIVE", default_value = "75", value_parser = seconds)]
     pub keep_alive: Duration,
 
     /// Seconds that a client may take for the head of a request; 0 disables it.
-    #[arg(
-        long,
-        env = "CLIENT_REQUEST_TIMEOUT",
-        value_name = "CLIENT_REQUEST_TIMEOUT",
-        hide_env_values = true,
-        default_value = "5",
-        value_parser = seconds,
-    )]
+    #[arg(long, env = "CLIENT_REQUEST_TIMEOUT", default_value = "5", value_parser = seconds)]
     pub client_request_timeout: Duration,
 
     /// Seconds that a body may keep us waiting, plus one for each 500 bytes; 0 disables it.
-    #[arg(
-        long,
-        env = "CLIENT_BODY_TIMEOUT",
-        value_name = "CLIENT_BODY_TIMEOUT",
-        hide_env_values = true,
-        default_value = "20",
-        value_parser = seconds,
-    )]
+    #[arg(long, env = "CLIENT_BODY_TIMEOUT", default_value = "20", value_parser = seconds)]
     pub client_body_timeout: Duration,
 
     /// Seconds that a client may keep a response waiting, plus one for each 500 bytes; 0
     /// disables it.
-    #[arg(
-        long,
-        env = "SEND_TIMEOUT",
-        value_name = "SEND_TIMEOUT",
-        hide_env_values = true,
-        default_value = "60",
-        value_parser = seconds,
-    )]
+    #[arg(long, env = "SEND_TIMEOUT", default_value = "60", value_parser = seconds)]
     pub send_timeout: Duration,
 
     /// Maximum number of connections of each worker.
-    #[arg(
-        long,
-        env = "MAX_CONNECTIONS",
-        value_name = "MAX_CONNECTIONS",
-        hide_env_values = true,
-        default_value_t = 25_000,
-        value_parser = some,
-    )]
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 25_000, value_parser = some)]
     pub max_connections: u32,
 
     /// Maximum size of the head of a request in bytes.
-    #[arg(
-        long,
-        env = "MAX_HTTP_HEADER_SIZE",
-        value_name = "MAX_HTTP_HEADER_SIZE",
-        hide_env_values = true,
-        default_value_t = 8192,
-        value_parser = header_size,
-    )]
+    #[arg(long, env = "MAX_HTTP_HEADER_SIZE", default_value_t = 8192, value_parser = header_size)]
     pub max_http_header_size: u32,
 
     /// Maximum number of connections that wait to be accepted by a worker.
-    #[arg(
-        long,
-        env = "BACKLOG",
-        value_name = "BACKLOG",
-        hide_env_values = true,
-        default_value_t = BACKLOG.cast_unsigned(),
-        value_parser = some,
-    )]
+    #[arg(long, env = "BACKLOG", default_value_t = BACKLOG.cast_unsigned(), value_parser = some)]
     pub backlog: u32,
 }
 
@@ -256,13 +138,7 @@ pub struct ServerOptions {
 #[command(about = None, long_about = None)]
 pub struct MetricsPortOption {
     /// Serve /metrics on this port instead of the application's; 0 picks a free one.
-    #[arg(
-        long,
-        env = "METRICS_PORT",
-        value_name = "METRICS_PORT",
-        hide_env_values = true,
-        value_parser = |text: &str| whole_number(text, 0, u16::MAX),
-    )]
+    #[arg(long, env = "METRICS_PORT", value_parser = |text: &str| whole_number(text, 0, u16::MAX))]
     pub metrics_port: Option<u16>,
 }
 

@@ -1,15 +1,14 @@
 //! A process that serves: a worker of a master, or a single process.
 
 use std::{
-    cell::Cell,
     env,
     future::Future,
     io, iter,
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
-    process::{self, ExitCode},
+    process::ExitCode,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use actix_http::{Request, Response};
@@ -18,14 +17,12 @@ use actix_web::{body::MessageBody, dev::AppConfig, rt::System};
 
 use crate::cli::say;
 use crate::{
-    Address, BoxError, Error, Http, ServerOptions, Stopping,
+    Address, BoxError, Error, Http, Stopping,
     activity::Activity,
-    bound::Bound,
-    descriptors,
     error::Context as _,
     listener::Listener,
-    serve::{self, Settings, Threads, application, heart::Heart},
-    stop::{ECHO, Signal, Stop, StopRequest},
+    serve::{self, Settings, Threads, application::Create, heart::Heart},
+    stop::{Signal, Stop, StopRequest},
 };
 
 /// How long a worker that leaves accepts what was queued for it alone.
@@ -178,25 +175,13 @@ impl Worker {
         (self.report)(Phase::Ready, &self.notes);
     }
 
-    pub(crate) async fn run_http<F, I, S, B>(
+    /// Serves by what `creator` makes until the worker is stopped, and then drains.
+    pub(crate) async fn run_threads(
         &self,
-        factory: F,
-        settings: Settings,
-    ) -> Result<(), Error>
-    where
-        F: Fn() -> I + Send + Clone + 'static,
-        I: IntoServiceFactory<S, Request>,
-        S: ServiceFactory<Request, Config = AppConfig> + 'static,
-        S::Error: Into<actix_web::Error> + 'static,
-        S::InitError: std::fmt::Debug,
-        S::Response: Into<Response<B>> + 'static,
-        S::Service: 'static,
-        <S::Service as Service<Request>>::Future: 'static,
-        B: MessageBody + 'static,
-    {
-        let config = settings.app_config(&self.address()?);
-        let creator = || application::creator(factory.clone(), config.clone(), settings.clone());
-        let threads = Threads::start(self, &settings, creator).await?;
+        settings: &Settings,
+        creator: impl Fn() -> Box<Create>,
+    ) -> Result<(), Error> {
+        let threads = Threads::start(self, settings, creator).await?;
         (self.report)(Phase::Ready, &self.notes);
         threads.accept();
 
@@ -241,111 +226,6 @@ impl Worker {
     }
 }
 
-/// Serves from this process, without a master.
-///
-/// It listens on the configured address, or on the socket that systemd passed, and
-/// prints a ready line to stderr. `SIGTERM` stops gracefully; `SIGINT`, `SIGQUIT` and a
-/// second `SIGTERM` cut open connections.
-///
-/// `body` gets the [`Worker`], calls [`Worker::serve`], and returns when it has cleaned
-/// up. An error is printed on one line, and the exit code is 1.
-///
-/// ```no_run
-/// use std::process::ExitCode;
-///
-/// use actix_web::{App, web};
-/// use clap::Parser;
-/// use actix_prefork::{Error, ServerOptions, Worker, serve_alone};
-///
-/// #[derive(Parser)]
-/// struct Cli {
-///     #[command(flatten)]
-///     server: ServerOptions,
-/// }
-///
-/// fn main() -> ExitCode {
-///     let cli: Cli = actix_prefork::cli::parse();
-///     serve_alone(&cli.server, serve)
-/// }
-///
-/// async fn serve(worker: Worker) -> Result<(), Error> {
-///     let app = || App::new().route("/", web::get().to(|| async { "Hello" }));
-///     worker.serve(app).await
-/// }
-/// ```
-pub fn serve_alone<F, R, E>(options: &ServerOptions, body: F) -> ExitCode
-where
-    F: FnOnce(Worker) -> R,
-    R: Future<Output = Result<(), E>>,
-    E: Into<BoxError>,
-{
-    let run = || {
-        descriptors::raise_limit();
-        let bound = Bound::open(options)?;
-        let graceful = if bound[0].ends_with_us() {
-            Stop::Server
-        } else {
-            Stop::Worker
-        };
-        let first = Cell::new(None::<Instant>);
-        let meaning = move |signal, current| match signal {
-            Signal::Terminate if current == Stop::Not => {
-                first.set(Some(Instant::now()));
-                graceful
-            }
-            Signal::Terminate if first.get().is_some_and(|first| first.elapsed() < ECHO) => current,
-            Signal::Terminate | Signal::Interrupt | Signal::Quit => Stop::Quick,
-        };
-        run(alone(bound, options)?, meaning, body)
-    };
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(error.as_ref()),
-    }
-}
-
-fn alone(bound: Vec<Bound>, options: &ServerOptions) -> Result<Worker, Error> {
-    let listeners = bound.iter().map(|bound| bound.listener.try_clone());
-    let listeners = listeners.collect::<io::Result<_>>();
-    Ok(Worker {
-        slot: 0,
-        listeners: listeners.context("share the socket")?,
-        threads: options.threads,
-        settings: Settings::new(options),
-        graceful_timeout: options.graceful_timeout,
-        activity: Box::leak(Box::default()),
-        beats: false,
-        stop: StopRequest::new(),
-        notes: Vec::new(),
-        #[cfg(feature = "master")]
-        snapshots: None,
-        report: Box::new(move |phase, notes| match phase {
-            Phase::Ready => {
-                let process = format!("process {}", process::id());
-                let notes = iter::once(&process).chain(notes);
-                say_ready(bound.iter().map(|bound| &bound.address), notes);
-            }
-            Phase::Emptying => bound.iter().for_each(Bound::ignore_new_connections),
-            Phase::Draining => bound.iter().for_each(|bound| {
-                bound.close();
-            }),
-        }),
-    })
-}
-
-/// Prints where the program answers, and what else there is to know.
-pub(crate) fn say_ready<'a>(
-    addresses: impl Iterator<Item = &'a Address>,
-    notes: impl Iterator<Item = &'a String>,
-) {
-    let parts: Vec<_> = addresses
-        .map(Address::to_string)
-        .chain(notes.cloned())
-        .collect();
-    let name = program_name();
-    say(format_args!("{name}: ready on {}", parts.join(", ")));
-}
-
 /// Runs what a worker does on a runtime of its own.
 pub(crate) fn run<F, R, E>(
     worker: Worker,
@@ -362,6 +242,19 @@ where
         signals.context("install signal handlers")?;
         body(worker).await.map_err(Into::into)
     })
+}
+
+/// Prints where the program answers, and what else there is to know.
+pub(crate) fn say_ready<'a>(
+    addresses: impl Iterator<Item = &'a Address>,
+    notes: impl Iterator<Item = &'a String>,
+) {
+    let parts: Vec<_> = addresses
+        .map(Address::to_string)
+        .chain(notes.cloned())
+        .collect();
+    let name = program_name();
+    say(format_args!("{name}: ready on {}", parts.join(", ")));
 }
 
 /// Prints an error with its chain of causes on one line.

@@ -24,7 +24,7 @@ pub struct HarnessMetric {
     pub is_counter: bool,
     /// The name of the attribute that it has besides `slot`.
     pub attribute: Option<&'static str>,
-    read: fn(&Snapshot) -> Vec<Point>,
+    read: Read,
 }
 
 /// One value of a [`HarnessMetric`].
@@ -40,6 +40,17 @@ pub struct Point {
 }
 
 impl HarnessMetric {
+    const fn about(mut self, description: &'static str) -> Self {
+        self.description = description;
+        self
+    }
+
+    /// With an attribute besides `slot`.
+    const fn by(mut self, attribute: &'static str) -> Self {
+        self.attribute = Some(attribute);
+        self
+    }
+
     /// The Prometheus name, for example `worker_spawns_total`, mapped from the
     /// OpenTelemetry name as the OpenTelemetry specification says.
     pub fn prometheus_name(&self) -> String {
@@ -61,120 +72,87 @@ impl HarnessMetric {
 
 /// Every metric of the harness.
 pub const HARNESS_METRICS: [HarnessMetric; 12] = [
-    HarnessMetric {
-        name: "worker.up",
-        unit: "{worker}",
-        description: "1 if the slot has a worker that serves, else 0",
-        is_counter: false,
-        attribute: None,
-        read: |snapshot| each(snapshot, |slot| Some(f64::from(u8::from(slot.up)))),
-    },
-    HarnessMetric {
-        name: "worker.processes",
-        unit: "{process}",
-        description: "Worker processes, by state",
-        is_counter: false,
-        attribute: Some("state"),
-        read: |snapshot| each_of(snapshot, STATES, |slot| slot.processes),
-    },
-    HarnessMetric {
-        name: "worker.spawns",
-        unit: "{process}",
-        description: "Worker processes started, by reason",
-        is_counter: true,
-        attribute: Some("reason"),
-        read: |snapshot| {
-            let reasons = SpawnReason::ALL.map(SpawnReason::as_str);
-            each_of(snapshot, reasons, |slot| slot.spawns)
-        },
-    },
-    HarnessMetric {
-        name: "worker.exits",
-        unit: "{process}",
-        description: "Worker processes ended, by kind: exit status 0, another status, or a signal",
-        is_counter: true,
-        attribute: Some("kind"),
-        read: |snapshot| {
-            let kinds = ExitKind::ALL.map(ExitKind::as_str);
-            each_of(snapshot, kinds, |slot| slot.exits)
-        },
-    },
-    HarnessMetric {
-        name: "worker.requests",
-        unit: "{request}",
-        description: "Requests answered, on all routes",
-        is_counter: true,
-        attribute: None,
-        read: |snapshot| each(snapshot, |slot| Some(slot.requests as f64)),
-    },
-    HarnessMetric {
-        name: "worker.connections",
-        unit: "{connection}",
-        description: "Open connections",
-        is_counter: false,
-        attribute: None,
-        read: |snapshot| each(snapshot, |slot| Some(slot.connections as f64)),
-    },
-    HarnessMetric {
-        name: "worker.cut_connections",
-        unit: "{connection}",
-        description: "Connections, including idle ones, that were open when their worker ended",
-        is_counter: true,
-        attribute: None,
-        read: |snapshot| each(snapshot, |slot| Some(slot.cut_connections as f64)),
-    },
-    HarnessMetric {
-        name: "worker.accept_queue",
-        unit: "{connection}",
-        description: "Connections waiting to be accepted, sampled every second",
-        is_counter: false,
-        attribute: None,
-        read: |snapshot| each(snapshot, |slot| slot.accept_queue.map(f64::from)),
-    },
-    HarnessMetric {
-        name: "worker.heartbeat.age",
-        unit: "s",
-        description: "Time since all serving threads were last known to run",
-        is_counter: false,
-        attribute: None,
-        read: |snapshot| each(snapshot, |slot| Some(slot.heartbeat_age?.as_secs_f64())),
-    },
-    HarnessMetric {
-        name: "worker.boot.duration",
-        unit: "s",
-        description: "Time from start to ready of the last worker that became ready",
-        is_counter: false,
-        attribute: None,
-        read: |snapshot| each(snapshot, |slot| Some(slot.boot?.as_secs_f64())),
-    },
-    HarnessMetric {
-        name: "worker.drain.duration",
-        unit: "s",
-        description: "Drain time of the last worker that drained",
-        is_counter: false,
-        attribute: None,
-        read: |snapshot| each(snapshot, |slot| Some(slot.drain?.as_secs_f64())),
-    },
-    HarnessMetric {
-        name: "worker.reloads",
-        unit: "{reload}",
-        description: "Reloads, by result",
-        is_counter: true,
-        attribute: Some("result"),
-        read: |snapshot| {
-            let results = [
-                ("success", snapshot.reloads),
-                ("failure", snapshot.failed_reloads),
-            ];
-            let point = |(result, count)| Point {
-                slot: None,
-                attribute: Some(result),
-                value: count as f64,
-            };
-            results.map(point).into()
-        },
-    },
+    gauge("worker.up", "{worker}", |all| {
+        each(all, |slot| Some(f64::from(u8::from(slot.up))))
+    })
+    .about("1 if the slot has a worker that serves, else 0"),
+    gauge("worker.processes", "{process}", |all| {
+        each_of(all, STATES, |slot| slot.processes)
+    })
+    .by("state")
+    .about("Worker processes, by state"),
+    counter("worker.spawns", "{process}", |all| {
+        let reasons = SpawnReason::ALL.map(SpawnReason::as_str);
+        each_of(all, reasons, |slot| slot.spawns)
+    })
+    .by("reason")
+    .about("Worker processes started, by reason"),
+    counter("worker.exits", "{process}", |all| {
+        let kinds = ExitKind::ALL.map(ExitKind::as_str);
+        each_of(all, kinds, |slot| slot.exits)
+    })
+    .by("kind")
+    .about("Worker processes ended, by kind: exit status 0, another status, or a signal"),
+    counter("worker.requests", "{request}", |all| {
+        each(all, |slot| Some(slot.requests as f64))
+    })
+    .about("Requests answered, on all routes"),
+    gauge("worker.connections", "{connection}", |all| {
+        each(all, |slot| Some(slot.connections as f64))
+    })
+    .about("Open connections"),
+    counter("worker.cut_connections", "{connection}", |all| {
+        each(all, |slot| Some(slot.cut_connections as f64))
+    })
+    .about("Connections, including idle ones, that were open when their worker ended"),
+    gauge("worker.accept_queue", "{connection}", |all| {
+        each(all, |slot| slot.accept_queue.map(f64::from))
+    })
+    .about("Connections waiting to be accepted, sampled every second"),
+    gauge("worker.heartbeat.age", "s", |all| {
+        each(all, |slot| Some(slot.heartbeat_age?.as_secs_f64()))
+    })
+    .about("Time since all serving threads were last known to run"),
+    gauge("worker.boot.duration", "s", |all| {
+        each(all, |slot| Some(slot.boot?.as_secs_f64()))
+    })
+    .about("Time from start to ready of the last worker that became ready"),
+    gauge("worker.drain.duration", "s", |all| {
+        each(all, |slot| Some(slot.drain?.as_secs_f64()))
+    })
+    .about("Drain time of the last worker that drained"),
+    counter("worker.reloads", "{reload}", |all| {
+        let results = [("success", all.reloads), ("failure", all.failed_reloads)];
+        let point = |(result, count)| Point {
+            slot: None,
+            attribute: Some(result),
+            value: count as f64,
+        };
+        results.map(point).into()
+    })
+    .by("result")
+    .about("Reloads, by result"),
 ];
+
+type Read = fn(&Snapshot) -> Vec<Point>;
+
+const fn counter(name: &'static str, unit: &'static str, read: Read) -> HarnessMetric {
+    HarnessMetric {
+        is_counter: true,
+        ..gauge(name, unit, read)
+    }
+}
+
+const fn gauge(name: &'static str, unit: &'static str, read: Read) -> HarnessMetric {
+    HarnessMetric {
+        name,
+        unit,
+        description: "",
+        is_counter: false,
+        attribute: None,
+        read,
+    }
+}
 
 /// The states of [`SlotSnapshot::processes`].
 const STATES: [&str; 3] = ["booting", "serving", "draining"];

@@ -1,6 +1,14 @@
 //! What master and workers have counted and how they do, at one moment.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    num::NonZero,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use super::{
     reason::SpawnReason,
@@ -102,22 +110,27 @@ impl SlotSnapshot {
         })
     }
 
+    /// What the tally holds, without any process.
     fn of_tally(slot: u16, tally: &Tally) -> Self {
-        let time = |time: Duration| (!time.is_zero()).then_some(time);
+        let load = |count: &AtomicU32| count.load(Relaxed);
+        let time = |ms: &AtomicU32| {
+            let ms = NonZero::new(load(ms))?;
+            Some(Duration::from_millis(ms.get().into()))
+        };
         Self {
             slot,
             up: false,
             pid: None,
-            spawns: SpawnReason::ALL.map(|reason| tally.spawns(reason).into()),
-            exits: ExitKind::ALL.map(|kind| tally.exits(kind).into()),
+            spawns: tally.spawns.each_ref().map(|count| load(count).into()),
+            exits: tally.exits.each_ref().map(|count| load(count).into()),
             processes: [0; 3],
             heartbeat_age: None,
             connections: 0,
-            requests: tally.requests(),
-            cut_connections: tally.cut(),
-            boot: time(tally.boot()),
-            drain: time(tally.drain()),
-            accept_queue: tally.accept_queue(),
+            requests: tally.requests.load(Relaxed),
+            cut_connections: tally.cut.load(Relaxed),
+            boot: time(&tally.boot_ms),
+            drain: time(&tally.drain_ms),
+            accept_queue: load(&tally.accept_queue).checked_sub(1),
         }
     }
 

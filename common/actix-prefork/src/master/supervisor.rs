@@ -106,8 +106,10 @@ impl<'a> Supervisor<'a> {
         }
         self.kept.clear();
         match self.cut {
-            0 => log::info!("stopped"),
-            cut => log::info!("stopped, {} cut", counted(cut, "connection")),
+            0 => log::info!(event = "stopped"; "stopped"),
+            cut => {
+                log::info!(event = "stopped", cut; "stopped, {} cut", counted(cut, "connection"));
+            }
         }
         match self.policy.has_failed() {
             true => ExitCode::FAILURE,
@@ -213,7 +215,9 @@ impl<'a> Supervisor<'a> {
             Action::Steer(targets) => self.sockets.steer(&targets),
             Action::AddSocket { targets } => match self.sockets.add(&targets) {
                 Ok(()) => self.policy.opened(),
-                Err(error) => log::error!("SIGTTIN: cannot add a worker: {error}"),
+                Err(error) => {
+                    log::error!(event = "scale.failed"; "SIGTTIN: cannot add a worker: {error}");
+                }
             },
             Action::SayReady => self.say_ready(),
             Action::OpenProgram => self.open_program(),
@@ -255,7 +259,7 @@ impl<'a> Supervisor<'a> {
         let (slot, pid) = (process.slot, process.pid);
         let tally = self.fleet.board.tally(slot);
         tally.record_boot(process.started.elapsed());
-        log::debug!(slot, pid; "worker {slot} (pid {pid}) is ready");
+        log::debug!(event = "worker.ready", slot, pid; "worker {slot} (pid {pid}) is ready");
         call(&mut self.hooks.on_ready, &Ready { slot, pid });
     }
 
@@ -273,12 +277,13 @@ impl<'a> Supervisor<'a> {
         match self.program.open_next() {
             Ok(path) => {
                 let path = path.display();
-                log::info!("SIGHUP: replacing workers one by one with {path}");
+                let text = format!("SIGHUP: replacing workers one by one with {path}");
+                log::info!(event = "reload"; "{text}");
                 self.policy.reload();
             }
             Err(error) => {
                 self.fleet.board.count_reload(false);
-                log::error!("cannot reload: {error}");
+                log::error!(event = "reload.failed"; "cannot reload: {error}");
             }
         }
     }

@@ -21,17 +21,17 @@ pub(crate) struct Tally {
     /// Odd while the master changes what has to be read together.
     changes: AtomicU32,
     /// How long the last worker that became ready took, in milliseconds.
-    boot_ms: AtomicU32,
+    pub(crate) boot_ms: AtomicU32,
     /// How long the last worker that was told to finish took, in milliseconds.
-    drain_ms: AtomicU32,
-    spawns: [AtomicU32; SpawnReason::ALL.len()],
-    exits: [AtomicU32; ExitKind::ALL.len()],
+    pub(crate) drain_ms: AtomicU32,
+    pub(crate) spawns: [AtomicU32; SpawnReason::ALL.len()],
+    pub(crate) exits: [AtomicU32; ExitKind::ALL.len()],
     /// Connections that were open when their worker ended.
-    cut: AtomicU64,
+    pub(crate) cut: AtomicU64,
     /// Requests that workers answered which have ended since.
-    requests: AtomicU64,
+    pub(crate) requests: AtomicU64,
     /// One more than the connections that wait to be accepted; 0 if that is not known.
-    accept_queue: AtomicU32,
+    pub(crate) accept_queue: AtomicU32,
 }
 
 /// How a worker ended.
@@ -75,10 +75,6 @@ impl Tally {
     pub(crate) fn record_accept_queue(&self, length: Option<u32>) {
         let stored = length.map_or(0, |length| length.saturating_add(1));
         self.accept_queue.store(stored, Relaxed);
-    }
-
-    pub(crate) fn accept_queue(&self) -> Option<u32> {
-        self.accept_queue.load(Relaxed).checked_sub(1)
     }
 
     pub(crate) fn count_spawn(&self, reason: SpawnReason) {
@@ -125,32 +121,6 @@ impl Tally {
             std::hint::spin_loop();
         }
         read()
-    }
-
-    pub(crate) fn spawns(&self, reason: SpawnReason) -> u32 {
-        self.spawns[reason as usize].load(Relaxed)
-    }
-
-    pub(crate) fn exits(&self, kind: ExitKind) -> u32 {
-        self.exits[kind as usize].load(Relaxed)
-    }
-
-    pub(crate) fn cut(&self) -> u64 {
-        self.cut.load(Relaxed)
-    }
-
-    pub(crate) fn requests(&self) -> u64 {
-        self.requests.load(Relaxed)
-    }
-
-    /// How long the last worker that became ready took.
-    pub(crate) fn boot(&self) -> Duration {
-        Duration::from_millis(self.boot_ms.load(Relaxed).into())
-    }
-
-    /// How long the last worker that was told to finish took.
-    pub(crate) fn drain(&self) -> Duration {
-        Duration::from_millis(self.drain_ms.load(Relaxed).into())
     }
 }
 

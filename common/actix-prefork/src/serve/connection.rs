@@ -24,19 +24,8 @@ use tokio::{
 use super::{
     exchange::{Exchange, Phase},
     patience::Patience,
-    settings::Settings,
+    settings::{Settings, Timeouts},
 };
-
-/// How long a client may keep a connection waiting. Zero is no limit.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Timeouts {
-    /// Until the first request begins, and for the head of each.
-    pub(crate) head: Duration,
-    /// For the body of a request.
-    pub(crate) body: Duration,
-    /// For it to read what is sent to it.
-    pub(crate) send: Duration,
-}
 
 /// How often a connection looks at its limits.
 const TICK: Duration = Duration::from_secs(1);

@@ -5,10 +5,20 @@ use std::{any::Any, sync::Arc, time::Duration};
 use actix_http::{Extensions, KeepAlive};
 use actix_web::dev::AppConfig;
 
-use super::connection::Timeouts;
 use crate::{Address, ServerOptions};
 
 pub(crate) type OnConnect = dyn Fn(&dyn Any, &mut Extensions) + Send + Sync;
+
+/// How long a client may keep a connection waiting. Zero is no limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    /// Until the first request begins, and for the head of each.
+    pub(crate) head: Duration,
+    /// For the body of a request.
+    pub(crate) body: Duration,
+    /// For it to read what is sent to it.
+    pub(crate) send: Duration,
+}
 
 /// The settings of [`Http`](crate::Http).
 #[derive(Clone)]

@@ -46,6 +46,13 @@ fn a_second_master_on_the_same_port_is_refused_and_the_first_keeps_serving() -> 
 }
 
 #[test]
+fn a_master_inside_a_runtime_is_refused() -> Result<()> {
+    let ended = hello(2).env("INSIDE_A_RUNTIME", "1").run(SOON)?;
+    assert_refused(&ended, FAILURE, &["runtime", "main"]);
+    Ok(())
+}
+
+#[test]
 fn values_that_are_not_allowed_are_refused_with_flag_variable_and_value() -> Result<()> {
     let program = || Program::example("actix-prefork", "hello");
     for (flag, variable, value) in [

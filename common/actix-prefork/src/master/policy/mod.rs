@@ -183,7 +183,10 @@ impl<'a> Policy<'a> {
             let (slots, turn) = (&mut self.slots, &mut self.turn);
             self.rollover.fail(&text, slots, turn);
         } else if is_news {
-            text += &format!("; retrying until it succeeds, next in {pause:?}");
+            text += "; retrying until it succeeds";
+            if !pause.is_zero() {
+                text += &format!(", next in {pause:?}");
+            }
             self.turn.log(Level::Error, "worker.not_started", text);
         }
     }

@@ -247,16 +247,18 @@ impl Slots {
     }
 
     /// Keeps new connections away from slots without a worker that serves: behind one
-    /// that crashes while it boots, or is stalled, they would wait for long.
+    /// that crashes while it boots, or is stalled, they would wait for long. Where nobody
+    /// serves, a slot that has a process comes before one that has none.
     pub(crate) fn steer(&mut self, turn: &mut Turn) {
-        let numbers = |wanted: fn(&Slot) -> bool| -> Vec<u32> {
-            let wanted = (0..).zip(&self.all).filter(|(_, slot)| wanted(slot));
+        let wanted: [fn(&Slot) -> bool; 3] =
+            [Slot::serves, |slot| slot.current().is_some(), |_| true];
+        let numbers = wanted.map(|wanted| -> Vec<u32> {
+            let slots = (0..).zip(&self.all);
+            let wanted = slots.filter(|(_, slot)| slot.is_open() && wanted(slot));
             wanted.map(|(number, _)| number).collect()
-        };
-        let mut targets = numbers(|slot| slot.is_open() && slot.serves());
-        if targets.is_empty() {
-            targets = numbers(Slot::is_open);
-        }
+        });
+        let targets = numbers.into_iter().find(|numbers| !numbers.is_empty());
+        let targets = targets.unwrap_or_default();
         if self.queues == Queues::Own && targets != self.targets {
             turn.push(Action::Steer(targets.clone()));
             self.targets = targets;

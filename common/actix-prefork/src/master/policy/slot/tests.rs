@@ -1,4 +1,4 @@
-use super::*;
+use super::{help::CONVALESCENCE, *};
 use crate::{
     master::{policy::process::Report, scoreboard::State},
     stop::Stop,

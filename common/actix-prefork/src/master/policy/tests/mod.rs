@@ -2,12 +2,12 @@
 
 mod world;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use self::world::{World, options};
-use super::{Queues, Stage};
+use super::{Action, Queues, SpawnReason, Stage, Turn, slots::Slots};
 use crate::stop::Stop;
 
 /// Short enough that every timeout is reached.
@@ -313,4 +313,17 @@ fn without_a_hang_timeout_nobody_is_helped_and_without_a_timeout_nobody_is_abort
 fn stops_are_ordered_by_their_urgency() {
     assert!(Stop::Not < Stop::Worker && Stop::Worker < Stop::Slot);
     assert!(Stop::Slot < Stop::Server && Stop::Server < Stop::Quick);
+}
+
+#[test]
+fn where_no_worker_serves_connections_go_to_slots_that_have_a_process() {
+    let now = Instant::now();
+    let (mut slots, mut turn) = (Slots::new(2, Queues::Own, now), Turn::at(now));
+    slots.start(1, SpawnReason::Crash, &mut turn);
+    slots.steer(&mut turn);
+    let steered = turn.actions.last();
+    assert!(
+        matches!(steered, Some(Action::Steer(targets)) if targets == &[1]),
+        "{steered:?}"
+    );
 }
