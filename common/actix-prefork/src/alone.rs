@@ -13,7 +13,7 @@ use crate::{
     bound::Bound,
     descriptors,
     error::Context as _,
-    serve::Settings,
+    serve::{Settings, Shared},
     stop::{ECHO, Signal, Stop, StopRequest},
     worker::{Phase, fail, run, say_ready},
 };
@@ -86,12 +86,14 @@ fn alone(bound: Vec<Bound>, options: &ServerOptions) -> Result<Worker, Error> {
     let listeners = listeners.collect::<io::Result<_>>();
     Ok(Worker {
         slot: 0,
-        listeners: listeners.context("share the socket")?,
-        threads: options.threads,
+        shared: Shared {
+            listeners: listeners.context("share the socket")?,
+            threads: options.threads,
+            activity: Box::leak(Box::default()),
+            beats: false,
+        },
         settings: Settings::new(options),
         graceful_timeout: options.graceful_timeout,
-        activity: Box::leak(Box::default()),
-        beats: false,
         stop: StopRequest::new(),
         notes: Vec::new(),
         #[cfg(feature = "master")]

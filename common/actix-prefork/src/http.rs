@@ -27,15 +27,56 @@ pub struct Http<'a, F> {
     settings: Settings,
 }
 
-impl<'a, F> Http<'a, F> {
-    pub(crate) fn new(worker: &'a Worker, factory: F) -> Self {
-        Self {
-            worker,
-            factory,
-            settings: worker.settings.clone(),
-        }
+impl Worker {
+    /// Serves the application until the worker is stopped, and then drains: it
+    /// returns when the last connection has finished or the graceful timeout is over.
+    ///
+    /// `factory` is called once on each serving thread, as with
+    /// [`HttpServer::new`](actix_web::HttpServer::new). A graceful stop loses no
+    /// request. While the worker drains, every response has `Connection: close`. A
+    /// connection is closed after such a response, or after it has been idle for
+    /// 2 seconds.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `factory` fails or panics, or if the operating system refuses a thread
+    /// or a file descriptor.
+    pub async fn serve<F, I, S, B>(&self, factory: F) -> Result<(), Error>
+    where
+        F: Fn() -> I + Send + Clone + 'static,
+        I: IntoServiceFactory<S, Request>,
+        S: ServiceFactory<Request, Config = AppConfig> + 'static,
+        S::Error: Into<actix_web::Error> + 'static,
+        S::InitError: std::fmt::Debug,
+        S::Response: Into<Response<B>> + 'static,
+        S::Service: 'static,
+        <S::Service as Service<Request>>::Future: 'static,
+        B: MessageBody + 'static,
+    {
+        self.http(factory).run().await
     }
 
+    /// As [`serve`](Self::serve), with settings that `HttpServer` has too.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use actix_prefork::{Error, Worker};
+    /// # use actix_web::{App, web};
+    /// async fn serve(worker: Worker) -> Result<(), Error> {
+    ///     let app = || App::new().route("/", web::get().to(|| async { "Hello" }));
+    ///     worker.http(app).keep_alive(Duration::from_secs(10)).run().await
+    /// }
+    /// ```
+    pub fn http<F>(&self, factory: F) -> Http<'_, F> {
+        Http {
+            worker: self,
+            factory,
+            settings: self.settings.clone(),
+        }
+    }
+}
+
+impl<F> Http<'_, F> {
     /// Sets how long an idle connection is kept open (`--keep-alive`).
     pub fn keep_alive(mut self, time: impl Into<KeepAlive>) -> Self {
         self.settings.keep_alive = time.into();
@@ -155,7 +196,7 @@ impl<'a, F> Http<'a, F> {
     {
         let backlog = i32::try_from(self.settings.backlog).unwrap_or(i32::MAX);
         if backlog != BACKLOG {
-            for listener in &*self.worker.listeners {
+            for listener in &*self.worker.shared.listeners {
                 // To listen again changes nothing else.
                 SockRef::from(listener)
                     .listen(backlog)

@@ -83,6 +83,7 @@ mod alone;
 mod bind;
 mod bound;
 pub mod cli;
+mod deaf;
 mod descriptors;
 mod error;
 mod http;

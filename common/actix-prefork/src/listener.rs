@@ -13,7 +13,7 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{SockRef, Socket};
 
-use crate::{Address, serve::deaf};
+use crate::{Address, deaf};
 
 /// A listening socket of either kind.
 #[derive(Debug)]

@@ -7,21 +7,16 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
     process::ExitCode,
-    sync::Arc,
     time::Duration,
 };
 
-use actix_http::{Request, Response};
-use actix_service::{IntoServiceFactory, Service, ServiceFactory};
-use actix_web::{body::MessageBody, dev::AppConfig, rt::System};
+use actix_web::rt::System;
 
 use crate::cli::say;
 use crate::{
-    Address, BoxError, Error, Http, Stopping,
-    activity::Activity,
+    Address, BoxError, Error, Stopping,
     error::Context as _,
-    listener::Listener,
-    serve::{self, Settings, Threads, application::Create, heart::Heart},
+    serve::{self, Settings, Shared, Threads, application::Create, heart::Heart},
     stop::{Signal, Stop, StopRequest},
 };
 
@@ -34,14 +29,9 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
 /// program.
 pub struct Worker {
     pub(crate) slot: u16,
-    /// One for each address.
-    pub(crate) listeners: Arc<[Listener]>,
-    pub(crate) threads: u16,
+    pub(crate) shared: Shared,
     pub(crate) settings: Settings,
     pub(crate) graceful_timeout: Duration,
-    pub(crate) activity: &'static Activity,
-    /// Whether somebody watches the heartbeat of the serving threads.
-    pub(crate) beats: bool,
     pub(crate) stop: StopRequest,
     /// What the ready line says besides the address, where there is no master.
     pub(crate) notes: Vec<String>,
@@ -78,7 +68,7 @@ impl Worker {
     ///
     /// Fails if the operating system does not return it.
     pub fn address(&self) -> Result<Address, Error> {
-        let address = self.listeners[0].address();
+        let address = self.shared.listeners[0].address();
         address.context("read the address of the socket")
     }
 
@@ -92,49 +82,6 @@ impl Worker {
     /// it, because the master prints the ready line.
     pub fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
-    }
-
-    /// Serves the application until the worker is stopped, and then drains: it
-    /// returns when the last connection has finished or the graceful timeout is over.
-    ///
-    /// `factory` is called once on each serving thread, as with
-    /// [`HttpServer::new`](actix_web::HttpServer::new). A graceful stop loses no
-    /// request. While the worker drains, every response has `Connection: close`. A
-    /// connection is closed after such a response, or after it has been idle for
-    /// 2 seconds.
-    ///
-    /// # Errors
-    ///
-    /// Fails if `factory` fails or panics, or if the operating system refuses a thread
-    /// or a file descriptor.
-    pub async fn serve<F, I, S, B>(&self, factory: F) -> Result<(), Error>
-    where
-        F: Fn() -> I + Send + Clone + 'static,
-        I: IntoServiceFactory<S, Request>,
-        S: ServiceFactory<Request, Config = AppConfig> + 'static,
-        S::Error: Into<actix_web::Error> + 'static,
-        S::InitError: std::fmt::Debug,
-        S::Response: Into<Response<B>> + 'static,
-        S::Service: 'static,
-        <S::Service as Service<Request>>::Future: 'static,
-        B: MessageBody + 'static,
-    {
-        self.http(factory).run().await
-    }
-
-    /// As [`serve`](Self::serve), with settings that `HttpServer` has too.
-    ///
-    /// ```no_run
-    /// # use std::time::Duration;
-    /// # use actix_prefork::{Error, Worker};
-    /// # use actix_web::{App, web};
-    /// async fn serve(worker: Worker) -> Result<(), Error> {
-    ///     let app = || App::new().route("/", web::get().to(|| async { "Hello" }));
-    ///     worker.http(app).keep_alive(Duration::from_secs(10)).run().await
-    /// }
-    /// ```
-    pub fn http<F>(&self, factory: F) -> Http<'_, F> {
-        Http::new(self, factory)
     }
 
     /// A future that is ready when the worker is told to stop.
@@ -156,7 +103,7 @@ impl Worker {
     ///
     /// Fails if the operating system refuses a file descriptor.
     pub fn listeners(&self) -> Result<Vec<OwnedFd>, Error> {
-        let all = self.listeners.iter();
+        let all = self.shared.listeners.iter();
         all.map(|listener| listener.as_fd().try_clone_to_owned())
             .collect::<io::Result<_>>()
             .context("share the socket")
@@ -167,8 +114,8 @@ impl Worker {
     /// From then on the runtime that calls this must not be blocked for longer than the
     /// master allows.
     pub fn ready(&self) {
-        if self.beats {
-            let heart = Heart::new(1, self.activity);
+        if self.shared.beats {
+            let heart = Heart::new(1, self.shared.activity);
             heart.beat(0);
             actix_web::rt::spawn(async move { heart.keep_beating(0).await });
         }
@@ -181,7 +128,7 @@ impl Worker {
         settings: &Settings,
         creator: impl Fn() -> Box<Create>,
     ) -> Result<(), Error> {
-        let threads = Threads::start(self, settings, creator).await?;
+        let threads = Threads::start(&self.shared, settings, creator).await?;
         (self.report)(Phase::Ready, &self.notes);
         threads.accept();
 
@@ -190,7 +137,7 @@ impl Worker {
             () = self.drain(&threads) => {}
             () = self.stop.at_least(Stop::Quick) => {}
         }
-        self.activity.record_cut();
+        self.shared.activity.record_cut();
         Ok(())
     }
 
@@ -202,7 +149,7 @@ impl Worker {
                 if self.stop.current() == Stop::Slot {
                     // It fills again if there is to be a worker after all, and if
                     // it does not, the master sees to what is left.
-                    let emptied = serve::empty_queue(&self.listeners);
+                    let emptied = serve::empty_queue(&self.shared.listeners);
                     let _ = tokio::time::timeout(QUEUE_PATIENCE, emptied).await;
                 }
                 threads.stop_accepting();
@@ -217,7 +164,7 @@ impl Worker {
             if self.stop.current() == Stop::Server {
                 (self.report)(Phase::Emptying, &self.notes);
             }
-            serve::empty_queue(&self.listeners).await;
+            serve::empty_queue(&self.shared.listeners).await;
             threads.stop_accepting();
             (self.report)(Phase::Draining, &self.notes);
             threads.finish_connections().await;

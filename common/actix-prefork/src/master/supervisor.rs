@@ -105,16 +105,12 @@ impl<'a> Supervisor<'a> {
             }
         }
         self.kept.clear();
-        match self.cut {
-            0 => log::info!(event = "stopped"; "stopped"),
-            cut => {
-                log::info!(event = "stopped", cut; "stopped, {} cut", counted(cut, "connection"));
-            }
-        }
-        match self.policy.has_failed() {
-            true => ExitCode::FAILURE,
-            false => ExitCode::SUCCESS,
-        }
+        let cut = match self.cut {
+            0 => String::new(),
+            cut => format!(", {} cut", counted(cut, "connection")),
+        };
+        log::info!(event = "stopped", connections = self.cut; "stopped{cut}");
+        ExitCode::from(u8::from(self.policy.has_failed()))
     }
 
     // What happened.
@@ -277,8 +273,7 @@ impl<'a> Supervisor<'a> {
         match self.program.open_next() {
             Ok(path) => {
                 let path = path.display();
-                let text = format!("SIGHUP: replacing workers one by one with {path}");
-                log::info!(event = "reload"; "{text}");
+                log::info!(event = "reload"; "SIGHUP: replacing workers one by one with {path}");
                 self.policy.reload();
             }
             Err(error) => {

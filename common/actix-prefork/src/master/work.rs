@@ -13,7 +13,7 @@ use super::{
 use crate::{
     BoxError, Error, ServerOptions, Worker,
     error::Context as _,
-    serve::Settings,
+    serve::{Settings, Shared},
     stop::{Signal, Stop, StopRequest},
     worker::{self, Phase, fail},
 };
@@ -76,12 +76,14 @@ fn prepare(
         .context("watch the master")?;
     let worker = Worker {
         slot: inherited.place.slot,
-        listeners: inherited.http,
-        threads: options.threads,
+        shared: Shared {
+            listeners: inherited.http,
+            threads: options.threads,
+            activity: &post.row().activity,
+            beats: true,
+        },
         settings: Settings::new(options),
         graceful_timeout: options.graceful_timeout,
-        activity: &post.row().activity,
-        beats: true,
         stop,
         notes: Vec::new(),
         snapshots: Some(snapshots.context("open the scoreboard")?),

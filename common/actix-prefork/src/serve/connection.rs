@@ -1,5 +1,5 @@
-//! The stream of a connection, which does not wait for its client for ever, and is not
-//! closed as idle while a request is on its way.
+//! The stream of a connection: it does not wait for its client for ever, and does not close
+//! as idle while a request is on its way.
 
 use std::{
     future::Future as _,
@@ -250,13 +250,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
         this.state = State::Open;
         let before = buffer.filled().len();
         let room = this.exchange.room();
-        let read = this.read_at_most(cx, buffer, room);
-        match read {
-            Poll::Ready(_) => {
+        match this.read_at_most(cx, buffer, room) {
+            Poll::Pending => this.wait_for_client(cx).map(Ok),
+            read => {
                 this.exchange.read(buffer.filled().len() - before);
                 read
             }
-            Poll::Pending => this.wait_for_client(cx).map(Ok),
         }
     }
 }

@@ -10,7 +10,6 @@
 pub(crate) mod application;
 mod body;
 mod connection;
-pub(crate) mod deaf;
 mod exchange;
 pub(crate) mod heart;
 mod patience;
@@ -34,7 +33,7 @@ use tokio::sync::{oneshot, watch};
 pub(crate) use self::settings::Settings;
 use self::{application::Create, heart::Heart, thread::Thread};
 use crate::{
-    Error, Worker,
+    Error,
     activity::Activity,
     descriptors,
     error::Context as _,
@@ -67,6 +66,17 @@ pub(crate) enum Step {
     CloseIdle,
 }
 
+/// What the threads of a process share.
+pub(crate) struct Shared {
+    /// One for each address.
+    pub(crate) listeners: Arc<[Listener]>,
+    /// The number of threads.
+    pub(crate) threads: u16,
+    pub(crate) activity: &'static Activity,
+    /// Whether somebody watches the heartbeat of the threads.
+    pub(crate) beats: bool,
+}
+
 /// The threads that serve.
 pub(crate) struct Threads {
     arbiters: Vec<Arbiter>,
@@ -77,9 +87,9 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// Starts `count` threads and waits until each has created the application.
+    /// Starts the threads and waits until each has created the application.
     pub(crate) async fn start(
-        worker: &Worker,
+        shared: &Shared,
         settings: &Settings,
         creator: impl Fn() -> Box<Create>,
     ) -> Result<Self, Error> {
@@ -87,16 +97,16 @@ impl Threads {
             arbiters: Vec::new(),
             step: watch::Sender::new(Step::Boot),
             accepting: Arc::default(),
-            activity: worker.activity,
+            activity: shared.activity,
         };
-        let loads: Arc<[AtomicU32]> = (0..worker.threads).map(|_| AtomicU32::new(0)).collect();
-        let heart = Heart::new(worker.threads, worker.activity);
+        let loads: Arc<[AtomicU32]> = (0..shared.threads).map(|_| AtomicU32::new(0)).collect();
+        let heart = Heart::new(shared.threads, shared.activity);
         let mut started = Vec::new();
-        for index in 0..worker.threads {
+        for index in 0..shared.threads {
             let thread = Thread {
-                listeners: worker.listeners.clone(),
-                activity: worker.activity,
-                heart: worker.beats.then(|| heart.clone()),
+                listeners: shared.listeners.clone(),
+                activity: shared.activity,
+                heart: shared.beats.then(|| heart.clone()),
                 step: threads.step.subscribe(),
                 accepting: threads.accepting.clone(),
                 loads: loads.clone(),

@@ -4,10 +4,8 @@ use std::{cell::RefCell, os::fd::RawFd, rc::Rc, time::Duration};
 
 use slab::Slab;
 
-use super::{
-    deaf,
-    exchange::{Exchange, Phase},
-};
+use super::exchange::{Exchange, Phase};
+use crate::deaf;
 
 /// How long a connection counts as one on which something will be asked soon.
 const NEW: Duration = Duration::from_secs(1);

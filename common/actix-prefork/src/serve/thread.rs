@@ -26,7 +26,6 @@ use tokio_util::either::Either;
 use super::{
     Step, TICK,
     application::{Accepted, Connections, Create},
-    deaf,
     exchange::Exchange,
     heart::Heart,
     reached,
@@ -35,6 +34,7 @@ use super::{
 };
 use crate::{
     activity::Activity,
+    deaf,
     listener::{self, Listener},
 };
 

@@ -5,7 +5,6 @@ use std::time::Instant;
 use log::Level;
 use nix::sys::signal::Signal;
 
-use super::process::Process;
 use crate::{
     master::{
         line::Line,
@@ -79,25 +78,6 @@ impl Turn {
             level,
             text: text.into(),
             fields: vec![("event", event.into())],
-        }));
-    }
-
-    /// Logs something about a process: `worker 2 (pid 4711)` and the text.
-    pub(crate) fn log_of(
-        &mut self,
-        process: &Process,
-        level: Level,
-        event: &'static str,
-        text: &str,
-    ) {
-        self.push(Action::Log(Line {
-            level,
-            text: format!("{} {text}", process.name()),
-            fields: vec![
-                ("event", event.into()),
-                ("slot", process.slot.into()),
-                ("pid", process.pid.into()),
-            ],
         }));
     }
 }

@@ -6,6 +6,7 @@ mod backoff;
 mod outcome;
 mod process;
 mod rollover;
+mod signals;
 mod slot;
 mod slots;
 mod stage;
@@ -28,13 +29,8 @@ pub(crate) use self::{
     stage::Stage,
 };
 use self::{
-    action::Turn,
-    process::Life,
-    rollover::Rollover,
-    slot::{Ended, Slot},
-    slots::Slots,
-    stopping::Urgency,
-    watch::Watch,
+    action::Turn, outcome::Ended, process::Life, rollover::Rollover, slot::Slot, slots::Slots,
+    stopping::Urgency, watch::Watch,
 };
 use super::reason::SpawnReason;
 use crate::Options;
@@ -215,7 +211,7 @@ impl<'a> Policy<'a> {
                 self.failed |= bad;
                 let level = if bad { Level::Warn } else { Level::Debug };
                 let text = format!("{} during the stop", end.how);
-                turn.log_of(&process, level, "worker.exit", &text);
+                process.log(level, "worker.exit", &text, turn);
             }
             Stage::Starting | Stage::Serving | Stage::Delaying { .. } => {
                 outcome.log(&process, end, turn);
@@ -225,35 +221,6 @@ impl<'a> Policy<'a> {
             }
         }
         Some(process)
-    }
-
-    /// The master got a signal.
-    pub(crate) fn signal(&mut self, signal: Signal) {
-        let (slots, turn) = (&mut self.slots, &mut self.turn);
-        match (signal, &self.stage) {
-            (Signal::SIGCHLD, _) => {}
-            (Signal::SIGUSR1 | Signal::SIGUSR2 | Signal::SIGWINCH, _) => {
-                let text = format!("{signal}: {}", explain(signal));
-                turn.log(Level::Info, "signal", text);
-            }
-            (Signal::SIGHUP | Signal::SIGTTIN | Signal::SIGTTOU, Stage::Starting) => {
-                self.deferred.push(signal);
-            }
-            (Signal::SIGHUP | Signal::SIGTTIN | Signal::SIGTTOU, Stage::Serving) => {
-                self.change(signal);
-            }
-            (Signal::SIGHUP | Signal::SIGTTIN | Signal::SIGTTOU, _) => {}
-            _ => self.stage.signal(signal, slots, self.options, turn),
-        }
-    }
-
-    fn change(&mut self, signal: Signal) {
-        let (slots, turn) = (&mut self.slots, &mut self.turn);
-        match signal {
-            Signal::SIGTTIN => slots.add(turn),
-            Signal::SIGTTOU => slots.remove(turn),
-            _ => self.rollover.ask(turn),
-        }
     }
 
     /// There is a socket for one more slot.
@@ -320,16 +287,5 @@ impl<'a> Policy<'a> {
                 self.change(signal);
             }
         }
-    }
-}
-
-/// What the master says to signals that mean something to gunicorn, and nothing here.
-fn explain(signal: Signal) -> &'static str {
-    match signal {
-        Signal::SIGUSR1 => "nothing to do, logs go to stderr and need no reopening",
-        Signal::SIGUSR2 => {
-            "ignored; send HUP to replace the workers with the program that is on disk now"
-        }
-        _ => "ignored; send TTOU to remove a worker, or TERM to stop",
     }
 }

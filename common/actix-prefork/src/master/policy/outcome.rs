@@ -21,6 +21,13 @@ pub(crate) struct End<'a> {
     pub(crate) cut: u32,
 }
 
+/// A process that has ended, and what follows.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) process: Process,
+    pub(crate) outcome: Outcome,
+}
+
 /// What follows from the end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -67,6 +74,6 @@ impl Outcome {
                 format!("{how}, crash loop, restarting in {pause:?}"),
             ),
         };
-        turn.log_of(process, level, "worker.exit", &text);
+        process.log(level, "worker.exit", &text, turn);
     }
 }

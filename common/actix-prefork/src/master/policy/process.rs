@@ -9,6 +9,7 @@ use super::action::{Action, Turn};
 use crate::{
     Options,
     master::{
+        line::Line,
         reason::{SpawnReason, StopReason},
         scoreboard::State,
     },
@@ -122,6 +123,19 @@ impl Process {
     /// `worker 2 (pid 4711)`.
     pub(crate) fn name(&self) -> String {
         format!("worker {} (pid {})", self.slot, self.pid)
+    }
+
+    /// Logs something about it: `worker 2 (pid 4711)` and the text.
+    pub(crate) fn log(&self, level: Level, event: &'static str, text: &str, turn: &mut Turn) {
+        turn.push(Action::Log(Line {
+            level,
+            text: format!("{} {text}", self.name()),
+            fields: vec![
+                ("event", event.into()),
+                ("slot", self.slot.into()),
+                ("pid", self.pid.into()),
+            ],
+        }));
     }
 
     /// Whether it serves new connections.
@@ -239,10 +253,10 @@ impl Process {
                 "was not ready within {:?} (--boot-timeout), killing it",
                 options.boot_timeout
             );
-            turn.log_of(self, Level::Error, "worker.boot_timeout", &text);
+            self.log(Level::Error, "worker.boot_timeout", &text, turn);
         } else {
             let text = "did not exit in time, killing it";
-            turn.log_of(self, Level::Warn, "worker.overdue", text);
+            self.log(Level::Warn, "worker.overdue", text, turn);
         }
         self.kill(turn);
     }

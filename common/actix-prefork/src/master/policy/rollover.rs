@@ -89,7 +89,7 @@ impl Rollover {
         if let Some(slot) = slots.find(is_due) {
             if let Some(process) = slots.get(slot).current() {
                 let text = "reached its request limit (--max-requests), replacing it";
-                turn.log_of(process, Level::Info, "worker.recycled", text);
+                process.log(Level::Info, "worker.recycled", text, turn);
             }
             slots.start(slot, SpawnReason::Recycle, turn);
         }

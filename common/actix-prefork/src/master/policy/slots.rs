@@ -6,8 +6,9 @@ use log::Level;
 
 use super::{
     action::{Action, Turn},
+    outcome::Ended,
     process::{Process, Report},
-    slot::{Ended, Slot},
+    slot::Slot,
 };
 use crate::{
     MAX_WORKERS, Options,
@@ -90,7 +91,7 @@ impl Slots {
         let is_ready = process.take_up(report, turn.now);
         if !was_asked && process.asked.is_some() && process.leaves.is_none() {
             let text = "got SIGTERM, replacing it";
-            turn.log_of(process, Level::Info, "worker.asked", text);
+            process.log(Level::Info, "worker.asked", text, turn);
         }
         if !is_ready {
             return None;

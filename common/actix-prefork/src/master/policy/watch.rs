@@ -109,7 +109,7 @@ impl Watch {
                 self.abort.unwrap_or_default(),
                 counted(process.connections, "connection")
             );
-            turn.log_of(process, Level::Error, "worker.aborted", &text);
+            process.log(Level::Error, "worker.aborted", &text, turn);
             process.abort(turn);
         }
     }
@@ -133,10 +133,10 @@ impl Watch {
         process.turn(stalled, turn.now);
         if stalled {
             let text = format!("hangs: a serving thread has not run for {silent:.1?}");
-            turn.log_of(process, Level::Warn, "worker.stalled", &text);
+            process.log(Level::Warn, "worker.stalled", &text, turn);
         } else {
             let text = format!("responds again after {since:.1?}");
-            turn.log_of(process, Level::Info, "worker.recovered", &text);
+            process.log(Level::Info, "worker.recovered", &text, turn);
         }
     }
 

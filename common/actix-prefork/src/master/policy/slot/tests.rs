@@ -1,6 +1,11 @@
+use std::time::Duration;
+
 use super::{help::CONVALESCENCE, *};
 use crate::{
-    master::{policy::process::Report, scoreboard::State},
+    master::{
+        policy::{outcome::Outcome, process::Report},
+        scoreboard::State,
+    },
     stop::Stop,
 };
 
