@@ -25,7 +25,7 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The process that serves requests.
 ///
-/// [`Master::run`](crate::Master::run) and [`serve_alone`] hand it to the body of the
+/// [`Master::run`](crate::Master::run) and [`serve_alone`](crate::serve_alone) hand it to the body of the
 /// program.
 pub struct Worker {
     pub(crate) slot: u16,

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use anyhow::Result;
-use e2e::{Load, Program, SOON, Signal, http, real_part};
+use e2e::{Load, Program, SOON, Signal, http, poll, real_part};
 
-use super::{hello, wait_for_workers};
+use super::{hello, wait_for_answers_from, wait_for_workers};
 
 #[test]
 fn every_worker_serves_wherever_the_program_listens() -> Result<()> {
@@ -28,7 +28,7 @@ fn every_worker_serves_wherever_the_program_listens() -> Result<()> {
 }
 
 #[test]
-fn a_reload_and_a_stop_lose_nothing_at_any_of_several_addresses() -> Result<()> {
+fn a_reload_scaling_and_a_stop_lose_nothing_at_any_of_several_addresses() -> Result<()> {
     let mut hello = hello(2).option("--host", "127.0.0.1,127.0.0.2").start()?;
     let port = hello.addr()?.port();
     let old = hello.workers();
@@ -43,14 +43,23 @@ fn a_reload_and_a_stop_lose_nothing_at_any_of_several_addresses() -> Result<()> 
     };
     wait()?;
     hello.signal(Signal::SIGHUP)?;
-    wait_for_workers(&hello, 2, &old)?;
+    let new = wait_for_workers(&hello, 2, &old)?;
+    hello.signal(Signal::SIGTTIN)?;
+    let three = poll("a third worker", SOON, || {
+        Some(hello.workers()).filter(|workers| workers.len() == 3)
+    })?;
+    wait_for_answers_from(&hello, &three)?;
+    hello.signal(Signal::SIGTTOU)?;
+    poll("the third one to go", SOON, || {
+        Some(hello.workers()).filter(|workers| *workers == new)
+    })?;
     wait()?;
     hello.signal(Signal::SIGTERM)?;
     assert_eq!(hello.wait_exit(SOON)?.code(), Some(0));
     for one in traffic {
         let report = one.stop()?;
         assert_eq!(report.lost(), 0, "{report}\n{}", hello.console());
-        assert_eq!(report.pids.len(), 4, "{report}");
+        assert_eq!(report.pids.len(), 5, "{report}");
     }
     Ok(())
 }
