@@ -14,7 +14,7 @@ use super::{ACTIVE, REQUESTS, Scrape, Temporary, metrics_addr, pull};
 use crate::{support::stop, workers::freeze};
 
 /// A Python with the modules of the Flask application. Otherwise prints a message and returns `None`.
-fn python() -> Result<Option<PathBuf>> {
+pub(super) fn python() -> Result<Option<PathBuf>> {
     let python = env::var_os("PYTHON").map_or_else(|| "python3".into(), PathBuf::from);
     let check = Command::new(&python)
         .args(["-c", "import flask, gunicorn, prometheus_client"])
@@ -32,18 +32,27 @@ fn python() -> Result<Option<PathBuf>> {
 }
 
 /// The Flask application. Its start wipes every `*.db` in the directory.
-struct Flask {
+pub(super) struct Flask {
     running: Running,
-    addr: SocketAddr,
+    pub(super) addr: SocketAddr,
 }
 
 impl Flask {
     fn start(python: &Path, directory: &Path) -> Result<Self> {
+        Self::start_with(python, directory, &[])
+    }
+
+    /// As [`start`](Self::start), with more arguments for gunicorn.
+    pub(super) fn start_with(python: &Path, directory: &Path, args: &[&str]) -> Result<Self> {
         let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
-        let running = Program::found(python)
+        let mut program = Program::found(python)
             .option("-m", "gunicorn")
             .option("--chdir", peers)
-            .option("--config", format!("{peers}/gunicorn_config.py"))
+            .option("--config", format!("{peers}/gunicorn_config.py"));
+        for arg in args {
+            program = program.arg(arg);
+        }
+        let running = program
             .arg("flask_app:app")
             .env("PORT", "0")
             .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -61,14 +70,14 @@ impl Flask {
         Ok(flask)
     }
 
-    fn stop(mut self) -> Result<()> {
+    pub(super) fn stop(mut self) -> Result<()> {
         self.running.signal(Signal::SIGTERM)?;
         self.running.wait_exit(SOON)?;
         self.running.wait_gone(SOON)
     }
 }
 
-fn answer(addr: SocketAddr, requests: u64) -> Result<()> {
+pub(super) fn answer(addr: SocketAddr, requests: u64) -> Result<()> {
     let load = Load::on(addr).clients(4).keep_alive(false);
     let report = load.requests(requests).run()?;
     assert_eq!(report.statuses.get(&200), Some(&requests), "{report}");
@@ -77,7 +86,7 @@ fn answer(addr: SocketAddr, requests: u64) -> Result<()> {
 
 /// Asserts that both show the same samples, except for our process and worker metrics. Returns our scrape.
 #[track_caller]
-fn assert_same(ours: SocketAddr, flask: SocketAddr) -> Scrape {
+pub(super) fn assert_same(ours: SocketAddr, flask: SocketAddr) -> Scrape {
     let read = || -> Result<_> {
         let (mut ours, theirs) = (Scrape::of(ours)?, Scrape::of(flask)?);
         let of_processes = |sample: &String| {

@@ -2,6 +2,7 @@
 
 mod contract;
 mod directory;
+mod exporter;
 mod flask;
 mod harness;
 mod kills;
