@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt::{self, Write},
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -11,21 +11,19 @@ use std::{
     },
 };
 
-use prometheus::{
-    Error,
-    core::{Collector, Desc},
-    proto,
-};
+use prometheus::Error;
 
 use crate::{
-    context::{self, Incident},
     error::DirectoryError,
-    identity, lock,
-    merge::Merge,
+    files::Files,
+    format::Kind,
+    identity,
+    list::{self, BadFile, Listing},
+    lock,
+    merge::{Merge, Newest},
     number, process,
     process::ProcessMetrics,
-    protobuf,
-    scan::{self, BadFile, Listing, REMOVED, Source},
+    source::{self, REMOVED, Source},
     text::{self, Template},
 };
 
@@ -34,6 +32,8 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const BAD_FILES: &str = "multiprocess_bad_files";
 const BAD_FILES_HELP: &str = "Metric files that could not be read in full, by reason";
+/// How often a scrape starts over for a newer definition.
+const MAX_ATTEMPTS: usize = 8;
 /// Bad files that are listed by name; a directory full of strange files must not
 /// fill the scrape.
 const MAX_BAD_FILES: usize = 100;
@@ -55,10 +55,6 @@ const MAX_BAD_FILES: usize = 100;
 /// collector.encode_text(&mut text)?;
 /// assert!(text.contains("requests_total 1.0\n"));
 ///
-/// // In a registry, next to metrics of this process only.
-/// let registry = prometheus::Registry::new();
-/// registry.register(Box::new(collector))?;
-/// assert!(!registry.gather().is_empty());
 /// # Ok(())
 /// # }
 /// ```
@@ -67,9 +63,8 @@ pub struct MultiProcessCollector(Arc<Shared>);
 
 struct Shared {
     directory: PathBuf,
-    desc: Desc,
-    /// Where repairs are counted, if this process has a store.
-    incidents: Option<Arc<context::Shared>>,
+    /// The files of this process, if it has a store.
+    own: Option<Arc<Files>>,
     /// How many scrapes have begun.
     begun: AtomicU64,
     scrape: Mutex<Scrape>,
@@ -88,37 +83,24 @@ impl MultiProcessCollector {
     ///
     /// # Errors
     ///
-    /// Fails if the path is not a directory.
+    /// Fails if the path is something else than a directory. A directory that is missing may come.
     pub fn new(directory: impl AsRef<Path>) -> Result<MultiProcessCollector, Error> {
-        MultiProcessCollector::counting(directory.as_ref(), None)
+        MultiProcessCollector::with_own(directory.as_ref(), None)
     }
 
-    /// A collector that counts what it repairs where `incidents` says.
-    pub(crate) fn counting(
+    /// A collector that also shows what this process could not write.
+    pub(crate) fn with_own(
         path: &Path,
-        incidents: Option<Arc<context::Shared>>,
+        own: Option<Arc<Files>>,
     ) -> Result<MultiProcessCollector, Error> {
-        let refused = |error: DirectoryError| Error::Msg(error.to_string());
-        let metadata = fs::metadata(path)
-            .map_err(|error| refused(DirectoryError::io(path, "read it")(error)))?;
-        if !metadata.is_dir() {
-            return Err(refused(DirectoryError::NotADirectory {
-                path: path.to_owned(),
-            }));
+        if path.exists() && !path.is_dir() {
+            let path = path.to_owned();
+            let refused = DirectoryError::NotADirectory { path };
+            return Err(Error::Msg(refused.to_string()));
         }
-        // A registry refuses a collector without a description, and a second one with the same.
-        let constant = HashMap::from([("directory".to_owned(), path.display().to_string())]);
-        let variable = vec!["file".to_owned(), "reason".to_owned()];
-        let desc = Desc::new(
-            BAD_FILES.to_owned(),
-            BAD_FILES_HELP.to_owned(),
-            variable,
-            constant,
-        )?;
         Ok(MultiProcessCollector(Arc::new(Shared {
             directory: path.to_owned(),
-            desc,
-            incidents,
+            own,
             begun: AtomicU64::new(0),
             scrape: Mutex::new(Scrape::new()),
         })))
@@ -132,10 +114,11 @@ impl MultiProcessCollector {
     ///
     /// # Errors
     ///
-    /// Fails if the directory cannot be read. A bad file is not an error; it is listed in
-    /// `multiprocess_bad_files`.
+    /// Never, so far. A bad file is not an error; it is listed in `multiprocess_bad_files`. So is
+    /// the directory, as `.`, if it cannot be read.
     pub fn encode_text(&self, out: &mut String) -> Result<(), Error> {
-        self.0.encode_since(self.0.next(), out)
+        self.0.encode_since(self.0.next(), out);
+        Ok(())
     }
 }
 
@@ -146,35 +129,13 @@ impl Shared {
     }
 
     /// Appends the text of the scrape `number` or a later one, which is made unless there is one.
-    fn encode_since(&self, number: u64, out: &mut String) -> Result<(), Error> {
+    fn encode_since(&self, number: u64, out: &mut String) {
         let mut scrape = lock(&self.scrape);
         if scrape.number < number {
             scrape.number = self.begun.fetch_add(1, SeqCst) + 1;
-            if let Err(error) = scrape.run(&self.directory, self.incidents.as_deref()) {
-                // Whoever waits for this scrape has to find out for itself.
-                *scrape = Scrape::new();
-                let error = DirectoryError::io(&self.directory, "read the metrics in it")(error);
-                return Err(Error::Msg(error.to_string()));
-            }
+            scrape.run(&self.directory, self.own.as_deref());
         }
         out.push_str(&scrape.text);
-        Ok(())
-    }
-}
-
-impl Collector for MultiProcessCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        vec![&self.0.desc]
-    }
-
-    /// Returns the metrics as protocol buffers. [`MultiProcessCollector::encode_text`] is many
-    /// times faster. If the directory cannot be read, it logs the error and returns nothing.
-    fn collect(&self) -> Vec<proto::MetricFamily> {
-        let mut text = String::new();
-        if let Err(error) = self.encode_text(&mut text) {
-            log::error!("{error}");
-        }
-        protobuf::families(&text)
     }
 }
 
@@ -188,67 +149,66 @@ struct Scrape {
     logged: HashSet<BadFile>,
 }
 
+/// Files as they would be, by their names.
+type Images = HashMap<String, Vec<u8>>;
+
 impl Scrape {
     fn new() -> Scrape {
         Scrape {
             number: 0,
             text: String::new(),
             sources: Vec::new(),
-            merge: Merge::new(),
+            merge: Merge::new(Newest::default()),
             template: Template::default(),
             logged: HashSet::new(),
         }
     }
 
-    fn run(&mut self, directory: &Path, incidents: Option<&context::Shared>) -> io::Result<()> {
-        let mut listing = scan::list(directory)?;
-        if let Some(incidents) = incidents {
-            for _ in 0..listing.restored {
-                incidents.count(Incident::FileRestored);
-            }
-        }
+    fn run(&mut self, directory: &Path, own: Option<&Files>) {
+        let mut listing = scan(directory, &self.sources);
+        let mut images = unwritten(own, &mut listing);
         // What a new entry means can depend on the order in which the files were read,
-        // where they contradict each other. A fresh start reads them by name.
-        if !(self.is_known(&listing) && self.refresh(directory) && self.learn()) {
-            self.start_over(&listing);
-            self.refresh(directory);
-            self.learn();
+        // where they contradict each other. A fresh start reads the newest first.
+        let is_known = self.sources.iter().map(|source| &source.file);
+        if !(is_known.eq(&listing.files) && self.refresh(directory, &mut images) && self.learn()) {
+            images = unwritten(own, &mut listing);
+            self.start_over(directory, &listing, &mut images);
         }
         self.merge.add_up(&self.sources);
         for source in &self.sources {
             let bad = source.bad.or(source.unusable);
             if let Some(reason) = bad.filter(|&reason| reason != REMOVED) {
-                let name = source.found.name.clone();
-                listing.bad.push(BadFile { name, reason });
+                listing.add_bad(&source.file.name, reason);
             }
         }
         self.text.clear();
         self.template.render(&self.merge, &mut self.text);
         self.push_processes(directory, &listing);
         self.push_bad_files(listing.bad);
-        Ok(())
-    }
-
-    /// Whether the same files are there as before.
-    fn is_known(&self, listing: &Listing) -> bool {
-        self.sources
-            .iter()
-            .map(|source| &source.found)
-            .eq(&listing.files)
     }
 
     /// Forgets everything. This is rare: a file came or went, or was replaced.
-    fn start_over(&mut self, listing: &Listing) {
-        self.sources = listing.files.iter().cloned().map(Source::new).collect();
-        self.merge = Merge::new();
-        self.template = Template::default();
+    fn start_over(&mut self, directory: &Path, listing: &Listing, images: &mut Images) {
+        let mut newest = Newest::default();
+        // Once more for each definition that turns out to be newer; a directory cannot have many.
+        for _ in 0..MAX_ATTEMPTS {
+            self.sources = listing.files.iter().cloned().map(Source::new).collect();
+            self.merge = Merge::new(newest);
+            self.template = Template::default();
+            self.refresh(directory, &mut images.clone());
+            self.learn();
+            match self.merge.take_newest() {
+                Some(found) => newest = found,
+                None => break,
+            }
+        }
     }
 
     /// Reads all files; `false` if what was learned of one is no longer true.
-    fn refresh(&mut self, directory: &Path) -> bool {
+    fn refresh(&mut self, directory: &Path, images: &mut Images) -> bool {
         let mut same = true;
         for source in &mut self.sources {
-            same &= source.refresh(directory);
+            same &= source.refresh(directory, images.remove(&source.file.name));
         }
         same
     }
@@ -329,6 +289,40 @@ impl Scrape {
     }
 }
 
+/// Lists the directory. If that fails, the files are those that were there before.
+fn scan(directory: &Path, before: &[Source]) -> Listing {
+    match list::list(directory) {
+        Ok(listing) => listing,
+        Err(error) => {
+            let mut listing = Listing::default();
+            if error.kind() != io::ErrorKind::NotFound {
+                listing.files = before.iter().map(|source| source.file.clone()).collect();
+            }
+            listing.add_bad(".", source::unreadable(error));
+            listing
+        }
+    }
+}
+
+/// What this process has counted and could not write, by the names of the files.
+fn unwritten(own: Option<&Files>, listing: &mut Listing) -> Images {
+    let Some(own) = own else {
+        return Images::new();
+    };
+    let unwritten = own.unwritten();
+    if unwritten.is_empty() {
+        return Images::new();
+    }
+    let pid = || std::process::id().to_string();
+    let identifier = own.identifier().unwrap_or_else(pid);
+    listing.add_unwritten(&identifier, unwritten.iter().map(|(kind, _)| *kind));
+    let name = |kind: Kind| list::own_name(&identifier, kind);
+    unwritten
+        .into_iter()
+        .map(|(kind, image)| (name(kind), image))
+        .collect()
+}
+
 fn printable(character: char) -> char {
     if character.is_control() {
         '?'
@@ -345,7 +339,7 @@ mod tests {
     fn callers_that_wait_for_a_scrape_share_the_next_one() {
         let collector = MultiProcessCollector::new(std::env::temp_dir()).unwrap();
         let shared = &collector.0;
-        let scrape = |number| shared.encode_since(number, &mut String::new()).unwrap();
+        let scrape = |number| shared.encode_since(number, &mut String::new());
         // Three callers came before any scrape began.
         let waiting = [shared.next(), shared.next(), shared.next()];
         waiting.into_iter().for_each(scrape);

@@ -1,4 +1,4 @@
-//! What the handles of one metric share, and how a store says that something went wrong.
+//! What the handles of one metric share, and how a metric says that something went wrong.
 
 use std::{
     fmt,
@@ -11,46 +11,22 @@ use std::{
 use prometheus::Error;
 
 use crate::{
-    cell,
     definition::Definition,
-    file::{Cell, Link, OwnFile},
-    identity::Identity,
+    file::{Cell, OwnFile},
+    files::{Files, Incident},
+    periodic::Periodic,
 };
 
-/// Something that the store refused or repaired, instead of failing.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Incident {
-    InvalidUpdate,
-    SeriesLimit,
-    SeriesRefused,
-    FileRestored,
-}
-
-impl Incident {
-    /// The values of the label `kind` of `multiprocess_incidents_total`, in the order of the
-    /// variants.
-    pub(crate) const KINDS: [&'static str; 4] = [
-        "invalid_update",
-        "series_limit",
-        "series_refused",
-        "file_restored",
-    ];
-}
-
-/// What all metrics of one store share. It keeps the identifier of the process.
+/// What all metrics of one store share.
 pub(crate) struct Shared {
-    pub(crate) identity: Identity,
+    /// Repairs the files. It ends before the process gives up its identifier.
+    pub(crate) _keeper: Option<Periodic>,
+    pub(crate) files: Arc<Files>,
     pub(crate) pid: u32,
     pub(crate) series_limit: AtomicUsize,
-    /// The cells of `multiprocess_incidents_total`.
-    pub(crate) incidents: Vec<Cell>,
 }
 
 impl Shared {
-    pub(crate) fn count(&self, incident: Incident) {
-        cell::add(self.incidents[incident as usize].value(), 1.0);
-    }
-
     /// Makes sure that this is the process that opened the store.
     ///
     /// An update through an inherited handle is harmless, it counts for the parent. But two
@@ -63,13 +39,13 @@ impl Shared {
         Err(Error::Msg(format!(
             "process {pid} was forked from process {} and cannot use its store {}; open a store after the fork",
             self.pid,
-            self.identity.name()
+            self.files.identifier().unwrap_or_default()
         )))
     }
 }
 
 /// What the handles of one metric share.
-pub struct Context {
+pub struct MetricState {
     definition: Definition,
     shared: Arc<Shared>,
     file: Arc<OwnFile>,
@@ -77,15 +53,19 @@ pub struct Context {
     logged: AtomicU8,
 }
 
-impl fmt::Debug for Context {
+impl fmt::Debug for MetricState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.definition.fmt(f)
     }
 }
 
-impl Context {
-    pub(crate) fn new(definition: Definition, shared: Arc<Shared>, file: Arc<OwnFile>) -> Context {
-        Context {
+impl MetricState {
+    pub(crate) fn new(
+        definition: Definition,
+        shared: Arc<Shared>,
+        file: Arc<OwnFile>,
+    ) -> MetricState {
+        MetricState {
             definition,
             shared,
             file,
@@ -111,9 +91,9 @@ impl Context {
 
     /// Counts an incident, and logs it if it is the first of its kind for this metric.
     pub(crate) fn report<T: fmt::Display>(&self, incident: Incident, what: impl FnOnce() -> T) {
-        self.shared.count(incident);
+        self.shared.files.count(incident);
         let bit = 1 << incident as u8;
-        if self.logged.fetch_or(bit, Relaxed) & bit == 0 {
+        if self.logged.load(Relaxed) & bit == 0 && self.logged.fetch_or(bit, Relaxed) & bit == 0 {
             log::warn!("metric {}: {} (logged once)", self.definition.name, what());
         }
     }
@@ -154,16 +134,7 @@ impl Context {
     }
 
     fn append(&self, keys: &[String]) -> Result<Vec<Cell>, Error> {
-        match self.file.relink() {
-            Ok(Link::Present) => {}
-            Ok(Link::Restored) => {
-                self.report(
-                    Incident::FileRestored,
-                    || "its file was removed, restored it",
-                );
-            }
-            Err(error) => self.report(Incident::SeriesRefused, || error),
-        }
-        Ok(self.file.cells(&self.definition.name, keys)?)
+        let files = &self.shared.files;
+        Ok(files.cells(&self.file, &self.definition.name, keys)?)
     }
 }
