@@ -26,8 +26,8 @@ pub(crate) struct Family {
 }
 
 /// Of two definitions the one with the greater age is newer: the process that took its identifier
-/// later has it, or it is behind the other one in a file.
-pub(crate) type Age = (i128, String, usize);
+/// later has it, or it is behind the other one in a file. The time, the file and the offset.
+pub(crate) type Age = (i128, usize, usize);
 
 /// The samples of one set of labels; `le` is not one of them.
 pub(crate) struct Group {

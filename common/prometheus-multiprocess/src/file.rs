@@ -3,16 +3,15 @@
 //! Handles point to addresses that stay the same. Behind them is the file, or memory that is laid
 //! out as the file would be; when the file can be written again, it takes the place of that memory.
 
+mod takeover;
+
 use std::{
     collections::HashMap,
-    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    ptr::NonNull,
     sync::{Arc, Mutex},
-    time::SystemTime,
 };
 
 use nix::{
@@ -23,57 +22,12 @@ use nix::{
 };
 
 use crate::{
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::Ordering::Relaxed,
     cell,
     format::{self, HEADER, INITIAL_SIZE, Kind, MAX_SIZE},
-    home,
-    key::Key,
-    lock,
-    map::{Map, Slot},
+    home, lock,
+    map::{Cell, Map, Slot},
 };
-
-/// A value and its time, and what keeps them in memory.
-#[derive(Clone)]
-pub struct Cell {
-    slot: NonNull<Slot>,
-    _owner: Arc<dyn Send + Sync>,
-}
-
-// SAFETY: a `Slot` is two atomics, and the owner of its memory is `Send + Sync`.
-unsafe impl Send for Cell {}
-// SAFETY: as above.
-unsafe impl Sync for Cell {}
-
-impl fmt::Debug for Cell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        cell::get(self.value()).fmt(f)
-    }
-}
-
-impl Cell {
-    /// A cell that no file has: what is written to it is seen by nobody.
-    pub(crate) fn detached() -> Cell {
-        let owner = Arc::new(Slot::default());
-        Cell {
-            slot: NonNull::from(&*owner),
-            _owner: owner,
-        }
-    }
-
-    pub(crate) fn value(&self) -> &AtomicU64 {
-        &self.slot().value
-    }
-
-    pub(crate) fn time(&self) -> &AtomicU64 {
-        &self.slot().time
-    }
-
-    fn slot(&self) -> &Slot {
-        // SAFETY: the slot lies in memory that `_owner` keeps: an `Arc<Slot>`, or an `OwnFile`,
-        // which unmaps nothing that a cell points to as long as it lives.
-        unsafe { self.slot.as_ref() }
-    }
-}
 
 /// The metrics of one kind of this process. It alone appends to them.
 pub(crate) struct OwnFile {
@@ -106,15 +60,6 @@ struct Region {
     /// The first entry in it that is not in the region before.
     from: usize,
     map: Map,
-}
-
-/// An entry of a file that was written by an earlier holder of the identifier.
-struct OldEntry {
-    key: String,
-    family: String,
-    offset: usize,
-    value: u64,
-    time: u64,
 }
 
 impl OwnFile {
@@ -153,9 +98,9 @@ impl OwnFile {
             .filter(|key| !state.places.contains_key(*key))
             .collect();
         state.append(family, &missing)?;
-        let cell = |key: &String| Cell {
-            slot: NonNull::from(state.slot(state.places[key])),
-            _owner: Arc::clone(self) as Arc<dyn Send + Sync>,
+        let cell = |key: &String| {
+            let owner = Arc::clone(self) as Arc<dyn Send + Sync>;
+            Cell::new(state.slot(state.places[key]), owner)
         };
         Ok(keys.iter().map(cell).collect())
     }
@@ -168,6 +113,14 @@ impl OwnFile {
     /// How many entries `family` has, those of earlier holders of the identifier included.
     pub(crate) fn entries_of(&self, family: &str) -> usize {
         lock(&self.state).entries.get(family).copied().unwrap_or(0)
+    }
+
+    /// The keys of the entries of `family`, a name without special characters.
+    pub(crate) fn keys_of(&self, family: &str) -> Vec<String> {
+        let start = format!("[\"{family}\", ");
+        let state = lock(&self.state);
+        let keys = state.places.keys().filter(|key| key.starts_with(&start));
+        keys.cloned().collect()
     }
 
     /// Why entries are in memory, once for each time that this begins.
@@ -282,84 +235,6 @@ impl State {
         Ok(())
     }
 
-    /// Goes on from the file of an earlier holder of the identifier. Returns whether it is now the
-    /// file of this process; its values are taken into memory otherwise.
-    fn take_over(&mut self, path: &Path, kind: Kind) -> io::Result<bool> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let (entries, is_sound) = old_entries(&bytes);
-        if self.places.is_empty() && is_sound {
-            self.adopt(path, entries)?;
-            return Ok(true);
-        }
-        if !is_sound && !bytes.is_empty() {
-            let copy = path.with_extension("corrupt");
-            fs::rename(path, &copy)?;
-            log::error!(
-                "metric file {} is damaged, kept {} entries and saved it as {}",
-                path.display(),
-                entries.len(),
-                copy.display()
-            );
-        }
-        for entry in entries {
-            self.absorb(&entry, kind)?;
-        }
-        self.inherits = false;
-        Ok(false)
-    }
-
-    /// Uses a file as it is.
-    fn adopt(&mut self, path: &Path, entries: Vec<OldEntry>) -> io::Result<()> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let size = usize::try_from(file.metadata()?.len()).unwrap_or(MAX_SIZE);
-        let size = size
-            .clamp(INITIAL_SIZE, MAX_SIZE + 1)
-            .next_multiple_of(INITIAL_SIZE);
-        // All of it, lest an update meets a full disk. Nobody else writes to the file now.
-        allocate(&file, 0, size)?;
-        let map = Map::file(&file, 0, size)?;
-        // Readers tell by the time that the file is this process's now.
-        file.set_modified(SystemTime::now())?;
-        self.used = cell::published(map.used()) as usize;
-        // No cell points to the memory that goes, because there were no entries.
-        let (offset, from) = (0, 0);
-        self.regions = vec![Region { offset, from, map }];
-        for OldEntry {
-            key,
-            family,
-            offset,
-            ..
-        } in entries
-        {
-            self.places.insert(key, offset);
-            *self.entries.entry(family).or_default() += 1;
-        }
-        self.file = Some(file);
-        self.inherits = false;
-        self.in_memory = false;
-        Ok(())
-    }
-
-    /// Adds what an earlier holder counted. A gauge that was set in the meantime stays.
-    fn absorb(&mut self, old: &OldEntry, kind: Kind) -> io::Result<()> {
-        let is_known = self.places.contains_key(&old.key);
-        if !is_known {
-            self.append(&old.family, &[&old.key])?;
-        }
-        let slot = self.slot(self.places[&old.key]);
-        if !matches!(kind, Kind::Gauge(_)) {
-            cell::add(&slot.value, f64::from_bits(old.value));
-        } else if !is_known {
-            slot.value.store(old.value, Relaxed);
-            slot.time.store(old.time, Relaxed);
-        }
-        Ok(())
-    }
-
     /// The bytes of the file with all entries.
     fn image(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.used];
@@ -414,34 +289,6 @@ impl State {
     }
 }
 
-/// The entries of a file, and whether they are all that it holds.
-fn old_entries(bytes: &[u8]) -> (Vec<OldEntry>, bool) {
-    let mut entries = Vec::new();
-    if bytes.len() < HEADER {
-        return (entries, false);
-    }
-    let used = i32_at(bytes, 0);
-    let limit = usize::try_from(used).unwrap_or(0).min(bytes.len());
-    let (mut position, mut is_sound) = (HEADER, true);
-    while let Some(layout) = format::layout(|at| i32_at(bytes, at), position, limit) {
-        position = layout.value + 16;
-        let text = std::str::from_utf8(&bytes[layout.key]).ok();
-        let Some((text, key)) = text.and_then(|text| Some((text, Key::parse(text.as_bytes())?)))
-        else {
-            is_sound = false;
-            continue;
-        };
-        entries.push(OldEntry {
-            key: text.to_owned(),
-            family: key.family.into_owned(),
-            offset: layout.value,
-            value: u64_at(bytes, layout.value),
-            time: u64_at(bytes, layout.value + 8),
-        });
-    }
-    (entries, is_sound && i32::try_from(position) == Ok(used))
-}
-
 /// Allocates the bytes of a file from `start` to `end`, so that a full disk is an error here and
 /// not a SIGBUS at an update.
 fn allocate(file: &File, start: usize, end: usize) -> io::Result<()> {
@@ -459,12 +306,6 @@ fn page() -> usize {
         Ok(Some(size)) => size as usize,
         _ => 4096,
     }
-}
-
-fn i32_at(bytes: &[u8], offset: usize) -> i32 {
-    let mut value = [0; 4];
-    value.copy_from_slice(&bytes[offset..offset + 4]);
-    i32::from_ne_bytes(value)
 }
 
 fn u64_at(bytes: &[u8], offset: usize) -> u64 {

@@ -16,10 +16,11 @@ use std::{
 use crate::{
     cell,
     error::DirectoryError,
-    file::{Cell, OwnFile},
+    file::OwnFile,
     format::Kind,
     identity::{Identity, Role},
     key, links, lock,
+    map::Cell,
 };
 
 /// Something that the store refused or repaired, instead of failing.
@@ -48,6 +49,7 @@ impl Incident {
 pub(crate) struct Files {
     directory: PathBuf,
     role: Role,
+    /// Who needs both locks takes this one first.
     identity: Mutex<Option<Identity>>,
     /// Whether the directory is about to go.
     closed: AtomicBool,
@@ -113,12 +115,13 @@ impl Files {
     ///
     /// If there is no memory.
     pub(crate) fn file(&self, kind: Kind) -> io::Result<Arc<OwnFile>> {
+        let identity = lock(&self.identity);
         let mut files = lock(&self.files);
         if let Some(file) = files.get(&kind) {
             return Ok(Arc::clone(file));
         }
         let file = Arc::new(OwnFile::new(kind)?);
-        if let Some(identity) = &*lock(&self.identity)
+        if let Some(identity) = &*identity
             && let Err(error) = self.settle(&file, identity, false)
         {
             self.report_in_memory(&error);

@@ -2,7 +2,11 @@
 
 use std::{cmp::Reverse, collections::BTreeSet, fs, io, path::Path};
 
-use crate::{format::Kind, home, identity, identity::Holder};
+use crate::{
+    format::{GaugeMode, Kind},
+    home, identity,
+    identity::Holder,
+};
 
 /// A metric file that could not be read in full, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +26,15 @@ pub(crate) struct ListedFile {
     pub(crate) identifier: String,
     /// Who wrote it, if it is a file of this crate.
     pub(crate) holder: Option<Holder>,
+}
+
+impl ListedFile {
+    /// Whether each entry of the file has to be looked at by itself: the sample has a label of its
+    /// own, or counts only unless a newer process has it too.
+    pub(crate) fn is_alone(&self) -> bool {
+        let is_past = self.holder.is_some_and(|holder| !holder.lives);
+        self.kind.is_per_process() || is_past && self.kind == Kind::Gauge(GaugeMode::Sum)
+    }
 }
 
 /// What is in the directory right now.

@@ -5,10 +5,12 @@
 
 use std::{
     ffi::c_void,
+    fmt,
     fs::File,
     io,
     num::NonZeroUsize,
     ptr::{self, NonNull},
+    sync::Arc,
 };
 
 use nix::{
@@ -18,7 +20,10 @@ use nix::{
     },
 };
 
-use crate::atomic::{AtomicU32, AtomicU64};
+use crate::{
+    atomic::{AtomicU32, AtomicU64},
+    cell,
+};
 
 /// A mapping of at least eight bytes.
 pub(crate) struct Map {
@@ -38,6 +43,57 @@ unsafe impl Sync for Map {}
 pub(crate) struct Slot {
     pub(crate) value: AtomicU64,
     pub(crate) time: AtomicU64,
+}
+
+/// A value and its time, and what keeps them in memory.
+#[derive(Clone)]
+pub struct Cell {
+    slot: NonNull<Slot>,
+    _owner: Arc<dyn Send + Sync>,
+}
+
+// SAFETY: a `Slot` is two atomics, and the owner of its memory is `Send + Sync`.
+unsafe impl Send for Cell {}
+// SAFETY: as above.
+unsafe impl Sync for Cell {}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        cell::get(self.value()).fmt(f)
+    }
+}
+
+impl Cell {
+    /// A cell in a mapping that `owner` keeps.
+    pub(crate) fn new(slot: &Slot, owner: Arc<dyn Send + Sync>) -> Cell {
+        Cell {
+            slot: NonNull::from(slot),
+            _owner: owner,
+        }
+    }
+
+    /// A cell that no file has: what is written to it is seen by nobody.
+    pub(crate) fn detached() -> Cell {
+        let owner = Arc::new(Slot::default());
+        Cell {
+            slot: NonNull::from(&*owner),
+            _owner: owner,
+        }
+    }
+
+    pub(crate) fn value(&self) -> &AtomicU64 {
+        &self.slot().value
+    }
+
+    pub(crate) fn time(&self) -> &AtomicU64 {
+        &self.slot().time
+    }
+
+    fn slot(&self) -> &Slot {
+        // SAFETY: the slot lies in memory that `_owner` keeps: an `Arc<Slot>`, or mappings
+        // that stay where they are as long as it lives.
+        unsafe { self.slot.as_ref() }
+    }
 }
 
 const WRITABLE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
@@ -169,7 +225,6 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     use super::*;
-    use crate::cell;
 
     /// The kernel must let threads go on while it changes what is behind their addresses.
     #[test]

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use crate::{cell, file::Cell, files::Incident, state::MetricState};
+use crate::{cell, files::Incident, map::Cell, state::MetricState};
 
 const NOT_FINITE: &str = "it is not a finite number";
 

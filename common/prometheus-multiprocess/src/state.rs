@@ -12,8 +12,10 @@ use prometheus::Error;
 
 use crate::{
     definition::Definition,
-    file::{Cell, OwnFile},
+    file::OwnFile,
     files::{Files, Incident},
+    key::Key,
+    map::Cell,
     periodic::Periodic,
 };
 
@@ -118,6 +120,23 @@ impl MetricState {
             return Ok(None);
         }
         self.append(&keys).map(Some)
+    }
+
+    /// The label values of all series in the file, those of earlier processes included.
+    pub(crate) fn stored(&self) -> Vec<Vec<String>> {
+        let names = &self.definition.label_names;
+        let values = |key: &String| {
+            let parsed = Key::parse(key.as_bytes())?;
+            let value = |name: &String| {
+                let label = parsed.labels.iter().find(|(label, _)| label == name);
+                label.map(|(_, value)| value.clone().into_owned())
+            };
+            let values = names.iter().map(value).collect::<Option<Vec<String>>>()?;
+            // The first entry of a series, with this definition.
+            (self.definition.keys(&values)[0] == *key).then_some(values)
+        };
+        let keys = self.file.keys_of(&self.definition.name);
+        keys.iter().filter_map(values).collect()
     }
 
     /// The cells of the series that stands for all that are too many.

@@ -38,7 +38,7 @@ impl Template {
     /// The template of what has been learned so far.
     pub(crate) fn new(merge: &Merge) -> Template {
         let mut template = Template::default();
-        for family in merge.sorted() {
+        for family in merge.families().sorted() {
             // All entries of it may have been refused.
             if !family.groups.is_empty() {
                 template.family(family);

@@ -172,13 +172,26 @@ impl<M: Metric> Series<M> {
 
     #[cold]
     fn add<V: AsRef<str>>(&self, hash: u64, values: &[V]) -> Result<&M, Error> {
+        if let Some(metric) = self.overflow.get()
+            && values.len() == self.state.definition().label_names.len()
+        {
+            return Ok(self.overflowing(metric));
+        }
         let _adding = lock(&self.adding);
+        match self.add_locked(hash, values)? {
+            Some(metric) => Ok(metric),
+            None => self.overflow(),
+        }
+    }
+
+    /// Adds a series unless it is there; `None` if it is one too many.
+    fn add_locked<V: AsRef<str>>(&self, hash: u64, values: &[V]) -> Result<Option<&M>, Error> {
         let end = match self.find(hash, values) {
-            Ok(metric) => return Ok(metric),
+            Ok(metric) => return Ok(Some(metric)),
             Err(end) => end,
         };
         let Some(cells) = self.state.cells(values)? else {
-            return self.overflow();
+            return Ok(None);
         };
         let node = end.get_or_init(|| {
             Box::new(Node {
@@ -188,21 +201,31 @@ impl<M: Metric> Series<M> {
                 next: Chain::new(),
             })
         });
-        Ok(&node.metric)
+        Ok(Some(&node.metric))
     }
 
     fn overflow(&self) -> Result<&M, Error> {
+        let metric = match self.overflow.get() {
+            Some(metric) => metric,
+            None => {
+                // From now on a series that is not found is one too many, so those that an earlier
+                // process stored have to be there.
+                for values in self.state.stored() {
+                    self.add_locked(self.hash(&values), &values)?;
+                }
+                let metric = M::from_cells(&self.state.overflow_cells()?, &self.state);
+                self.overflow.get_or_init(|| metric)
+            }
+        };
+        Ok(self.overflowing(metric))
+    }
+
+    fn overflowing<'a>(&'a self, metric: &'a M) -> &'a M {
         self.state.report(
             Incident::SeriesLimit,
             || "series limit reached, new series are counted in the series \"_overflow\"",
         );
-        match self.overflow.get() {
-            Some(metric) => Ok(metric),
-            None => {
-                let metric = M::from_cells(&self.state.overflow_cells()?, &self.state);
-                Ok(self.overflow.get_or_init(|| metric))
-            }
-        }
+        metric
     }
 
     #[cold]
