@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use common::multiprocess::{Directory, Store};
-use prometheus::{Opts, core::Collector};
+use prometheus::Opts;
 use proptest::prelude::*;
 
 #[path = "../../common/prometheus-multiprocess/src/key.rs"]
@@ -62,16 +62,32 @@ proptest! {
         for ((b, a), amount) in &values {
             counters.with_label_values(&[b, a]).inc_by(*amount);
         }
-        let families = Collector::collect(&store.collector().unwrap());
+        let mut text = String::new();
+        store.collector().unwrap().encode_text(&mut text).unwrap();
+        let samples = text.split('\n').filter_map(|line| line.strip_prefix("counters_total{a="));
         let mut read = BTreeMap::new();
-        for family in families.iter().filter(|family| family.name() == "counters_total") {
-            for metric in family.get_metric() {
-                let labels = metric.get_label();
-                prop_assert_eq!(labels[0].name(), "a");
-                let key = (labels[1].value().to_owned(), labels[0].value().to_owned());
-                read.insert(key, metric.get_counter().get_value());
-            }
+        for sample in samples {
+            let (a, rest) = quoted(sample);
+            let (b, rest) = quoted(rest.strip_prefix(",b=").unwrap());
+            let amount = rest.strip_prefix("} ").unwrap().parse::<f64>().unwrap();
+            read.insert((b, a), amount);
         }
         prop_assert_eq!(read, values);
+    }
+}
+
+/// Reads a label value of the text format in its quotes, and gives the rest.
+fn quoted(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut characters = text.strip_prefix('"').unwrap().chars();
+    loop {
+        match characters.next().unwrap() {
+            '"' => return (value, characters.as_str()),
+            '\\' => match characters.next().unwrap() {
+                'n' => value.push('\n'),
+                other => value.push(other),
+            },
+            plain => value.push(plain),
+        }
     }
 }

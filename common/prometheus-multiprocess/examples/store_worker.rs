@@ -13,19 +13,26 @@
 //! | `observe NAME VALUE` | observes in a histogram with the bound 1 |
 //! | `load NAME THREADS TIMES` | threads add one to a counter, and create series, that many times |
 //! | `forever NAME` | adds one to a counter again and again, and says how often it did |
+//! | `scrape SAMPLE` | the value of a sample in a scrape |
+//! | `descriptors N` | limits the descriptors to N more than are open |
+//! | `starts THREADS TIMES` | threads prepare a directory, count in it and remove it, that many times |
 //! | `fork NAME` | registers a counter and adds one to `forked_total` in a forked child |
 
 use std::{
     error::Error,
     io::{BufRead, Write},
+    sync::OnceLock,
 };
 
 use nix::{
-    sys::wait::waitpid,
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        wait::waitpid,
+    },
     unistd::{ForkResult, fork},
 };
 use prometheus::{HistogramOpts, Opts};
-use prometheus_multiprocess::{GaugeMode, GaugeOpts, Store};
+use prometheus_multiprocess::{Directory, GaugeMode, GaugeOpts, MultiProcessCollector, Store};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::args().nth(1).ok_or("usage: store_worker DIR")?;
@@ -42,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn run(store: &Store, command: &[&str]) -> Result<String, Box<dyn Error>> {
     match *command {
-        ["identifier"] => return Ok(store.identifier().to_owned()),
+        ["identifier"] => return Ok(store.identifier().unwrap_or_default()),
         ["counter", name, amount] => store.counter(opts(name))?.inc_by(amount.parse()?),
         ["series", name, value] => {
             let counters = store.counter_vec(opts(name), &["value"])?;
@@ -60,6 +67,15 @@ fn run(store: &Store, command: &[&str]) -> Result<String, Box<dyn Error>> {
         }
         ["load", name, threads, times] => load(store, name, threads.parse()?, times.parse()?)?,
         ["forever", name] => forever(store, name)?,
+        ["scrape", sample] => return scraped(store, sample),
+        ["descriptors", more] => {
+            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+            // With no more there are 1024 to read this directory.
+            setrlimit(Resource::RLIMIT_NOFILE, hard.min(1024), hard)?;
+            let open = std::fs::read_dir("/proc/self/fd")?.count() as u64 - 1;
+            setrlimit(Resource::RLIMIT_NOFILE, open + more.parse::<u64>()?, hard)?;
+        }
+        ["starts", threads, times] => starts(threads.parse()?, times.parse()?)?,
         ["fork", name] => return forked(store, name),
         _ => return Err("no such command".into()),
     }
@@ -96,9 +112,44 @@ fn forever(store: &Store, name: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn scraped(store: &Store, sample: &str) -> Result<String, Box<dyn Error>> {
+    static COLLECTOR: OnceLock<MultiProcessCollector> = OnceLock::new();
+    let new = store.collector()?;
+    let mut text = String::new();
+    COLLECTOR.get_or_init(|| new).encode_text(&mut text)?;
+    let found = text.lines().filter_map(|line| line.rsplit_once(' '));
+    let value = found.into_iter().find(|(name, _)| *name == sample);
+    let (_, value) =
+        value.ok_or_else(|| format!("no such sample in:{}", text.replace('\n', "|")))?;
+    Ok(value.parse::<f64>()?.to_string())
+}
+
+fn starts(threads: usize, times: usize) -> Result<(), Box<dyn Error>> {
+    let start = || -> Result<(), Box<dyn Error>> {
+        let directory = Directory::prepare(None)?;
+        let store = Store::open(directory.path())?;
+        store.counter(opts("starts"))?.inc();
+        let mut text = String::new();
+        store.collector()?.encode_text(&mut text)?;
+        if !text.contains("\nstarts_total 1.0\n") {
+            return Err(text.replace('\n', "|").into());
+        }
+        Ok(())
+    };
+    let run = || (0..times).try_for_each(|_| start().map_err(|error| error.to_string()));
+    std::thread::scope(|scope| -> Result<(), Box<dyn Error>> {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        for thread in threads {
+            thread.join().map_err(|_| "a thread panicked")??;
+        }
+        Ok(())
+    })
+}
+
 fn forked(store: &Store, name: &str) -> Result<String, Box<dyn Error>> {
     let inherited = store.counter(opts("forked"))?;
-    // SAFETY: this process has one thread, so the child may do what it likes.
+    // SAFETY: the other thread of this process holds no lock that the child takes: it only looks at
+    // files now and then.
     match unsafe { fork() }? {
         ForkResult::Child => {
             inherited.inc();

@@ -64,3 +64,12 @@ pub(crate) fn publish(used: &AtomicU32, end: u32) {
 pub(crate) fn published(used: &AtomicU32) -> u32 {
     used.load(Acquire)
 }
+
+/// Carries over to `to` what happened to `from` since it had the bits `copied`, which `to` then
+/// got: adds the difference, or replaces a value that is still the same.
+pub(crate) fn carry(from: &AtomicU64, copied: u64, to: &AtomicU64) {
+    let now = from.load(Relaxed);
+    if now != copied && to.compare_exchange(copied, now, Relaxed, Relaxed).is_err() {
+        add(to, f64::from_bits(now) - f64::from_bits(copied));
+    }
+}

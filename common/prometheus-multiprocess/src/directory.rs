@@ -12,11 +12,14 @@ use nix::unistd::{AccessFlags, access, geteuid};
 
 use crate::{
     DIRECTORY_VARIABLE,
-    context::Incident,
     error::DirectoryError,
-    format::Kind,
-    identity::{self, Changing, Identity},
+    files::Incident,
+    format::MASTER,
+    home,
+    identity::{self, Changing, Identity, Role},
+    links,
     store::Store,
+    temporary,
 };
 
 /// The metrics directory of a service, prepared and held by its master process.
@@ -31,7 +34,7 @@ use crate::{
 /// let directory = Directory::prepare(None)?;
 /// let path = directory.path().to_owned();
 /// let worker = Store::open(&path)?;
-/// assert_eq!(directory.store().identifier(), "master");
+/// assert_eq!(directory.store().identifier().as_deref(), Some("master"));
 /// // When a worker has ended.
 /// drop(worker);
 /// directory.sweep()?;
@@ -53,20 +56,21 @@ impl Directory {
     /// Prepares `path` for the workers of a new run. Without a path it uses a private directory
     /// below `XDG_RUNTIME_DIR`, or else `/dev/shm`, or else the directory for temporary files.
     ///
-    /// A missing directory is created with mode 0700. Files of an earlier run are removed, except
-    /// those of processes that still run. Files of other programs stay.
+    /// A missing directory is created with mode 0700. Files of an earlier run are removed. Those of
+    /// its processes that still run are no longer counted. Files of other programs stay.
     ///
     /// # Errors
     ///
     /// Fails if another master holds the directory, if the path is not a directory or not
-    /// writable, or if it is a symbolic link that belongs to neither this user nor root.
+    /// writable, or if it is a symbolic link that belongs to neither this user nor root. A full
+    /// disk is no error, see [`Store::open`].
     pub fn prepare(path: Option<&Path>) -> Result<Directory, DirectoryError> {
         match path {
             Some(path) => {
                 create(path)?;
                 Directory::hold(path.to_owned(), false)
             }
-            None => prepare_temporary(),
+            None => temporary::claim(|path| Directory::hold(path, true)),
         }
     }
 
@@ -91,8 +95,8 @@ impl Directory {
         Self::prepare(named.as_deref().map(Path::new))
     }
 
-    /// Removes the live gauges of worker processes that have ended, and restores metric files that
-    /// another program removed.
+    /// Removes the live gauges of worker processes that have ended, and renews the links by which
+    /// Python finds the files of the others.
     ///
     /// Call it when a worker has ended and every few seconds, or start a
     /// [`Sweeper`](crate::Sweeper). Scrapes by this crate do not need it. It is for readers that
@@ -103,25 +107,41 @@ impl Directory {
     /// Fails if the directory cannot be read or changed.
     pub fn sweep(&self) -> Result<(), DirectoryError> {
         let _changing = Changing::wait(&self.path)?;
-        remove_files(&self.path, |kind, identifier| {
-            kind.is_live() && !identity::is_held(&self.path, identifier)
+        let renewed = clean(&self.path, |home| match home::is_retired(home) {
+            true => fs::remove_dir_all(home),
+            false => home::remove_live(home),
         })?;
-        let restored = crate::scan::restore(&self.path)
-            .map_err(DirectoryError::io(&self.path, "restore removed files"))?;
-        for _ in 0..restored {
+        if renewed > 0 {
+            log::warn!(
+                "links to {renewed} metric files in {} were missing, restored them",
+                self.path.display()
+            );
+        }
+        for _ in 0..renewed {
             self.store.count(Incident::FileRestored);
         }
         Ok(())
     }
 
     fn hold(path: PathBuf, temporary: bool) -> Result<Directory, DirectoryError> {
-        let identity = Identity::master(&path)?;
-        let _changing = Changing::wait(&path)?;
-        remove_files(&path, |_, identifier| {
-            identifier == identity::MASTER || !identity::is_held(&path, identifier)
-        })?;
+        let identity = match Identity::take(&path, Role::Master) {
+            Ok(identity) => {
+                let _changing = Changing::wait(&path)?;
+                home::clear(identity.home()).map_err(DirectoryError::io(&path, "clear it"))?;
+                for identifier in home::identifiers(&path).unwrap_or_default() {
+                    if identifier != MASTER && identity::is_held(&path, &identifier) {
+                        let retired = home::retire(&path.join(&identifier));
+                        retired.map_err(DirectoryError::io(&path, "write to it"))?;
+                    }
+                }
+                clean(&path, |home| fs::remove_dir_all(home))?;
+                Ok(identity)
+            }
+            Err(error) if error.is_passing() => Err(error),
+            Err(error) => return Err(error),
+        };
         Ok(Directory {
-            store: Store::with_identity(&path, identity)?,
+            store: Store::with_identity(&path, Role::Master, identity)?,
             path,
             temporary,
             pid: std::process::id(),
@@ -133,7 +153,8 @@ impl Drop for Directory {
     fn drop(&mut self) {
         if self.temporary
             && self.pid == std::process::id()
-            && let Err(error) = fs::remove_dir_all(&self.path)
+            && self.store.close()
+            && let Err(error) = temporary::remove(&self.path)
         {
             log::warn!(
                 "cannot remove metrics directory {}: {error}",
@@ -172,91 +193,16 @@ fn create(path: &Path) -> Result<(), DirectoryError> {
     access(path, wanted).map_err(|errno| explain("write to it")(errno.into()))
 }
 
-/// Takes the lowest directory of this user that no run uses, so that runs which were killed leave
-/// no more directories behind than there ever were runs at once.
-fn prepare_temporary() -> Result<Directory, DirectoryError> {
-    let parent = temporary_parent();
-    let user = geteuid();
-    for number in 0..1000 {
-        let path = parent.join(format!("prometheus-multiproc-{user}-{number}"));
-        match DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // Anybody can put something of that name into a shared parent.
-                let private = fs::symlink_metadata(&path).is_ok_and(|found| {
-                    found.is_dir() && found.uid() == user.as_raw() && found.mode() & 0o077 == 0
-                });
-                if !private || has_live_process(&path) {
-                    continue;
-                }
-            }
-            Err(error) => return Err(DirectoryError::io(&path, "create it")(error)),
-        }
-        match Directory::hold(path, true) {
-            Err(DirectoryError::InUse { .. }) => {}
-            result => return result,
-        }
-    }
-    Err(DirectoryError::io(
-        &parent,
-        "find a free directory name in it",
-    )(io::ErrorKind::AlreadyExists.into()))
-}
-
-fn temporary_parent() -> PathBuf {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let writable = |path: &PathBuf| {
-        path.is_absolute() && access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
-    };
-    [runtime, Some(PathBuf::from("/dev/shm"))]
-        .into_iter()
-        .flatten()
-        .find(writable)
-        .unwrap_or_else(std::env::temp_dir)
-}
-
-/// Whether a worker of a master that was killed is still at work in the directory.
-fn has_live_process(path: &Path) -> bool {
-    identity::all(path).is_ok_and(|all| all.iter().any(|name| identity::is_held(path, name)))
-}
-
-/// Removes the files of identifiers of ours that `matches`, both names of each.
-pub(crate) fn remove_files(
-    directory: &Path,
-    matches: impl Fn(Kind, &str) -> bool,
-) -> Result<(), DirectoryError> {
-    let list = || -> io::Result<Vec<PathBuf>> {
-        fs::read_dir(directory)?
-            .map(|entry| Ok(entry?.path()))
-            .collect()
-    };
-    let mut paths = list().map_err(DirectoryError::io(directory, "list it"))?;
-    // `x.keep` must go before `x.db`, which would be put back otherwise.
-    paths.sort_by_key(|path| path.extension().is_some_and(|extension| extension == "db"));
-    for path in paths {
-        let as_db = path.with_extension("db");
-        let Some((kind, identifier)) = as_db
-            .file_name()
-            .and_then(|name| Kind::of_file_name(name.to_str()?))
-        else {
-            continue;
-        };
-        let of_ours = path.extension().is_some_and(|extension| {
-            ["db", "keep", "new", "corrupt"]
-                .iter()
-                .any(|ours| extension == *ours)
-        });
-        if of_ours && identity::is_ours(identifier) && matches(kind, identifier) {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(DirectoryError::io(
-                        directory,
-                        format!("remove {}", path.display()),
-                    )(error));
-                }
-                _ => {}
+/// Cleans the directories of processes that have ended, and renews the links. Returns how many
+/// links were renewed.
+fn clean(path: &Path, ended: impl Fn(&Path) -> io::Result<()>) -> Result<usize, DirectoryError> {
+    let clean = || {
+        for identifier in home::identifiers(path)? {
+            if !identity::is_held(path, &identifier) {
+                ended(&path.join(&identifier))?;
             }
         }
-    }
-    Ok(())
+        links::renew_all(path)
+    };
+    clean().map_err(DirectoryError::io(path, "clean it"))
 }

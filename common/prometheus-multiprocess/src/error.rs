@@ -80,4 +80,20 @@ impl DirectoryError {
             error,
         }
     }
+
+    /// Whether the service can do without the directory for now.
+    pub(crate) fn is_passing(&self) -> bool {
+        let is_lasting = |error: &io::Error| {
+            use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
+            matches!(
+                error.kind(),
+                NotFound | PermissionDenied | ReadOnlyFilesystem
+            )
+        };
+        matches!(self, DirectoryError::Io { error, .. } if !is_lasting(error))
+    }
+
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, DirectoryError::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
+    }
 }

@@ -1,17 +1,33 @@
 //! The samples of one metric family, and the order in which they are printed.
 
-use crate::{format::Kind, hash::Index, key::Label, number};
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use crate::{format::Kind, key::Label, number};
 
 /// The samples of one name.
 pub(crate) struct Family {
     pub(crate) name: String,
     pub(crate) help: String,
     pub(crate) kind: Kind,
-    /// The names of its samples, in order of first sight, and how they are printed.
-    pub(crate) samples: Vec<(String, String)>,
+    /// The names of its labels, without those that a scrape adds.
+    pub(crate) label_names: Vec<String>,
+    /// How old this definition is; `None` if no process of ours has it.
+    pub(crate) age: Option<Age>,
+    /// When the newest process that lives and has it took its identifier.
+    pub(crate) live_since: i128,
+    /// The names of its samples and its own, as they are printed; see [`printed_names`].
+    pub(crate) samples: Vec<String>,
     pub(crate) groups: Vec<Group>,
-    by_labels: Index,
+    by_labels: HashTable<u32>,
+    hasher: RandomState,
 }
+
+/// Of two definitions the one with the greater age is newer: the process that took its identifier
+/// later has it, or it is behind the other one in a file. The time, the file and the offset.
+pub(crate) type Age = (i128, usize, usize);
 
 /// The samples of one set of labels; `le` is not one of them.
 pub(crate) struct Group {
@@ -25,8 +41,6 @@ pub(crate) struct Group {
 
 pub(crate) struct Sample {
     pub(crate) rank: Rank,
-    /// Its name: an index into `Family::samples`.
-    pub(crate) name: u32,
     pub(crate) series: u32,
 }
 
@@ -37,18 +51,29 @@ pub(crate) enum Rank {
     Bucket(f64),
     Sum,
     Count,
-    Other(u32),
+    /// The only one.
+    Value,
 }
 
 impl Family {
-    pub(crate) fn new(kind: Kind, name: &str, help: &str) -> Family {
+    pub(crate) fn new(
+        kind: Kind,
+        name: &str,
+        help: &str,
+        label_names: Vec<String>,
+        age: Option<Age>,
+    ) -> Family {
         Family {
             name: name.to_owned(),
             help: help.to_owned(),
             kind,
-            samples: Vec::new(),
+            label_names,
+            age,
+            live_since: i128::MIN,
+            samples: printed_names(kind, name),
             groups: Vec::new(),
-            by_labels: Index::new(),
+            by_labels: HashTable::new(),
+            hasher: RandomState::default(),
         }
     }
 
@@ -57,30 +82,18 @@ impl Family {
         &mut self,
         labels: &[Label<'_>],
         rank: Rank,
-        sample: &str,
         next: u32,
-    ) -> u32 {
-        let (labels, le) = label_text(labels);
-        let name = match self.samples.iter().position(|(known, _)| known == sample) {
-            Some(index) => index,
+    ) -> Result<u32, &'static str> {
+        let (labels, le) = label_text(labels).ok_or("two labels are one when escaped")?;
+        let hash = self.hasher.hash_one(&labels);
+        let same = |known: &u32| self.groups[*known as usize].labels == labels;
+        let index = match self.by_labels.find(hash, same) {
+            Some(index) => *index as usize,
             None => {
-                let mut printed = String::new();
-                number::push_name(&mut printed, sample, true);
-                self.samples.push((sample.to_owned(), printed));
-                self.samples.len() - 1
-            }
-        } as u32;
-        let rank = if let Rank::Other(_) = rank {
-            Rank::Other(name)
-        } else {
-            rank
-        };
-        let same = |known: u32| self.groups[known as usize].labels == labels;
-        let index = match self.by_labels.find(labels.as_bytes(), same) {
-            Some(index) => index as usize,
-            None => {
+                let rehash =
+                    |known: &u32| self.hasher.hash_one(&self.groups[*known as usize].labels);
                 self.by_labels
-                    .insert(labels.as_bytes(), self.groups.len() as u32);
+                    .insert_unique(hash, self.groups.len() as u32, rehash);
                 let samples = Vec::with_capacity(1);
                 self.groups.push(Group {
                     labels,
@@ -92,19 +105,22 @@ impl Family {
         };
         let group = &mut self.groups[index];
         let before = group.samples.partition_point(|known| known.rank < rank);
-        match group.samples.get(before) {
+        Ok(match group.samples.get(before) {
             Some(known) if known.rank == rank => known.series,
             _ => {
-                group.samples.insert(
-                    before,
-                    Sample {
-                        rank,
-                        name,
-                        series: next,
-                    },
-                );
-                next
+                let series = next;
+                group.samples.insert(before, Sample { rank, series });
+                series
             }
+        })
+    }
+
+    /// The name of a sample, as it is printed.
+    pub(crate) fn sample_name(&self, rank: Rank) -> &str {
+        match rank {
+            Rank::Value | Rank::Count => &self.samples[0],
+            Rank::Sum => &self.samples[1],
+            Rank::Bucket(_) => &self.samples[2],
         }
     }
 
@@ -116,25 +132,58 @@ impl Family {
     }
 }
 
+/// The names of the samples of a family, in the order of `Family::sample_name`.
+pub(crate) fn sample_suffixes(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Counter => &["_total"],
+        Kind::Gauge(_) => &[""],
+        Kind::Summary => &["_count", "_sum"],
+        Kind::Histogram => &["_count", "_sum", "_bucket"],
+    }
+}
+
+/// The names of a family and of its samples in the text, with an underscore for every character
+/// that a name may not have.
+pub(crate) fn printed_names(kind: Kind, name: &str) -> Vec<String> {
+    let printed = |suffix: &&str| {
+        let mut printed = String::new();
+        number::push_name(&mut printed, &format!("{name}{suffix}"), true);
+        printed
+    };
+    let mut names: Vec<String> = sample_suffixes(kind).iter().map(printed).collect();
+    if matches!(kind, Kind::Summary | Kind::Histogram) {
+        names.push(printed(&""));
+    }
+    names
+}
+
 impl Rank {
-    pub(crate) fn of_suffix(sample: &str, family: &str) -> Rank {
-        match sample.strip_prefix(family) {
-            Some("_sum") => Rank::Sum,
-            Some("_count") => Rank::Count,
-            _ => Rank::Other(0),
+    /// The rank of a sample that is not a bucket; `None` if it is not of the family.
+    pub(crate) fn of_sample(kind: Kind, sample: &str, family: &str) -> Option<Rank> {
+        match (kind, sample.strip_prefix(family)?) {
+            (Kind::Counter, "_total") | (Kind::Gauge(_), "") => Some(Rank::Value),
+            (Kind::Histogram | Kind::Summary, "_sum") => Some(Rank::Sum),
+            (Kind::Summary, "_count") => Some(Rank::Count),
+            _ => None,
         }
     }
 }
 
-/// The labels as they stand in the text, and where `le` would stand.
-fn label_text(labels: &[Label<'_>]) -> (String, usize) {
+/// The labels as they stand in the text, and where `le` would stand; `None` if two of them have
+/// the same name there.
+fn label_text(labels: &[Label<'_>]) -> Option<(String, usize)> {
     let mut text = String::with_capacity(32 * labels.len());
     let mut le = 0;
+    let mut escaped: Vec<String> = Vec::new();
     for (name, value) in labels {
         if !text.is_empty() {
             text.push(',');
         }
+        let start = text.len();
         number::push_name(&mut text, name, false);
+        if text[start..] != **name {
+            escaped.push(text[start..].to_owned());
+        }
         text.push_str("=\"");
         number::push_label_value(&mut text, value);
         text.push('"');
@@ -142,5 +191,10 @@ fn label_text(labels: &[Label<'_>]) -> (String, usize) {
             le = text.len();
         }
     }
-    (text, le)
+    // Names that stay as they are differ already.
+    let is_twice = |(index, name): (usize, &String)| {
+        escaped[..index].contains(name) || labels.iter().any(|(other, _)| other == name)
+    };
+    let is_unique = !escaped.iter().enumerate().any(is_twice);
+    is_unique.then_some((text, le))
 }

@@ -1,150 +1,92 @@
-//! The files that this process writes.
+//! A file that this process writes, or memory in its place while the file cannot be written.
 //!
-//! A file has two names: `counter_worker-0.db`, which everybody reads, and
-//! `counter_worker-0.keep`, by which it is put back when somebody removes the first. A
-//! Flask application in the tradition of `prometheus_client` removes every `*.db` when
-//! it starts. The second name costs no space and nothing is copied.
+//! Handles point to addresses that stay the same. Behind them is the file, or memory that is laid
+//! out as the file would be; when the file can be written again, it takes the place of that memory.
+
+mod takeover;
 
 use std::{
     collections::HashMap,
-    fmt,
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-    ptr::NonNull,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
-use memmap2::{MmapOptions, MmapRaw};
-use nix::{errno::Errno, fcntl::posix_fallocate};
-
-use crate::{
-    atomic::{AtomicU32, AtomicU64},
-    cell,
-    format::{self, HEADER, INITIAL_SIZE, Kind, MAX_SIZE},
-    key::Key,
-    lock,
+use nix::{
+    errno::Errno,
+    fcntl::posix_fallocate,
+    libc::off_t,
+    unistd::{SysconfVar, sysconf},
 };
 
-/// A value and its time, in a mapping that stays where it is.
-#[repr(C)]
-#[derive(Debug, Default)]
-struct Slot {
-    value: AtomicU64,
-    time: AtomicU64,
-}
+use crate::{
+    atomic::Ordering::Relaxed,
+    cell,
+    format::{self, HEADER, INITIAL_SIZE, Kind, MAX_SIZE},
+    home, lock,
+    map::{Cell, Map, Slot},
+};
 
-/// A [`Slot`] and what keeps it in memory.
-#[derive(Clone)]
-pub struct Cell {
-    slot: NonNull<Slot>,
-    _owner: Arc<dyn Send + Sync>,
-}
-
-// SAFETY: a `Slot` is two atomics, and the owner of its memory is `Send + Sync`.
-unsafe impl Send for Cell {}
-// SAFETY: as above.
-unsafe impl Sync for Cell {}
-
-impl fmt::Debug for Cell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        cell::get(self.value()).fmt(f)
-    }
-}
-
-impl Cell {
-    /// A cell that no file has: what is written to it is seen by nobody.
-    pub(crate) fn detached() -> Cell {
-        let owner = Arc::new(Slot::default());
-        Cell {
-            slot: NonNull::from(&*owner),
-            _owner: owner,
-        }
-    }
-
-    pub(crate) fn value(&self) -> &AtomicU64 {
-        &self.slot().value
-    }
-
-    pub(crate) fn time(&self) -> &AtomicU64 {
-        &self.slot().time
-    }
-
-    fn slot(&self) -> &Slot {
-        // SAFETY: the slot lies in memory that `_owner` keeps: an `Arc<Slot>`, or an
-        // `OwnFile`, which never unmaps as long as it lives. It is aligned (see
-        // `State::slot_at`) and only ever accessed by atomic operations.
-        unsafe { self.slot.as_ref() }
-    }
-}
-
-/// A file that this process alone appends to.
+/// The metrics of one kind of this process. It alone appends to them.
 pub(crate) struct OwnFile {
-    path: PathBuf,
-    keep: PathBuf,
-    file: File,
+    kind: Kind,
     state: Mutex<State>,
 }
 
 struct State {
-    /// The whole file, mapped anew at each growth. The older mappings stay, because handles point
-    /// into them; they show the same memory.
-    maps: Vec<MmapRaw>,
+    /// The bytes of the file, one after the other.
+    regions: Vec<Region>,
     used: usize,
     /// Where each key has its value.
     places: HashMap<String, usize>,
     /// How many entries each metric family has.
     entries: HashMap<String, usize>,
+    /// The file, if there was one.
+    file: Option<File>,
+    /// Whether the file lacks entries, which are in memory.
+    in_memory: bool,
+    /// Whether a file of an earlier holder of the identifier has yet to be taken over.
+    inherits: bool,
+    /// Why entries are in memory, until somebody asks.
+    failure: Option<io::Error>,
 }
 
-/// What an [`OwnFile`] did about its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Link {
-    Present,
-    /// The name was gone and has been put back.
-    Restored,
+/// A part of the file, which overlaps the one before it by less than a page.
+struct Region {
+    /// Its first byte, at a page boundary.
+    offset: usize,
+    /// The first entry in it that is not in the region before.
+    from: usize,
+    map: Map,
 }
 
 impl OwnFile {
-    /// Opens the file of `identifier`, which the caller holds, and goes on from the values in
-    /// it; or creates it.
-    pub(crate) fn open(directory: &Path, kind: Kind, identifier: &str) -> io::Result<OwnFile> {
-        let path = directory.join(kind.file_name(identifier));
-        let keep = path.with_extension("keep");
-        if !keep.exists() {
-            match fs::hard_link(&path, &keep) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    create(&keep, &[0; HEADER])?;
-                }
-                result => result?,
-            }
-        }
-        let file = OpenOptions::new().read(true).write(true).open(&keep)?;
-        let size = usize::try_from(file.metadata()?.len()).unwrap_or(MAX_SIZE);
-        // A whole number of pages; allocated all over, lest a store meets a full disk.
-        let size = size
-            .clamp(INITIAL_SIZE, MAX_SIZE + 1)
-            .next_multiple_of(INITIAL_SIZE);
-        allocate(&file, size)?;
-        let mut state = State {
-            maps: vec![map(&file, size)?],
-            used: HEADER,
-            places: HashMap::new(),
-            entries: HashMap::new(),
+    /// An empty file that is not written yet.
+    pub(crate) fn new(kind: Kind) -> io::Result<OwnFile> {
+        let region = Region {
+            offset: 0,
+            from: 0,
+            map: Map::memory(INITIAL_SIZE)?,
         };
-        if let Some(damaged) = state.load(&file)? {
-            replace(&keep, &path, &damaged)?;
-            return OwnFile::open(directory, kind, identifier);
-        }
-        let own = OwnFile {
-            path,
-            keep,
-            file,
-            state: Mutex::new(state),
-        };
-        own.relink()?;
-        Ok(own)
+        Ok(OwnFile {
+            kind,
+            state: Mutex::new(State {
+                regions: vec![region],
+                used: HEADER,
+                places: HashMap::new(),
+                entries: HashMap::new(),
+                file: None,
+                in_memory: true,
+                inherits: true,
+                failure: None,
+            }),
+        })
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The cells of `keys`, all of one family; those that are not there yet are appended
@@ -155,12 +97,10 @@ impl OwnFile {
             .iter()
             .filter(|key| !state.places.contains_key(*key))
             .collect();
-        if !missing.is_empty() {
-            self.append(&mut state, family, &missing)?;
-        }
-        let cell = |key: &String| Cell {
-            slot: state.slot_at(state.places[key]),
-            _owner: Arc::clone(self) as Arc<dyn Send + Sync>,
+        state.append(family, &missing)?;
+        let cell = |key: &String| {
+            let owner = Arc::clone(self) as Arc<dyn Send + Sync>;
+            Cell::new(state.slot(state.places[key]), owner)
         };
         Ok(keys.iter().map(cell).collect())
     }
@@ -175,182 +115,185 @@ impl OwnFile {
         lock(&self.state).entries.get(family).copied().unwrap_or(0)
     }
 
-    /// Puts the `.db` name back if it was removed.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be, because the other name is gone too: then nobody sees the values.
-    pub(crate) fn relink(&self) -> io::Result<Link> {
-        match self.file.metadata()?.nlink() {
-            0 => Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!(
-                    "{} and {} were removed; restart this process to see its metrics again",
-                    self.path.display(),
-                    self.keep.display()
-                ),
-            )),
-            1 => link(&self.keep, &self.path),
-            _ => Ok(Link::Present),
-        }
+    /// The keys of the entries of `family`, a name without special characters.
+    pub(crate) fn keys_of(&self, family: &str) -> Vec<String> {
+        let start = format!("[\"{family}\", ");
+        let state = lock(&self.state);
+        let keys = state.places.keys().filter(|key| key.starts_with(&start));
+        keys.cloned().collect()
     }
 
-    fn append(&self, state: &mut State, family: &str, keys: &[&String]) -> io::Result<()> {
-        let size: usize = keys.iter().map(|key| format::entry_size(key.len())).sum();
-        self.reserve(state, state.used + size)?;
-        let mut end = state.used;
-        for key in keys {
-            let entry = format::entry(key);
-            state.write(end, &entry);
-            end += entry.len();
-            state.places.insert((*key).clone(), end - 16);
-        }
-        state.used = end;
-        *state.entries.entry(family.to_owned()).or_default() += keys.len();
-        cell::publish(state.used_cell(), end as u32);
-        Ok(())
+    /// Why entries are in memory, once for each time that this begins.
+    pub(crate) fn take_failure(&self) -> Option<io::Error> {
+        lock(&self.state).failure.take()
     }
 
-    /// Makes room up to `end`: allocates first, so that a full disk is an error here and not
-    /// a SIGBUS at a store.
-    fn reserve(&self, state: &mut State, end: usize) -> io::Result<()> {
-        let mut size = state.size();
-        if end <= size {
-            return Ok(());
+    pub(crate) fn is_in_memory(&self) -> bool {
+        lock(&self.state).in_memory
+    }
+
+    /// What the file would be, if it lacks entries that are in memory.
+    pub(crate) fn unwritten(&self) -> Option<Vec<u8>> {
+        let state = lock(&self.state);
+        state.in_memory.then(|| state.image())
+    }
+
+    /// Makes sure that all entries are in the file at `path`. Returns whether they were not.
+    /// `is_new` says that the process has just taken the identifier, so that a file there is
+    /// an earlier holder's, whose values go on.
+    pub(crate) fn settle(&self, path: &Path, is_new: bool) -> io::Result<bool> {
+        let mut state = lock(&self.state);
+        state.inherits |= is_new;
+        let is_there = |file: &File| home::is_same(file, path);
+        if !state.in_memory && state.file.as_ref().map(is_there).transpose()? == Some(true) {
+            return Ok(false);
         }
-        if end > MAX_SIZE {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("{} cannot grow beyond 2 GiB", self.path.display()),
-            ));
+        if state.inherits && state.take_over(path, self.kind)? {
+            return Ok(true);
         }
-        while size < end {
-            size *= 2;
-        }
-        allocate(&self.file, size)?;
-        state.maps.push(map(&self.file, size)?);
-        Ok(())
+        state.rewrite(path, self.kind)?;
+        Ok(true)
     }
 }
 
 impl State {
-    fn size(&self) -> usize {
-        self.current().len()
+    /// The byte behind the last region.
+    fn end(&self) -> usize {
+        let last = self.regions.last();
+        last.map_or(0, |last| last.offset + last.map.length())
     }
 
-    fn current(&self) -> &MmapRaw {
-        // `open` puts the first one in, and none is ever taken out.
-        &self.maps[self.maps.len() - 1]
+    /// The slot of the value at `offset`, which is a multiple of eight: the length field, the key
+    /// and its padding are together one.
+    fn slot(&self, offset: usize) -> &Slot {
+        let index = self.region_of(offset);
+        self.regions[index]
+            .map
+            .slot(offset - self.regions[index].offset)
     }
 
-    fn used_cell(&self) -> &AtomicU32 {
-        // SAFETY: a mapping begins at a page boundary and has at least `INITIAL_SIZE`
-        // bytes, all allocated; `used` is accessed by atomic operations alone.
-        unsafe { &*self.current().as_mut_ptr().cast::<AtomicU32>() }
+    fn region_of(&self, offset: usize) -> usize {
+        // The first region begins at zero.
+        self.regions.partition_point(|region| region.from <= offset) - 1
     }
 
-    /// The slot at `offset`, which is the place of a value that `format::place` found or
-    /// `append` wrote: a multiple of eight (the length field, the key and its padding are
-    /// together one) and at least 16 bytes before the end of the file.
-    fn slot_at(&self, offset: usize) -> NonNull<Slot> {
-        assert!(offset.is_multiple_of(8) && offset + 16 <= self.size());
-        // SAFETY: the offset lies within the mapping, as just asserted, and a mapping
-        // is never at the null address.
-        unsafe { NonNull::new_unchecked(self.current().as_mut_ptr().add(offset).cast::<Slot>()) }
-    }
-
-    /// Writes bytes behind `used`, where nobody looks yet.
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        assert!(offset >= self.used && offset + bytes.len() <= self.size());
-        // SAFETY: the range lies within the mapping, as just asserted. No reader goes
-        // beyond `used`, no handle points there, and `&mut self` excludes other writers
-        // of this process; the lock on the identifier excludes other processes.
-        unsafe {
-            let target = self.current().as_mut_ptr().add(offset);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
+    fn append(&mut self, family: &str, keys: &[&String]) -> io::Result<()> {
+        if keys.is_empty() {
+            return Ok(());
         }
+        let size: usize = keys.iter().map(|key| format::entry_size(key.len())).sum();
+        self.reserve(self.used + size)?;
+        let mut end = self.used;
+        for key in keys {
+            let entry = format::entry(key);
+            let region = &self.regions[self.region_of(end)];
+            // SAFETY: no reader goes beyond `used`, no cell points there, and `&mut self` excludes
+            // other writers of this process; the lock on the identifier excludes other processes.
+            unsafe { region.map.write(end - region.offset, &entry) };
+            end += entry.len();
+            self.places.insert((*key).clone(), end - 16);
+        }
+        self.used = end;
+        *self.entries.entry(family.to_owned()).or_default() += keys.len();
+        if !self.in_memory {
+            cell::publish(self.regions[0].map.used(), end as u32);
+        }
+        Ok(())
     }
 
-    /// Learns the entries that an earlier holder of the identifier left. If not all of them are what they should be,
-    /// gives what there is.
-    fn load(&mut self, file: &File) -> io::Result<Option<Damaged>> {
-        let mut bytes = vec![0; self.size()];
-        let mut reader = file;
-        reader.read_exact(&mut bytes)?;
-        let used = cell::published(self.used_cell()) as usize;
-        let limit = used.min(bytes.len());
-        let mut sound = vec![0; HEADER];
-        while let Some(place) = format::place(|at| i32_at(&bytes, at), self.used, limit) {
-            let end = place.value + 16;
-            let text = std::str::from_utf8(&bytes[place.key.clone()]).ok();
-            if let Some(text) = text
-                && let Some(key) = Key::parse(text.as_bytes())
-            {
-                self.places.insert(text.to_owned(), place.value);
-                *self.entries.entry(key.family.into_owned()).or_default() += 1;
-                sound.extend_from_slice(&bytes[self.used..end]);
+    /// Makes room up to `end`, in memory if the file cannot grow.
+    fn reserve(&mut self, end: usize) -> io::Result<()> {
+        let (old, mut size) = (self.end(), self.end());
+        if end <= old {
+            return Ok(());
+        }
+        if end > MAX_SIZE {
+            let message = "a metric file cannot grow beyond 2 GiB";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
+        while size < end {
+            size *= 2;
+        }
+        let offset = self.used - self.used % page();
+        let mut grown = None;
+        if let Some(file) = self.file.as_ref().filter(|_| !self.in_memory) {
+            // Only the new part: where the C library emulates this call, it writes.
+            let map =
+                allocate(file, old, size).and_then(|()| Map::file(file, offset, size - offset));
+            match map {
+                Ok(map) => grown = Some(map),
+                Err(error) => self.failure = Some(error),
             }
-            self.used = end;
         }
-        let is_sound = sound.len() == used;
-        Ok((!is_sound).then_some(Damaged { bytes, sound }))
+        self.in_memory |= grown.is_none();
+        let map = match grown {
+            Some(map) => map,
+            None => Map::memory(size - offset)?,
+        };
+        let from = self.used;
+        self.regions.push(Region { offset, from, map });
+        Ok(())
+    }
+
+    /// The bytes of the file with all entries.
+    fn image(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.used];
+        bytes[..4].copy_from_slice(&(self.used as u32).to_ne_bytes());
+        for (key, &offset) in &self.places {
+            let entry = format::entry(key);
+            let slot = self.slot(offset);
+            let start = offset + 16 - entry.len();
+            bytes[start..start + entry.len()].copy_from_slice(&entry);
+            // In this order: see `cell::set_at`.
+            let (value, time) = cell::get_at(&slot.value, &slot.time);
+            bytes[offset..offset + 8].copy_from_slice(&value.to_ne_bytes());
+            bytes[offset + 8..offset + 16].copy_from_slice(&time.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// Writes all entries to a new file and puts it in the place of what is mapped, and at `path`.
+    fn rewrite(&mut self, path: &Path, kind: Kind) -> io::Result<()> {
+        let unfinished = path.with_extension("new");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)?;
+        allocate(&file, 0, self.end())?;
+        let aliases = self.regions.iter().map(|region| region.map.alias());
+        let aliases = aliases.collect::<io::Result<Vec<Map>>>()?;
+        let image = self.image();
+        file.write_all(&image)?;
+        // If it fails from here on, everything is written once more.
+        self.in_memory = true;
+        for region in &self.regions {
+            region.map.show(&file, region.offset)?;
+        }
+        // What was counted since the image was made.
+        for &offset in self.places.values() {
+            let index = self.region_of(offset);
+            let from = aliases[index].slot(offset - self.regions[index].offset);
+            let to = self.slot(offset);
+            cell::carry(&from.value, u64_at(&image, offset), &to.value);
+            if kind.is_most_recent() {
+                to.time.fetch_max(from.time.load(Relaxed), Relaxed);
+            }
+        }
+        self.file = Some(file);
+        self.in_memory = false;
+        self.failure = None;
+        fs::rename(&unfinished, path)
     }
 }
 
-/// A file of an earlier holder of the identifier that was damaged.
-struct Damaged {
-    /// All of it.
-    bytes: Vec<u8>,
-    /// Room for the header, and the entries that are as they should be.
-    sound: Vec<u8>,
-}
-
-/// Puts a file in the place of a damaged one, with what is left of it: at one bad entry Python's reader fails as a whole.
-///
-/// The old one is put aside. A reader that has it open notices that its name means another file now.
-fn replace(keep: &Path, path: &Path, damaged: &Damaged) -> io::Result<()> {
-    let copy = path.with_extension("corrupt");
-    fs::write(&copy, &damaged.bytes)?;
-    create(keep, &damaged.sound)?;
-    let second = keep.with_extension("new");
-    fs::hard_link(keep, &second)?;
-    fs::rename(&second, path)?;
-    log::error!(
-        "metric file {} was damaged, kept {} bytes of it and saved the original as {}",
-        path.display(),
-        damaged.sound.len() - HEADER,
-        copy.display()
-    );
-    Ok(())
-}
-
-/// Makes a file under its lasting name: room for the header, and entries. It is complete before it has that name.
-fn create(keep: &Path, contents: &[u8]) -> io::Result<()> {
-    let unfinished = keep.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
-    allocate(&file, contents.len().max(INITIAL_SIZE))?;
-    file.write_all(&(contents.len() as u32).to_ne_bytes())?;
-    file.write_all(&contents[4..])?;
-    fs::rename(&unfinished, keep)
-}
-
-/// Gives the file `keep` its second name `path`, unless it has it.
-pub(crate) fn link(keep: &Path, path: &Path) -> io::Result<Link> {
-    match fs::hard_link(keep, path) {
-        Ok(()) => Ok(Link::Restored),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Link::Present),
-        Err(error) => Err(error),
-    }
-}
-
-fn allocate(file: &File, size: usize) -> io::Result<()> {
+/// Allocates the bytes of a file from `start` to `end`, so that a full disk is an error here and
+/// not a SIGBUS at an update.
+fn allocate(file: &File, start: usize, end: usize) -> io::Result<()> {
     loop {
-        match posix_fallocate(file, 0, size as nix::libc::off_t) {
+        match posix_fallocate(file, start as off_t, (end - start) as off_t) {
             Ok(()) => return Ok(()),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -358,12 +301,15 @@ fn allocate(file: &File, size: usize) -> io::Result<()> {
     }
 }
 
-fn map(file: &File, size: usize) -> io::Result<MmapRaw> {
-    MmapOptions::new().len(size).map_raw(file)
+fn page() -> usize {
+    match sysconf(SysconfVar::PAGE_SIZE) {
+        Ok(Some(size)) => size as usize,
+        _ => 4096,
+    }
 }
 
-fn i32_at(bytes: &[u8], offset: usize) -> i32 {
-    let mut value = [0; 4];
-    value.copy_from_slice(&bytes[offset..offset + 4]);
-    i32::from_ne_bytes(value)
+fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    let mut value = [0; 8];
+    value.copy_from_slice(&bytes[offset..offset + 8]);
+    u64::from_ne_bytes(value)
 }

@@ -15,6 +15,16 @@ pub(crate) const INITIAL_SIZE: usize = 64 * 1024;
 /// `used` is an `i32`, so no file can be larger.
 pub(crate) const MAX_SIZE: usize = i32::MAX as usize;
 
+/// The identifier of a master.
+pub(crate) const MASTER: &str = "master";
+
+/// Whether this crate gives `identifier` to processes.
+pub(crate) fn is_identifier(identifier: &str) -> bool {
+    let number = identifier.strip_prefix("worker-");
+    let is_plain = |number: &str| number.parse::<u32>().is_ok_and(|n| n.to_string() == number);
+    identifier == MASTER || number.is_some_and(is_plain)
+}
+
 /// What kind of metric a file holds: one file for each, per process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
@@ -53,16 +63,33 @@ impl Kind {
         )
     }
 
-    /// The name of the file of process `identifier`.
-    pub(crate) fn file_name(self, identifier: &str) -> String {
+    /// The name of the file in the directory of a process, such as `gauge_livesum.db`.
+    pub(crate) fn file_name(self) -> String {
         match self {
-            Kind::Gauge(mode) => format!("gauge_{}_{identifier}.db", mode.as_str()),
-            _ => format!("{}_{identifier}.db", self.type_name()),
+            Kind::Gauge(mode) => format!("gauge_{}.db", mode.as_str()),
+            _ => format!("{}.db", self.type_name()),
         }
     }
 
-    /// The opposite of [`Kind::file_name`]: the kind and the identifier.
-    pub(crate) fn of_file_name(name: &str) -> Option<(Kind, &str)> {
+    /// The opposite of [`Kind::file_name`].
+    pub(crate) fn of_file_name(name: &str) -> Option<Kind> {
+        match name.strip_suffix(".db")? {
+            "counter" => Some(Kind::Counter),
+            "histogram" => Some(Kind::Histogram),
+            "summary" => Some(Kind::Summary),
+            gauge => GaugeMode::from_name(gauge.strip_prefix("gauge_")?).map(Kind::Gauge),
+        }
+    }
+
+    /// The name by which Python finds the file of process `identifier`, such as
+    /// `gauge_livesum_worker-0.db`. Python's own files have such names, too.
+    pub(crate) fn link_name(self, identifier: &str) -> String {
+        self.file_name()
+            .replace(".db", &format!("_{identifier}.db"))
+    }
+
+    /// The opposite of [`Kind::link_name`]: the kind and the identifier.
+    pub(crate) fn of_link_name(name: &str) -> Option<(Kind, &str)> {
         let (kind, rest) = name.strip_suffix(".db")?.split_once('_')?;
         match kind {
             "counter" => Some((Kind::Counter, rest)),
@@ -179,18 +206,18 @@ pub(crate) fn entry(key: &str) -> Vec<u8> {
 
 /// Where an entry has its key and its value; the time follows the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct EntryLayout {
     pub(crate) key: Range<usize>,
     pub(crate) value: usize,
 }
 
 /// Finds the entry at `position` of a file of which `used` bytes are in use; the next
-/// one begins at `place.value + 16`. `None` if the bytes there are no entry.
-pub(crate) fn place(
+/// one begins at `layout.value + 16`. `None` if the bytes there are no entry.
+pub(crate) fn layout(
     read_length: impl FnOnce(usize) -> i32,
     position: usize,
     used: usize,
-) -> Option<Place> {
+) -> Option<EntryLayout> {
     if position + 4 > used {
         return None;
     }
@@ -200,5 +227,5 @@ pub(crate) fn place(
         .filter(|&length| length > 0 && length <= used)?;
     let key = position + 4..position + 4 + length;
     let value = key.end + padding(length);
-    (value + 16 <= used).then_some(Place { key, value })
+    (value + 16 <= used).then_some(EntryLayout { key, value })
 }

@@ -3,13 +3,12 @@
 //!
 //! The lock is an open-file-description lock (`F_OFD_SETLK` of fcntl(2)): the kernel
 //! releases it when the process ends, however it ends, and another process can ask who
-//! holds it without trying to take it. The lock files are never removed, so that two
-//! processes can never hold one identifier through two files of the same name.
+//! holds it without trying to take it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -19,10 +18,13 @@ use nix::{
     libc,
 };
 
-use crate::{error::DirectoryError, process};
+use crate::{
+    error::DirectoryError,
+    format::MASTER,
+    home::{self, LOCK},
+    process::Owner,
+};
 
-/// The identifier of a master.
-pub(crate) const MASTER: &str = "master";
 /// Worker identifiers are `worker-0` up to one below this.
 const LIMIT: u32 = 65_536;
 
@@ -30,25 +32,53 @@ const LIMIT: u32 = 65_536;
 #[derive(Debug)]
 pub(crate) struct Identity {
     name: String,
-    _lock: File,
+    home: PathBuf,
+    lock: File,
+}
+
+/// Which identifier a process takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Master,
+    Worker,
 }
 
 impl Identity {
-    /// What stands in the names of the files, such as `worker-0`.
+    /// The name, such as `worker-0`.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Takes the lowest free `worker-N` and removes what its last holder left that must not
-    /// come back to life.
-    pub(crate) fn worker(directory: &Path) -> Result<Identity, DirectoryError> {
+    /// The directory of this process.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Whether others see the lock. They do not if the directory was removed.
+    pub(crate) fn is_visible(&self) -> bool {
+        home::is_same(&self.lock, &self.home.join(LOCK)).unwrap_or(true)
+    }
+
+    /// Takes `master`, or the lowest free `worker-N`, and removes what its last holder left that
+    /// must not come back to life.
+    pub(crate) fn take(directory: &Path, role: Role) -> Result<Identity, DirectoryError> {
         let _changing = Changing::wait(directory)?;
+        if role == Role::Master {
+            let identity = Identity::try_lock(directory, MASTER.to_owned())?;
+            return identity.ok_or_else(|| DirectoryError::InUse {
+                path: directory.to_owned(),
+                pid: owner(directory, MASTER).map_or(0, |owner| owner.pid),
+            });
+        }
         for number in 0..LIMIT {
             let name = format!("worker-{number}");
-            if let Some(identity) = Identity::take(directory, name)? {
-                crate::directory::remove_files(directory, |kind, owner| {
-                    kind.is_live() && owner == identity.name
-                })?;
+            if let Some(identity) = Identity::try_lock(directory, name)? {
+                let home = &identity.home;
+                let removed = match home::is_retired(home) {
+                    true => home::clear(home),
+                    false => home::remove_live(home),
+                };
+                removed.map_err(DirectoryError::io(directory, "remove old live gauges"))?;
                 return Ok(identity);
             }
         }
@@ -58,32 +88,39 @@ impl Identity {
         })
     }
 
-    /// Takes the identifier `master`.
-    pub(crate) fn master(directory: &Path) -> Result<Identity, DirectoryError> {
-        match Identity::take(directory, MASTER.to_owned())? {
-            Some(identity) => Ok(identity),
-            None => Err(DirectoryError::InUse {
-                path: directory.to_owned(),
-                pid: owner(directory, MASTER).map_or(0, |owner| owner.pid),
-            }),
+    /// Like [`Identity::take`], in a directory that may have been removed.
+    pub(crate) fn take_again(directory: &Path, role: Role) -> Result<Identity, DirectoryError> {
+        if !directory.exists() {
+            let create = DirBuilder::new().mode(0o700).create(directory);
+            create.map_err(DirectoryError::io(directory, "create it"))?;
         }
+        Identity::take(directory, role)
     }
 
-    fn take(directory: &Path, name: String) -> Result<Option<Identity>, DirectoryError> {
-        let path = lock_path(directory, &name);
+    fn try_lock(directory: &Path, name: String) -> Result<Option<Identity>, DirectoryError> {
+        let home = directory.join(&name);
+        let path = home.join(LOCK);
         let explain = || DirectoryError::io(directory, format!("lock {}", path.display()));
+        match DirBuilder::new().mode(0o700).create(&home) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(explain()(error));
+            }
+            _ => {}
+        }
         let mut lock = open_lock(&path).map_err(explain())?;
         match fcntl(&lock, FcntlArg::F_OFD_SETLK(&range(libc::F_WRLCK))) {
             Ok(_) => {}
             Err(Errno::EAGAIN | Errno::EACCES) => return Ok(None),
             Err(errno) => return Err(explain()(errno.into())),
         }
-        let pid = std::process::id();
-        let start = process::start_ticks(pid).unwrap_or(0);
-        lock.set_len(0)
-            .and_then(|()| writeln!(lock, "{pid} {start}"))
-            .map_err(explain())?;
-        Ok(Some(Identity { name, _lock: lock }))
+        // Somebody may have removed the directory after the lock was opened.
+        if !home::is_same(&lock, &path).map_err(explain())? {
+            return Err(explain()(io::ErrorKind::NotFound.into()));
+        }
+        let Owner { pid, start } = Owner::current();
+        // Always as long, so that it needs no space on a full disk if there was a holder before.
+        writeln!(lock, "{pid:>10} {start:>20}").map_err(explain())?;
+        Ok(Some(Identity { name, home, lock }))
     }
 }
 
@@ -109,72 +146,44 @@ impl Changing {
     }
 }
 
-/// The process that holds an identifier.
+/// The last time that a process took an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owner {
-    pub(crate) pid: u32,
-    /// When it started, in clock ticks since the boot; tells it from a later process
-    /// with the same pid.
-    pub(crate) start: u64,
+pub(crate) struct Holder {
+    /// Whether that process still holds it.
+    pub(crate) lives: bool,
+    /// When it took it, in nanoseconds of Unix time.
+    pub(crate) since: i128,
 }
 
-/// Whether `identifier` is one that this crate gives, so that its files are ours.
-pub(crate) fn is_ours(identifier: &str) -> bool {
-    let number = identifier.strip_prefix("worker-");
-    identifier == MASTER
-        || number.is_some_and(|number| {
-            number
-                .parse::<u32>()
-                .is_ok_and(|parsed| parsed.to_string() == number)
-        })
-}
-
-/// Whether a process holds `identifier`. The lock is asked about, not taken.
-pub(crate) fn is_held(directory: &Path, identifier: &str) -> bool {
-    let Ok(lock) = File::open(lock_path(directory, identifier)) else {
-        return false;
+/// Asks about the lock of `identifier`, without taking it.
+pub(crate) fn holder(directory: &Path, identifier: &str) -> Holder {
+    let ask = || {
+        let lock = File::open(directory.join(identifier).join(LOCK))?;
+        let mut found = range(libc::F_WRLCK);
+        fcntl(&lock, FcntlArg::F_OFD_GETLK(&mut found))?;
+        let lives = found.l_type != libc::F_UNLCK as libc::c_short;
+        let since = home::modified(&lock.metadata()?);
+        io::Result::Ok(Holder { lives, since })
     };
-    let mut found = range(libc::F_WRLCK);
-    match fcntl(&lock, FcntlArg::F_OFD_GETLK(&mut found)) {
-        Ok(_) => found.l_type != libc::F_UNLCK as libc::c_short,
-        Err(errno) => {
-            // A process that may live must not lose its values.
-            log::warn!(
-                "cannot query the lock of {identifier} in {}: {errno}",
-                directory.display()
-            );
-            true
-        }
-    }
+    // A process that may live must not lose its values.
+    ask().unwrap_or_else(|error| Holder {
+        lives: error.kind() != io::ErrorKind::NotFound,
+        since: 0,
+    })
+}
+
+pub(crate) fn is_held(directory: &Path, identifier: &str) -> bool {
+    holder(directory, identifier).lives
 }
 
 /// The process that holds `identifier`, or held it last.
 pub(crate) fn owner(directory: &Path, identifier: &str) -> Option<Owner> {
-    let text = fs::read_to_string(lock_path(directory, identifier)).ok()?;
-    let (pid, start) = text.trim().split_once(' ')?;
+    let text = fs::read_to_string(directory.join(identifier).join(LOCK)).ok()?;
+    let mut numbers = text.split_whitespace();
     Some(Owner {
-        pid: pid.parse().ok()?,
-        start: start.parse().ok()?,
+        pid: numbers.next()?.parse().ok()?,
+        start: numbers.next()?.parse().ok()?,
     })
-}
-
-/// Every identifier that was ever given in `directory`, sorted.
-pub(crate) fn all(directory: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        if let Some(identifier) = name.to_str().and_then(|name| name.strip_suffix(".lock"))
-            && is_ours(identifier)
-        {
-            names.push(identifier.to_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-fn lock_path(directory: &Path, identifier: &str) -> PathBuf {
-    directory.join(format!("{identifier}.lock"))
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {

@@ -36,12 +36,14 @@
 //!
 //! # Identifiers
 //!
-//! Each process holds an identifier by a lock: the lowest free `worker-N`, or `master`. When a
-//! process ends, for whatever reason, the kernel releases the lock. The next process takes the
+//! Each process holds an identifier by a lock: the lowest free `worker-N`, or `master`. Its files are
+//! in a directory of that name, and Python finds them by links such as `counter_worker-0.db`. When
+//! a process ends, for whatever reason, the kernel releases the lock. The next process takes the
 //! identifier and continues from its values, so counters do not go backwards, and there are as many
 //! sets of files as processes ran at once. An update is in the file at once, so it survives the
 //! process. Live gauges count only while their process lives. Other gauges keep their last value
-//! until a process takes the identifier again.
+//! until a process takes the identifier again; with the modes `all` and `sum` they do not count if
+//! a newer process has the gauge too.
 //!
 //! The store reads files of other programs in the directory and never changes them. Live gauges of
 //! Python processes stay until `mark_process_dead` removes them. Do not give a Python process an
@@ -49,9 +51,11 @@
 //!
 //! # Failures
 //!
-//! A bad file does not fail a scrape: the rest is served, and `multiprocess_bad_files` names the
-//! file and the reason. Refused updates and repaired files are counted in
-//! `multiprocess_incidents_total` and logged once. The README compares all of this with Python.
+//! Metrics never stop the service. What cannot be written, because the disk is full or the directory
+//! is gone, is counted in memory, and written when that works again. A bad file does not fail a
+//! scrape: the rest is served, and `multiprocess_bad_files` names the file and the reason. Refused
+//! updates and repaired files are counted in `multiprocess_incidents_total` and logged once. The
+//! README compares all of this with Python.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("the store needs Linux, for its open-file-description locks");
@@ -60,24 +64,32 @@ use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
 
 mod cell;
 mod collector;
-mod context;
 mod definition;
 mod directory;
 mod error;
+mod families;
 mod family;
 mod file;
+mod files;
 mod format;
-mod hash;
+mod home;
 mod identity;
 mod key;
+mod keys;
+mod links;
+mod list;
+mod map;
 mod merge;
 mod metric;
 mod number;
+mod periodic;
 mod process;
-mod protobuf;
-mod scan;
+mod scrape;
+mod source;
+mod state;
 mod store;
 mod sweeper;
+mod temporary;
 mod text;
 mod vec;
 

@@ -3,23 +3,25 @@
 //! Keys are parsed and ordered when they are seen first. From then on a scrape adds up numbers by
 //! position: each entry of each file knows its series.
 
-use std::{borrow::Cow, collections::HashMap, ops::Range};
+use std::{borrow::Cow, collections::HashMap};
+
+use foldhash::fast::RandomState;
 
 use crate::{
-    family::{Family, Rank},
-    format::{self, GaugeMode, Kind, Place},
-    hash::{Fold, Index},
+    families::{Families, Newest, SUPERSEDED},
+    family::Rank,
+    format::{self, EntryLayout, GaugeMode, Kind},
     key::Key,
-    scan::{Entry, Found, Source},
+    keys::{FirstSeen, Keys},
+    list::ListedFile,
+    source::{Entry, Source},
 };
 
 /// The samples of all files.
 pub(crate) struct Merge {
-    pub(crate) families: Vec<Family>,
-    by_name: HashMap<String, u32, Fold>,
-    /// Where each key was seen first. Not of gauges with a sample per process, whose keys
-    /// are the same in each file.
-    keys: HashMap<Kind, Keys, Fold>,
+    families: Families,
+    /// Where each key was seen first. Not of files whose entries are looked at one by one.
+    keys: HashMap<Kind, Keys, RandomState>,
     /// What each series is before the first file is added.
     initial: Vec<f64>,
     pub(crate) values: Vec<f64>,
@@ -27,51 +29,30 @@ pub(crate) struct Merge {
     pub(crate) times: Vec<f64>,
 }
 
-/// The keys of one kind.
-struct Keys {
-    seen: Vec<Seen>,
-    /// Finds the first `indexed` of them; made when the first key has to be looked up.
-    index: Index,
-    indexed: usize,
-}
-
-impl Keys {
-    fn new() -> Keys {
-        Keys {
-            seen: Vec::new(),
-            index: Index::new(),
-            indexed: 0,
-        }
-    }
-}
-
-/// An entry whose key was seen for the first time.
-struct Seen {
-    source: usize,
-    key: Range<usize>,
-    series: Result<u32, &'static str>,
-}
-
 impl Merge {
-    pub(crate) fn new() -> Merge {
-        let hash = Fold::seeded();
+    /// Nothing yet; `newest` is what an earlier attempt found out.
+    pub(crate) fn new(newest: Newest) -> Merge {
         Merge {
-            families: Vec::new(),
-            by_name: HashMap::with_hasher(hash),
-            keys: HashMap::with_hasher(hash),
+            families: Families::new(newest),
+            keys: HashMap::default(),
             initial: Vec::new(),
             values: Vec::new(),
             times: Vec::new(),
         }
     }
 
+    pub(crate) fn families(&self) -> &Families {
+        &self.families
+    }
+
+    /// The definitions to start over with, if one was found that is newer than what was used.
+    pub(crate) fn take_newest(&mut self) -> Option<Newest> {
+        self.families.take_newest()
+    }
+
     /// How many series there are; a scrape that learns none needs no new order.
     pub(crate) fn series(&self) -> usize {
         self.initial.len()
-    }
-
-    pub(crate) fn has_family(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
     }
 
     /// Learns the entries that were added to the file `sources[index]`. In most services each
@@ -82,20 +63,22 @@ impl Merge {
         let mut rejected = Vec::new();
         let (mut bad, mut unusable) = (None, None);
         let source = &sources[index];
-        let kind = source.found.kind;
+        let kind = source.file.kind;
         let example = index.checked_sub(1).map(|before| &sources[before]);
-        let example =
-            example.filter(|example| example.found.kind == kind && !kind.is_per_process());
+        let is_alone = source.file.is_alone();
+        let is_like = |example: &&Source| example.file.kind == kind && !example.file.is_alone();
+        let example = example.filter(|example| is_like(example) && !is_alone);
         if let Some(example) = example {
             entries.reserve(example.entries.len().saturating_sub(entries.len()));
         }
         let mut start = source.learned;
         while start < source.used() {
-            let Some(place) = format::place(|at| source.length_at(at), start, source.used()) else {
+            let Some(layout) = format::layout(|at| source.length_at(at), start, source.used())
+            else {
                 bad = Some("corrupt entry");
                 break;
             };
-            let value = place.value;
+            let value = layout.value;
             let guess = example.and_then(|example| {
                 let entry = example.entries.get(entries.len())?;
                 let here = (entry.start as usize, entry.value as usize) == (start, value);
@@ -103,7 +86,7 @@ impl Merge {
                     .then_some(entry.series)
             });
             match guess.map_or_else(
-                || self.resolve(sources, index, example.is_none(), &place),
+                || self.resolve(sources, index, example.is_none(), &layout),
                 Ok,
             ) {
                 Ok(series) => entries.push(Entry {
@@ -113,7 +96,9 @@ impl Merge {
                 }),
                 Err(reason) => {
                     rejected.push(start..value);
-                    unusable = Some(reason);
+                    if reason != SUPERSEDED {
+                        unusable = Some(reason);
+                    }
                 }
             }
             start = value + 16;
@@ -124,7 +109,7 @@ impl Merge {
         source.bad = source.bad.or(bad);
         source.unusable = source.unusable.or(unusable);
         source.rejected.append(&mut rejected);
-        unusable.is_none()
+        unusable.is_none() && !self.families.has_newer()
     }
 
     /// Adds everything up anew.
@@ -134,7 +119,7 @@ impl Merge {
         self.times.resize(self.initial.len(), 0.0);
         let values = &mut self.values;
         for source in sources {
-            match source.found.kind {
+            match source.file.kind {
                 Kind::Gauge(GaugeMode::All | GaugeMode::LiveAll) => {
                     source.values(|series, value| values[series as usize] = value);
                 }
@@ -165,114 +150,76 @@ impl Merge {
         }
     }
 
-    /// The families in the order of the output.
-    pub(crate) fn sorted(&self) -> Vec<&Family> {
-        let mut families: Vec<&Family> = self.families.iter().collect();
-        families.sort_by(|a, b| a.name.cmp(&b.name));
-        families
-    }
-
     fn resolve(
         &mut self,
         sources: &[Source],
         index: usize,
         is_first: bool,
-        place: &Place,
+        layout: &EntryLayout,
     ) -> Result<u32, &'static str> {
-        let Found {
-            kind, identifier, ..
-        } = &sources[index].found;
-        let key = sources[index].bytes(place.key.start, place.key.end);
-        if kind.is_per_process() {
-            return self.parse(*kind, Some(identifier), key);
+        let file = &sources[index].file;
+        let key = sources[index].bytes(layout.key.start, layout.key.end);
+        if file.is_alone() {
+            return self.parse(file, key, (index, layout.value));
         }
         // The first file of a kind has no key twice, so nothing has to be looked up for it.
-        if !is_first && let Some(series) = self.find(*kind, sources, key) {
+        let keys = self.keys.entry(file.kind).or_default();
+        if !is_first && let Some(series) = keys.find(sources, key) {
             return series;
         }
-        let series = self.parse(*kind, None, key);
-        let seen = Seen {
+        let series = self.parse(file, key, (index, layout.value));
+        let seen = FirstSeen {
             source: index,
-            key: place.key.clone(),
+            key: layout.key.clone(),
             series,
         };
-        let keys = self.keys.entry(*kind).or_insert_with(Keys::new);
-        keys.seen.push(seen);
+        self.keys.entry(file.kind).or_default().add(seen);
         series
     }
 
-    /// The series of a key that another file has too.
-    fn find(
+    /// The series of an entry, which is at a place in a file.
+    fn parse(
         &mut self,
-        kind: Kind,
-        sources: &[Source],
+        file: &ListedFile,
         key: &[u8],
-    ) -> Option<Result<u32, &'static str>> {
-        let keys = self.keys.get_mut(&kind)?;
-        let bytes = |seen: &Seen| sources[seen.source].bytes(seen.key.start, seen.key.end);
-        for number in keys.indexed..keys.seen.len() {
-            keys.index.insert(bytes(&keys.seen[number]), number as u32);
-        }
-        keys.indexed = keys.seen.len();
-        let found = keys
-            .index
-            .find(key, |number| bytes(&keys.seen[number as usize]) == key)?;
-        Some(keys.seen[found as usize].series)
-    }
-
-    fn parse(&mut self, kind: Kind, pid: Option<&str>, key: &[u8]) -> Result<u32, &'static str> {
-        let key = Key::parse(key).ok_or("key is not JSON")?;
+        place: (usize, usize),
+    ) -> Result<u32, &'static str> {
+        let kind = file.kind;
         let Key {
             family,
             sample,
             mut labels,
             help,
-        } = key;
-        let rank = match kind {
-            Kind::Histogram => match labels.iter().position(|(name, _)| name == "le") {
-                Some(le) => {
-                    let (_, le) = labels.remove(le);
-                    Rank::Bucket(bound(&le).ok_or("bucket without a bound")?)
-                }
-                // The buckets say how many there were.
-                None if sample.strip_prefix(&*family) == Some("_count") => {
-                    return Err("histogram with a stored count");
-                }
-                None => Rank::of_suffix(&sample, &family),
-            },
-            Kind::Summary => Rank::of_suffix(&sample, &family),
-            Kind::Counter | Kind::Gauge(_) => Rank::Other(0),
+        } = Key::parse(key).ok_or("key is not JSON")?;
+        let bucket = match kind {
+            Kind::Histogram => labels.iter().position(|(name, _)| name == "le"),
+            _ => None,
         };
-        if let Some(pid) = pid {
+        let rank = bucket.map_or_else(
+            || Rank::of_sample(kind, &sample, &family).ok_or("sample of another family"),
+            |le| {
+                let (_, le) = labels.remove(le);
+                let is_bucket = sample.strip_prefix(&*family) == Some("_bucket");
+                let bound = bound(&le).filter(|_| is_bucket);
+                Ok(Rank::Bucket(bound.ok_or("bucket without a bound")?))
+            },
+        );
+        let next = u32::try_from(self.initial.len()).map_err(|_| "too many series")?;
+        let found = self
+            .families
+            .of_entry(file, &family, &help, &labels, place)?;
+        let rank = rank?;
+        if kind.is_per_process() {
             labels.retain(|(name, _)| name != "pid");
             let place = labels.partition_point(|(name, _)| **name < *"pid");
-            labels.insert(place, (Cow::Borrowed("pid"), Cow::Borrowed(pid)));
+            let pid = Cow::Borrowed(&*file.identifier);
+            labels.insert(place, (Cow::Borrowed("pid"), pid));
         }
-        let next = u32::try_from(self.initial.len()).map_err(|_| "too many series")?;
-        let family = self.family(kind, &family, &help)?;
-        let series = family.series(&labels, rank, &sample, next);
+        let series = found.series(&labels, rank, next)?;
         if series == next {
             self.initial.push(initial(kind));
         }
         Ok(series)
-    }
-
-    fn family(&mut self, kind: Kind, name: &str, help: &str) -> Result<&mut Family, &'static str> {
-        let index = match self.by_name.get(name) {
-            Some(&index) => index as usize,
-            None => {
-                self.by_name
-                    .insert(name.to_owned(), self.families.len() as u32);
-                self.families.push(Family::new(kind, name, help));
-                self.families.len() - 1
-            }
-        };
-        let family = &mut self.families[index];
-        if family.kind == kind {
-            Ok(family)
-        } else {
-            Err("type differs from another file's")
-        }
     }
 }
 

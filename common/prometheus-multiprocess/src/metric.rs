@@ -3,11 +3,9 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use crate::{
-    cell,
-    context::{Context, Incident},
-    file::Cell,
-};
+use crate::{cell, files::Incident, map::Cell, state::MetricState};
+
+const NOT_FINITE: &str = "it is not a finite number";
 
 /// A metric that [`MetricVec`](super::MetricVec) can hold. This trait is sealed.
 pub trait Metric: sealed::FromCells + Clone + Send + Sync + 'static {}
@@ -19,7 +17,7 @@ pub(crate) mod sealed {
 
     pub trait FromCells {
         /// Makes the handle of a series from its cells, in the order of `Definition::keys`.
-        fn from_cells(cells: &[Cell], context: &Arc<Context>) -> Self;
+        fn from_cells(cells: &[Cell], state: &Arc<MetricState>) -> Self;
     }
 }
 
@@ -39,7 +37,7 @@ pub(crate) mod sealed {
 #[derive(Debug, Clone)]
 pub struct Counter {
     cell: Cell,
-    context: Arc<Context>,
+    state: Arc<MetricState>,
 }
 
 impl Counter {
@@ -49,15 +47,15 @@ impl Counter {
         cell::add(self.cell.value(), 1.0);
     }
 
-    /// Adds `amount`. A negative number or NaN is ignored, counted in
+    /// Adds `amount`. A number that is negative or not finite is ignored, counted in
     /// `multiprocess_incidents_total`, and logged once.
     #[inline]
     pub fn inc_by(&self, amount: f64) {
-        if amount >= 0.0 {
+        if (0.0..f64::INFINITY).contains(&amount) {
             cell::add(self.cell.value(), amount);
         } else {
-            self.context
-                .invalid_update(amount, "a counter cannot decrease");
+            self.state
+                .invalid_update(amount, "a counter takes finite numbers from 0 on");
         }
     }
 
@@ -68,10 +66,10 @@ impl Counter {
 }
 
 impl sealed::FromCells for Counter {
-    fn from_cells(cells: &[Cell], context: &Arc<Context>) -> Counter {
+    fn from_cells(cells: &[Cell], state: &Arc<MetricState>) -> Counter {
         Counter {
             cell: cells[0].clone(),
-            context: Arc::clone(context),
+            state: Arc::clone(state),
         }
     }
 }
@@ -97,7 +95,7 @@ impl sealed::FromCells for Counter {
 pub struct Gauge {
     cell: Cell,
     most_recent: bool,
-    context: Arc<Context>,
+    state: Arc<MetricState>,
 }
 
 impl Gauge {
@@ -124,14 +122,17 @@ impl Gauge {
     }
 
     /// Adds `amount`. A gauge with a `MostRecent` mode can only be set; for it the update is
-    /// ignored, counted in `multiprocess_incidents_total`, and logged once.
+    /// ignored, counted in `multiprocess_incidents_total`, and logged once. So is an amount that is
+    /// not finite.
     #[inline]
     pub fn add(&self, amount: f64) {
         if self.most_recent {
-            self.context
+            self.state
                 .invalid_update(amount, "a gauge with mode mostrecent can only be set");
-        } else {
+        } else if amount.is_finite() {
             cell::add(self.cell.value(), amount);
+        } else {
+            self.state.invalid_update(amount, NOT_FINITE);
         }
     }
 
@@ -157,11 +158,11 @@ impl Gauge {
 }
 
 impl sealed::FromCells for Gauge {
-    fn from_cells(cells: &[Cell], context: &Arc<Context>) -> Gauge {
+    fn from_cells(cells: &[Cell], state: &Arc<MetricState>) -> Gauge {
         Gauge {
             cell: cells[0].clone(),
-            most_recent: context.is_most_recent(),
-            context: Arc::clone(context),
+            most_recent: state.is_most_recent(),
+            state: Arc::clone(state),
         }
     }
 }
@@ -189,26 +190,26 @@ struct HistogramCells {
     sum: Cell,
     /// One for each bound; not cumulative.
     buckets: Box<[Cell]>,
-    context: Arc<Context>,
+    state: Arc<MetricState>,
 }
 
 impl Histogram {
-    /// Adds an observation. NaN is ignored, counted in `multiprocess_incidents_total`, and logged
-    /// once.
+    /// Adds an observation. A number that is not finite is ignored, counted in
+    /// `multiprocess_incidents_total`, and logged once: the sum could never be finite again.
     #[inline]
     pub fn observe(&self, value: f64) {
         let cells = &*self.0;
-        match cells
-            .context
+        let bucket = cells
+            .state
             .bounds()
             .iter()
-            .position(|&bound| value <= bound)
-        {
+            .position(|&bound| value <= bound);
+        match bucket.filter(|_| value.is_finite()) {
             Some(bucket) => {
                 cell::add(cells.buckets[bucket].value(), 1.0);
                 cell::add(cells.sum.value(), value);
             }
-            None => cells.context.invalid_update(value, "it is not a number"),
+            None => cells.state.invalid_update(value, NOT_FINITE),
         }
     }
 
@@ -228,11 +229,11 @@ impl Histogram {
 }
 
 impl sealed::FromCells for Histogram {
-    fn from_cells(cells: &[Cell], context: &Arc<Context>) -> Histogram {
+    fn from_cells(cells: &[Cell], state: &Arc<MetricState>) -> Histogram {
         Histogram(Arc::new(HistogramCells {
             sum: cells[0].clone(),
             buckets: cells[1..].into(),
-            context: Arc::clone(context),
+            state: Arc::clone(state),
         }))
     }
 }
@@ -253,16 +254,16 @@ impl sealed::FromCells for Histogram {
 pub struct Summary {
     count: Cell,
     sum: Cell,
-    context: Arc<Context>,
+    state: Arc<MetricState>,
 }
 
 impl Summary {
-    /// Adds an observation. NaN is ignored, counted in `multiprocess_incidents_total`, and logged
-    /// once.
+    /// Adds an observation. A number that is not finite is ignored, counted in
+    /// `multiprocess_incidents_total`, and logged once: the sum could never be finite again.
     #[inline]
     pub fn observe(&self, value: f64) {
-        if value.is_nan() {
-            self.context.invalid_update(value, "it is not a number");
+        if !value.is_finite() {
+            self.state.invalid_update(value, NOT_FINITE);
             return;
         }
         cell::add(self.count.value(), 1.0);
@@ -281,16 +282,16 @@ impl Summary {
 }
 
 impl sealed::FromCells for Summary {
-    fn from_cells(cells: &[Cell], context: &Arc<Context>) -> Summary {
+    fn from_cells(cells: &[Cell], state: &Arc<MetricState>) -> Summary {
         Summary {
             count: cells[0].clone(),
             sum: cells[1].clone(),
-            context: Arc::clone(context),
+            state: Arc::clone(state),
         }
     }
 }
 
-impl Context {
+impl MetricState {
     #[cold]
     fn invalid_update(&self, value: f64, why: &str) {
         self.report(Incident::InvalidUpdate, || {

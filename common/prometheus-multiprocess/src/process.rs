@@ -4,7 +4,22 @@ use std::fs;
 
 use nix::unistd::{SysconfVar, sysconf};
 
-use crate::identity::Owner;
+/// A process, told from a later one with the same pid by its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) pid: u32,
+    /// When it started, in clock ticks since the boot; 0 if that is unknown.
+    pub(crate) start: u64,
+}
+
+impl Owner {
+    /// This process.
+    pub(crate) fn current() -> Owner {
+        let pid = std::process::id();
+        let start = Stat::read(pid).map_or(0, |stat| stat.start);
+        Owner { pid, start }
+    }
+}
 
 /// The metrics of a process, as every Prometheus client library names them.
 #[derive(Debug, Clone, Copy)]
@@ -80,11 +95,6 @@ pub(crate) fn read(owner: Owner) -> Option<ProcessMetrics> {
         open_fds: open_fds.map(|fds| fds.count() as f64),
         start: boot_time()? + stat.start as f64 / ticks,
     })
-}
-
-/// When process `pid` started, in clock ticks since the boot.
-pub(crate) fn start_ticks(pid: u32) -> Option<u64> {
-    Stat::read(pid).map(|stat| stat.start)
 }
 
 /// Some fields of `/proc/PID/stat`; see proc_pid_stat(5).

@@ -3,12 +3,13 @@
 use std::{
     any::Any,
     collections::HashMap,
-    env, fmt, io,
+    env, fmt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use prometheus::{Error, HistogramOpts, Opts};
@@ -16,19 +17,23 @@ use prometheus::{Error, HistogramOpts, Opts};
 use crate::{
     DIRECTORY_VARIABLE,
     collector::MultiProcessCollector,
-    context::{Context, Incident, Shared},
     definition::{Definition, GaugeOpts},
     error::DirectoryError,
-    file::{Cell, OwnFile},
+    family::printed_names,
+    files::{Files, Incident},
     format::Kind,
-    identity::Identity,
-    key, lock,
+    identity::{Identity, Role},
+    lock,
     metric::{Counter, Gauge, Histogram, Metric, Summary},
+    periodic::Periodic,
+    state::{MetricState, Shared},
     vec::{CounterVec, GaugeVec, HistogramVec, MetricVec, SummaryVec},
 };
 
 /// Series that one metric may have, as in the OpenTelemetry specification ("cardinality limits").
 const SERIES_LIMIT: usize = 2000;
+/// How often a process looks whether its files are where they should be.
+const REPAIR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The metrics of this process, in files that every process of the service can read.
 ///
@@ -42,7 +47,7 @@ const SERIES_LIMIT: usize = 2000;
 ///
 /// let directory = Directory::prepare(None)?;
 /// let store = Store::open(directory.path())?.with_series_limit(100);
-/// assert_eq!(store.identifier(), "worker-0");
+/// assert_eq!(store.identifier().as_deref(), Some("worker-0"));
 /// let requests = store.counter(Opts::new("requests", "Number of requests"))?;
 /// requests.inc();
 /// // Registering the same metric again returns it.
@@ -56,13 +61,12 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     directory: PathBuf,
     shared: Arc<Shared>,
-    files: Mutex<HashMap<Kind, Arc<OwnFile>>>,
     metrics: Mutex<HashMap<String, Registered>>,
 }
 
 struct Registered {
-    context: Arc<Context>,
-    /// The `MetricVec` of the kind that the context names.
+    state: Arc<MetricState>,
+    /// The `MetricVec` of the kind that the state names.
     series: Box<dyn Any + Send + Sync>,
 }
 
@@ -81,12 +85,22 @@ impl Store {
     /// Counters, histograms, summaries and gauges without a live mode continue from the values of
     /// the previous process with this identifier. Live gauges start at zero.
     ///
+    /// A directory that is missing, full or not writable is no error: the store logs that, counts
+    /// in memory, and tries again every second to write what it has counted. Until then other
+    /// processes do not see it. A thread does this, also if somebody removes or replaces the files.
+    ///
     /// # Errors
     ///
-    /// Fails if the directory does not exist, or if files cannot be created in it.
+    /// Fails if the path is not a directory.
     pub fn open(directory: impl AsRef<Path>) -> Result<Store, DirectoryError> {
         let directory = directory.as_ref();
-        Store::with_identity(directory, Identity::worker(directory)?)
+        if directory.exists() && !directory.is_dir() {
+            return Err(DirectoryError::NotADirectory {
+                path: directory.to_owned(),
+            });
+        }
+        let identity = Identity::take(directory, Role::Worker);
+        Store::with_identity(directory, Role::Worker, identity)
     }
 
     /// Opens the directory that `PROMETHEUS_MULTIPROC_DIR` names; see [`Store::open`].
@@ -107,8 +121,9 @@ impl Store {
     }
 
     /// The identifier of this process, such as `worker-0`. Gauges have it in the label `pid`.
-    pub fn identifier(&self) -> &str {
-        self.0.shared.identity.name()
+    /// `None` as long as the directory cannot be written.
+    pub fn identifier(&self) -> Option<String> {
+        self.0.shared.files.identifier()
     }
 
     /// The path of the directory.
@@ -122,7 +137,7 @@ impl Store {
     ///
     /// Fails as [`MultiProcessCollector::new`] does.
     pub fn collector(&self) -> Result<MultiProcessCollector, Error> {
-        MultiProcessCollector::counting(&self.0.directory, Some(Arc::clone(&self.0.shared)))
+        MultiProcessCollector::with_own(&self.0.directory, Some(Arc::clone(&self.0.shared.files)))
     }
 
     /// Registers a counter, or returns it if it is registered already. The suffix `_total` of the
@@ -131,7 +146,8 @@ impl Store {
     /// # Errors
     ///
     /// Fails if a name is invalid, if the name is registered with another type, help or labels, if
-    /// the file cannot be written, or if this process was forked after the store was opened.
+    /// another metric has samples of that name, or if this process was forked after the store was
+    /// opened.
     pub fn counter(&self, opts: Opts) -> Result<Counter, Error> {
         self.single(Definition::new(Kind::Counter, opts, &[])?)
     }
@@ -219,28 +235,39 @@ impl Store {
 
     pub(crate) fn with_identity(
         directory: &Path,
-        identity: Identity,
+        role: Role,
+        identity: Result<Identity, DirectoryError>,
     ) -> Result<Store, DirectoryError> {
-        let (incidents, file) =
-            incidents(directory, identity.name()).map_err(DirectoryError::io(
-                directory,
-                format!("create the files of {}", identity.name()),
-            ))?;
+        let files = Files::new(directory, role, identity)
+            .map_err(DirectoryError::io(directory, "allocate memory"))?;
+        let files = Arc::new(files);
+        let repair = {
+            let files = Arc::clone(&files);
+            move || files.repair()
+        };
+        let keeper = Periodic::start("metrics", REPAIR_INTERVAL, repair);
+        if let Err(error) = &keeper {
+            log::warn!("cannot start the thread that repairs metric files: {error}");
+        }
         Ok(Store(Arc::new(Inner {
             directory: directory.to_owned(),
             shared: Arc::new(Shared {
-                identity,
+                _keeper: keeper.ok(),
+                files,
                 pid: std::process::id(),
                 series_limit: AtomicUsize::new(SERIES_LIMIT),
-                incidents,
             }),
-            files: Mutex::new(HashMap::from([(Kind::Counter, file)])),
             metrics: Mutex::new(HashMap::new()),
         })))
     }
 
+    /// Ends the repairs. Returns whether the directory is still the one that this process holds.
+    pub(crate) fn close(&self) -> bool {
+        self.0.shared.files.close()
+    }
+
     pub(crate) fn count(&self, incident: Incident) {
-        self.0.shared.count(incident);
+        self.0.shared.files.count(incident);
     }
 
     fn single<M: Metric>(&self, definition: Definition) -> Result<M, Error> {
@@ -260,45 +287,38 @@ impl Store {
         let mut metrics = lock(&self.0.metrics);
         if let Some(registered) = metrics.get(&definition.name) {
             return match registered.series.downcast_ref::<MetricVec<M>>() {
-                Some(series) if *registered.context.definition() == definition => {
-                    Ok(series.clone())
-                }
+                Some(series) if *registered.state.definition() == definition => Ok(series.clone()),
                 _ => Err(Error::Msg(format!(
                     "metric {:?} is already registered with another type, help or labels: {:?}",
                     definition.name,
-                    registered.context.definition()
+                    registered.state.definition()
                 ))),
             };
         }
-        let file = self.file(definition.kind)?;
+        let names = |known: &Definition| printed_names(known.kind, &known.name);
+        let own = names(&definition);
+        let is_taken = |known: &&Registered| {
+            names(known.state.definition())
+                .iter()
+                .any(|name| own.contains(name))
+        };
+        if let Some(known) = metrics.values().find(is_taken) {
+            return Err(Error::Msg(format!(
+                "metric {:?} has a name in common with the samples of metric {:?}, rename one of them",
+                definition.name,
+                known.state.definition().name
+            )));
+        }
+        let file = self.0.shared.files.file(definition.kind)?;
         let name = definition.name.clone();
-        let context = Arc::new(Context::new(definition, Arc::clone(&self.0.shared), file));
-        let series = MetricVec::<M>::new(Arc::clone(&context));
+        let shared = Arc::clone(&self.0.shared);
+        let state = Arc::new(MetricState::new(definition, shared, file));
+        let series = MetricVec::<M>::new(Arc::clone(&state));
         let registered = Registered {
-            context,
+            state,
             series: Box::new(series.clone()),
         };
         metrics.insert(name, registered);
         Ok(series)
     }
-
-    fn file(&self, kind: Kind) -> io::Result<Arc<OwnFile>> {
-        let mut files = lock(&self.0.files);
-        if let Some(file) = files.get(&kind) {
-            return Ok(Arc::clone(file));
-        }
-        let file = Arc::new(OwnFile::open(&self.0.directory, kind, self.identifier())?);
-        files.insert(kind, Arc::clone(&file));
-        Ok(file)
-    }
-}
-
-/// The cells of the store's own metric, and the file they are in.
-fn incidents(directory: &Path, identifier: &str) -> io::Result<(Vec<Cell>, Arc<OwnFile>)> {
-    let file = Arc::new(OwnFile::open(directory, Kind::Counter, identifier)?);
-    let name = "multiprocess_incidents";
-    let help = "Updates refused and files repaired by the metric store, by kind";
-    let keys = Incident::KINDS
-        .map(|kind| key::write(name, &format!("{name}_total"), [("kind", kind)], help));
-    Ok((file.cells(name, &keys)?, file))
 }

@@ -1,30 +1,19 @@
 //! A thread that cleans up after workers that have ended.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        mpsc::{self, RecvTimeoutError, Sender},
-    },
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
-use crate::Directory;
+use crate::{Directory, periodic::Periodic};
 
-/// How often it looks for files that another program removed.
+/// How often it looks for links that another program removed.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// A thread that calls [`Directory::sweep`] every two seconds and on [`Sweeper::wake`].
 ///
 /// Readers that only look at the files need it, such as the `/metrics` of a Flask
 /// application in the same directory. It is a thread so that a slow disk does not block
-/// the master. Errors are logged.
+/// the master. An error is logged once, until another follows.
 #[derive(Debug)]
-pub struct Sweeper {
-    wake: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Sweeper(Periodic);
 
 impl Sweeper {
     /// Starts the thread, which ends when the sweeper is dropped.
@@ -33,35 +22,19 @@ impl Sweeper {
     ///
     /// Fails if the operating system refuses the thread.
     pub fn start(directory: Arc<Directory>) -> io::Result<Self> {
-        let (wake, woken) = mpsc::channel();
+        let mut last = None;
         let sweep = move || {
-            while woken.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Disconnected) {
-                if let Err(error) = directory.sweep() {
-                    log::warn!("{error}");
-                }
+            let failure = directory.sweep().err().map(|error| error.to_string());
+            if let Some(failure) = failure.as_ref().filter(|_| failure != last) {
+                log::warn!("{failure}");
             }
+            last = failure;
         };
-        let thread = thread::Builder::new().name("sweeper".to_owned());
-        Ok(Self {
-            wake: Some(wake),
-            thread: Some(thread.spawn(sweep)?),
-        })
+        Periodic::start("sweeper", INTERVAL, sweep).map(Self)
     }
 
     /// Sweeps now, for example because a worker has ended.
     pub fn wake(&self) {
-        if let Some(wake) = &self.wake {
-            // It fails only if the thread has panicked, which was printed then.
-            let _ = wake.send(());
-        }
-    }
-}
-
-impl Drop for Sweeper {
-    fn drop(&mut self) {
-        self.wake = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.0.wake();
     }
 }

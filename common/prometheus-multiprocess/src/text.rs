@@ -38,8 +38,11 @@ impl Template {
     /// The template of what has been learned so far.
     pub(crate) fn new(merge: &Merge) -> Template {
         let mut template = Template::default();
-        for family in merge.sorted() {
-            template.family(family);
+        for family in merge.families().sorted() {
+            // All entries of it may have been refused.
+            if !family.groups.is_empty() {
+                template.family(family);
+            }
         }
         template
     }
@@ -75,10 +78,9 @@ impl Template {
     }
 
     fn family(&mut self, family: &Family) {
-        let suffix = if family.kind == Kind::Counter {
-            "_total"
-        } else {
-            ""
+        let suffix = match family.kind {
+            Kind::Counter => "_total",
+            _ => "",
         };
         push_header(
             &mut self.text,
@@ -101,8 +103,7 @@ impl Template {
     }
 
     fn sample(&mut self, family: &Family, group: &Group, sample: &Sample) {
-        let (_, name) = &family.samples[sample.name as usize];
-        self.text.push_str(name);
+        self.text.push_str(family.sample_name(sample.rank));
         self.labels(&[&group.labels]);
         self.end(match family.kind.is_most_recent() {
             true => Number::MostRecent(sample.series),
@@ -111,8 +112,7 @@ impl Template {
     }
 
     fn bucket(&mut self, family: &Family, group: &Group, bound: f64, series: u32) {
-        number::push_name(&mut self.text, &family.name, true);
-        self.text.push_str("_bucket");
+        self.text.push_str(family.sample_name(Rank::Bucket(bound)));
         let mut label = String::from("le=\"");
         number::push(&mut label, bound);
         label.push('"');
@@ -122,8 +122,7 @@ impl Template {
     }
 
     fn count(&mut self, family: &Family, group: &Group) {
-        number::push_name(&mut self.text, &family.name, true);
-        self.text.push_str("_count");
+        self.text.push_str(family.sample_name(Rank::Count));
         self.labels(&[&group.labels]);
         self.end(Number::Count);
     }

@@ -6,17 +6,18 @@
 
 use std::{
     fmt,
-    hash::Hasher,
+    hash::{BuildHasher, Hasher},
     sync::{Arc, Mutex, OnceLock},
 };
 
+use foldhash::fast::RandomState;
 use prometheus::Error;
 
 use crate::{
-    context::{Context, Incident},
-    hash::Fold,
+    files::Incident,
     lock,
     metric::{Counter, Gauge, Histogram, Metric, Summary},
+    state::MetricState,
 };
 
 /// Counters with labels.
@@ -54,8 +55,9 @@ pub struct MetricVec<M> {
 }
 
 struct Series<M> {
-    context: Arc<Context>,
-    seed: Fold,
+    state: Arc<MetricState>,
+    /// With a random seed, so that clients cannot choose label values that collide.
+    seed: RandomState,
     chains: Box<[Chain<M>]>,
     adding: Mutex<()>,
     overflow: OnceLock<M>,
@@ -74,7 +76,7 @@ struct Node<M> {
 impl<M> fmt::Debug for MetricVec<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MetricVec")
-            .field(&self.series.context)
+            .field(&self.series.state)
             .finish()
     }
 }
@@ -120,22 +122,22 @@ impl<M: Metric> MetricVec<M> {
         let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
         Err(Error::Msg(format!(
             "metric {:?}: cannot remove series {values:?}, its file is append only",
-            self.series.context.definition().name
+            self.series.state.definition().name
         )))
     }
 
-    pub(crate) fn new(context: Arc<Context>) -> MetricVec<M> {
-        let chains = match context.definition().label_names.len() {
+    pub(crate) fn new(state: Arc<MetricState>) -> MetricVec<M> {
+        let chains = match state.definition().label_names.len() {
             0 => 1,
-            _ => context
+            _ => state
                 .series_limit()
                 .clamp(1, MAX_CHAINS)
                 .next_power_of_two(),
         };
         MetricVec {
             series: Arc::new(Series {
-                context,
-                seed: Fold::seeded(),
+                state,
+                seed: RandomState::default(),
                 chains: (0..chains).map(|_| Chain::new()).collect(),
                 adding: Mutex::new(()),
                 overflow: OnceLock::new(),
@@ -147,8 +149,9 @@ impl<M: Metric> MetricVec<M> {
 
 impl<M: Metric> Series<M> {
     fn hash<V: AsRef<str>>(&self, values: &[V]) -> u64 {
-        let mut hash = self.seed;
+        let mut hash = self.seed.build_hasher();
         for value in values {
+            // Where one value ends is part of the comparison in `Node::has`.
             hash.write(value.as_ref().as_bytes());
         }
         hash.finish()
@@ -169,46 +172,69 @@ impl<M: Metric> Series<M> {
 
     #[cold]
     fn add<V: AsRef<str>>(&self, hash: u64, values: &[V]) -> Result<&M, Error> {
+        if let Some(metric) = self.overflow.get()
+            && values.len() == self.state.definition().label_names.len()
+        {
+            return Ok(self.overflowing(metric));
+        }
         let _adding = lock(&self.adding);
+        match self.add_locked(hash, values)? {
+            Some(metric) => Ok(metric),
+            None => self.overflow(),
+        }
+    }
+
+    /// Adds a series unless it is there; `None` if it is one too many.
+    fn add_locked<V: AsRef<str>>(&self, hash: u64, values: &[V]) -> Result<Option<&M>, Error> {
         let end = match self.find(hash, values) {
-            Ok(metric) => return Ok(metric),
+            Ok(metric) => return Ok(Some(metric)),
             Err(end) => end,
         };
-        let Some(cells) = self.context.cells(values)? else {
-            return self.overflow();
+        let Some(cells) = self.state.cells(values)? else {
+            return Ok(None);
         };
         let node = end.get_or_init(|| {
             Box::new(Node {
                 hash,
                 values: Values::new(values),
-                metric: M::from_cells(&cells, &self.context),
+                metric: M::from_cells(&cells, &self.state),
                 next: Chain::new(),
             })
         });
-        Ok(&node.metric)
+        Ok(Some(&node.metric))
     }
 
     fn overflow(&self) -> Result<&M, Error> {
-        self.context.report(
+        let metric = match self.overflow.get() {
+            Some(metric) => metric,
+            None => {
+                // From now on a series that is not found is one too many, so those that an earlier
+                // process stored have to be there.
+                for values in self.state.stored() {
+                    self.add_locked(self.hash(&values), &values)?;
+                }
+                let metric = M::from_cells(&self.state.overflow_cells()?, &self.state);
+                self.overflow.get_or_init(|| metric)
+            }
+        };
+        Ok(self.overflowing(metric))
+    }
+
+    fn overflowing<'a>(&'a self, metric: &'a M) -> &'a M {
+        self.state.report(
             Incident::SeriesLimit,
             || "series limit reached, new series are counted in the series \"_overflow\"",
         );
-        match self.overflow.get() {
-            Some(metric) => Ok(metric),
-            None => {
-                let metric = M::from_cells(&self.context.overflow_cells()?, &self.context);
-                Ok(self.overflow.get_or_init(|| metric))
-            }
-        }
+        metric
     }
 
     #[cold]
     fn detached(&self, error: &Error) -> &M {
-        self.context.report(Incident::SeriesRefused, || {
+        self.state.report(Incident::SeriesRefused, || {
             format!("updates are lost: {error}")
         });
         self.detached
-            .get_or_init(|| M::from_cells(&self.context.detached_cells(), &self.context))
+            .get_or_init(|| M::from_cells(&self.state.detached_cells(), &self.state))
     }
 }
 

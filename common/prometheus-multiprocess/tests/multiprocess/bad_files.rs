@@ -137,6 +137,42 @@ fn names_and_labels_in_a_file_cannot_forge_lines() {
 }
 
 #[test]
+fn names_that_become_one_when_they_are_escaped_cost_their_own_series() {
+    let directory = Temporary::new();
+    let mut bytes = vec![0; 8];
+    for (key, value) in [
+        (
+            r#"["lab", "lab_total", {"a.b": "1", "a_b": "2"}, "h"]"#,
+            3.0,
+        ),
+        (r#"["lab", "lab_total", {"a_b": "2"}, "h"]"#, 4.0),
+        (r#"["http.requests", "http.requests_total", {}, "h"]"#, 1.0),
+        (r#"["http_requests", "http_requests_total", {}, "h"]"#, 2.0),
+        (r#"["fine", "fine_total", {}, "h"]"#, 5.0),
+        (
+            r#"["sglang:tokens", "sglang:tokens_total", {"x": "1"}, "h"]"#,
+            6.0,
+        ),
+    ] {
+        push_entry(&mut bytes, key.as_bytes(), value);
+    }
+    let end = bytes.len() as i32;
+    fs::write(directory.join("counter_1.db"), with_used(bytes, end)).unwrap();
+    let mut bytes = vec![0; 8];
+    push_entry(&mut bytes, br#"["fine_total", "fine_total", {}, "h"]"#, 7.0);
+    let end = bytes.len() as i32;
+    fs::write(directory.join("gauge_sum_1.db"), with_used(bytes, end)).unwrap();
+    let text = scrape(directory.path());
+    assert_eq!(value(&text, "lab_total{a_b=\"2\"}"), 4.0, "{text}");
+    assert_eq!(value(&text, "http_requests_total"), 1.0, "{text}");
+    assert_eq!(value(&text, "fine_total"), 5.0, "{text}");
+    assert_eq!(text.matches("TYPE fine_total").count(), 1, "{text}");
+    assert_eq!(text.matches(" http_requests_total ").count(), 2, "{text}");
+    assert_eq!(value(&text, "sglang:tokens_total{x=\"1\"}"), 6.0, "{text}");
+    assert_eq!(samples(&text).len(), 6, "two files are named:\n{text}");
+}
+
+#[test]
 fn what_is_no_file_is_named_and_does_not_stop_the_scrape() {
     let directory = Temporary::new();
     fs::create_dir(directory.join("counter_1.db")).unwrap();
@@ -185,7 +221,7 @@ fn a_corrupt_file_of_our_own_keeps_the_values_before_the_damage() {
         }
     };
     fill(1.0);
-    let path = directory.join("counter_worker-0.db");
+    let path = directory.join("worker-0/counter.db");
     let mut bytes = fs::read(&path).unwrap();
     let third = bytes
         .windows(8)
@@ -209,7 +245,7 @@ fn a_corrupt_file_of_our_own_keeps_the_values_before_the_damage() {
     assert_eq!(value(&text, "c_total{v=\"3\"}"), 10.0);
     assert!(!text.contains("multiprocess_bad_files"), "{text}");
     assert_eq!(
-        fs::read(directory.join("counter_worker-0.corrupt")).unwrap(),
+        fs::read(directory.join("worker-0/counter.corrupt")).unwrap(),
         bytes
     );
 }
@@ -231,7 +267,7 @@ fn an_entry_whose_key_is_damaged_goes_and_those_around_it_count_on() {
         collector.encode_text(&mut text).unwrap();
         text
     };
-    let path = directory.join("counter_worker-0.db");
+    let path = directory.join("worker-0/counter.db");
     let mut bytes = fs::read(&path).unwrap();
     let second = bytes
         .windows(6)
@@ -250,12 +286,8 @@ fn an_entry_whose_key_is_damaged_goes_and_those_around_it_count_on() {
         assert!(!text.contains("multiprocess_bad_files"), "{text}");
     }
     assert_eq!(
-        fs::read(directory.join("counter_worker-0.corrupt")).unwrap(),
+        fs::read(directory.join("worker-0/counter.corrupt")).unwrap(),
         bytes
-    );
-    assert_eq!(
-        fs::read(&path).unwrap(),
-        fs::read(directory.join("counter_worker-0.keep")).unwrap()
     );
 }
 

@@ -34,12 +34,12 @@ fn a_writer_killed_at_any_instruction_of_a_growth_leaves_a_file_that_both_reader
     let mut worker = Peer::worker(directory.path());
     worker.tell("series series before");
     let size = || {
-        fs::metadata(directory.join("counter_worker-0.db"))
+        fs::metadata(directory.join("worker-0/counter.db"))
             .unwrap()
             .len()
     };
     let used = || {
-        let bytes = fs::read(directory.join("counter_worker-0.db")).unwrap();
+        let bytes = fs::read(directory.join("worker-0/counter.db")).unwrap();
         u64::from(u32::from_ne_bytes(bytes[..4].try_into().unwrap()))
     };
     let mut filler = 0;
@@ -79,18 +79,11 @@ fn check_every_step(directory: &Temporary, worker: Peer, command: &str, others: 
     let mut finished = Vec::new();
     for (number, snapshot) in snapshots.iter().enumerate() {
         let copy = Temporary::new();
+        fs::create_dir(copy.join("worker-0")).unwrap();
         for (name, bytes) in snapshot {
-            // Both names of a file are one file here too; `x.db` comes first.
-            match name
-                .strip_suffix(".keep")
-                .map(|stem| copy.join(&format!("{stem}.db")))
-            {
-                Some(database) if database.exists() => {
-                    fs::hard_link(database, copy.join(name)).unwrap()
-                }
-                _ => fs::write(copy.join(name), bytes).unwrap(),
-            }
+            fs::write(copy.join("worker-0").join(name), bytes).unwrap();
         }
+        link_for_python(copy.path());
         let text = scrape(copy.path());
         assert!(
             !text.contains("multiprocess_bad_files"),
@@ -124,10 +117,20 @@ fn check_every_step(directory: &Temporary, worker: Peer, command: &str, others: 
     }
 }
 
+/// Gives the files of worker 0 the names by which Python finds them.
+fn link_for_python(directory: &Path) {
+    for name in names(&directory.join("worker-0")) {
+        if let Some(kind) = name.strip_suffix(".db") {
+            let link = directory.join(format!("{kind}_worker-0.db"));
+            fs::hard_link(directory.join("worker-0").join(&name), link).unwrap();
+        }
+    }
+}
+
 /// The next process with the identifier goes on; the values are the same in the end.
 fn goes_on(directory: &Path) -> BTreeMap<String, String> {
     let store = Store::open(directory).unwrap();
-    assert_eq!(store.identifier(), "worker-0");
+    assert_eq!(store.identifier().as_deref(), Some("worker-0"));
     let series = store
         .counter_vec(Opts::new("series", "A metric"), &["value"])
         .unwrap();
@@ -185,34 +188,26 @@ fn has_answered(worker: &Peer) -> bool {
     poll(&mut answers, PollTimeout::ZERO).unwrap() > 0
 }
 
+/// The files of worker 0, without its lock.
 fn snapshot(directory: &Path) -> Snapshot {
-    let of_store = |name: &String| !name.ends_with(".lock");
-    let read = |name: String| {
-        let bytes = fs::read(directory.join(&name)).unwrap();
-        (name, bytes)
-    };
-    names(directory)
-        .into_iter()
-        .filter(of_store)
-        .map(read)
-        .collect()
+    let home = directory.join("worker-0");
+    let files = names(&home).into_iter().filter(|name| name != "lock");
+    let read = |name: String| fs::read(home.join(&name)).map(|bytes| (name, bytes));
+    files.map(|name| read(name).unwrap()).collect()
 }
 
 /// Whether a directory differs from its snapshot; asked after each instruction, so it must be fast.
 fn changed(directory: &Path, snapshot: &Snapshot) -> bool {
+    let home = directory.join("worker-0");
     let mut files = 0;
-    for entry in fs::read_dir(directory).unwrap() {
+    for entry in fs::read_dir(&home).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".lock") {
+        if name == "lock" {
             continue;
         }
         files += 1;
         match snapshot.get(&name) {
-            // The other name of the same file.
-            Some(_)
-                if name.ends_with(".keep")
-                    && snapshot.contains_key(&name.replace(".keep", ".db")) => {}
-            Some(bytes) if is_same(&directory.join(&name), bytes) => {}
+            Some(bytes) if is_same(&home.join(&name), bytes) => {}
             _ => return true,
         }
     }

@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
 };
 
 use prometheus::Opts;
 use prometheus_multiprocess::{Directory, DirectoryError, GaugeMode, GaugeOpts, Store};
 
-use crate::support::{Peer, Temporary, names, scrape, value};
+use crate::support::{Peer, Temporary, files, names, scrape, value};
 
 #[test]
 fn a_missing_directory_is_created_private_and_left_when_the_caller_named_it() {
@@ -20,8 +20,8 @@ fn a_missing_directory_is_created_private_and_left_when_the_caller_named_it() {
         fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o700
     );
-    for file in fs::read_dir(&path).unwrap() {
-        let mode = file.unwrap().metadata().unwrap().permissions().mode();
+    for file in files(&path) {
+        let mode = fs::metadata(path.join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "files are private");
     }
     drop(directory);
@@ -71,8 +71,8 @@ fn a_directory_that_cannot_be_used_is_refused_with_what_to_do() {
         "{refused}"
     );
 
-    let missing = Store::open(parent.join("missing")).map(drop).unwrap_err();
-    assert!(missing.to_string().contains("missing"), "{missing}");
+    let refused = Store::open(&file).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("not a directory"), "{refused}");
 
     // Root may write everywhere, and alone can give a link away.
     let link = parent.join("link");
@@ -104,7 +104,7 @@ fn a_new_run_clears_what_ours_left_and_nothing_else() {
     let mut survivor = Peer::worker(path);
     survivor.tell("counter counter 5");
     let store = Store::open(path).unwrap();
-    assert_eq!(store.identifier(), "worker-1");
+    assert_eq!(store.identifier().as_deref(), Some("worker-1"));
     store
         .counter(Opts::new("counter", "A metric"))
         .unwrap()
@@ -116,26 +116,53 @@ fn a_new_run_clears_what_ours_left_and_nothing_else() {
     drop(store);
 
     let directory = Directory::prepare(Some(path)).unwrap();
-    let ours = ["counter_master.db", "counter_worker-0.db"];
-    let expected = [&ours[..], &["counter_4711.db", "gauge_livesum_worker-x.db"]].concat();
-    let mut found: Vec<String> = names(path)
+    let found: Vec<String> = names(path)
         .into_iter()
         .filter(|name| name.ends_with(".db"))
         .collect();
-    found.sort();
-    let mut expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
-    expected.sort();
+    let expected = [
+        "counter_4711.db",
+        "counter_master.db",
+        "gauge_livesum_worker-x.db",
+    ];
     assert_eq!(found, expected);
     assert!(path.join("notes.txt").exists());
-    assert_eq!(value(&scrape(path), "counter_total"), 5.0);
     drop((directory, survivor));
+}
+
+#[test]
+fn a_worker_that_outlives_a_killed_master_does_not_count_in_the_next_run() {
+    let parent = Temporary::new();
+    let path = parent.path();
+    let mut survivor = Peer::worker(path);
+    survivor.tell("counter counter 100");
+    let directory = Directory::prepare(Some(path)).unwrap();
+    let mut worker = Peer::worker(path);
+    worker.tell("counter counter 1");
+    survivor.tell("counter counter 100");
+    survivor.tell("series by_value late");
+    let check = || {
+        directory.sweep().unwrap();
+        let text = scrape(path);
+        assert_eq!(value(&text, "counter_total"), 1.0, "{text}");
+        assert!(!text.contains("by_value"), "{text}");
+        assert!(!path.join("counter_worker-0.db").exists());
+    };
+    check();
+    survivor.kill();
+    check();
+    assert!(!path.join("worker-0").exists(), "nothing of it is left");
+    let mut successor = Peer::worker(path);
+    assert_eq!(successor.ask("identifier"), "worker-0");
+    successor.tell("counter counter 1");
+    assert_eq!(value(&scrape(path), "counter_total"), 2.0);
 }
 
 #[test]
 fn the_master_has_metrics_of_its_own() {
     let parent = Temporary::new();
     let directory = Directory::prepare(Some(parent.path())).unwrap();
-    assert_eq!(directory.store().identifier(), "master");
+    assert_eq!(directory.store().identifier().as_deref(), Some("master"));
     directory
         .store()
         .gauge(GaugeOpts::new("workers", "Help"))
@@ -148,54 +175,37 @@ fn the_master_has_metrics_of_its_own() {
 }
 
 #[test]
-fn files_that_somebody_removed_are_put_back_with_their_values() {
+fn links_that_somebody_removed_or_replaced_are_renewed_by_the_sweep() {
     let parent = Temporary::new();
     let directory = Directory::prepare(Some(parent.path())).unwrap();
-    let wipe = || {
-        for name in names(parent.path())
-            .iter()
-            .filter(|name| name.ends_with(".db"))
-        {
-            fs::remove_file(parent.join(name)).unwrap();
-        }
-    };
     let store = Store::open(parent.path()).unwrap();
-    let counters = store
-        .counter_vec(Opts::new("counters", "Help"), &["value"])
-        .unwrap();
-    let kept = counters.with_label_values(&["1"]).clone();
-    kept.inc();
-    let present = || parent.join("counter_worker-0.db").exists();
+    let counter = store.counter(Opts::new("counter", "Help")).unwrap();
+    let link = parent.join("counter_worker-0.db");
+    let is_linked = || {
+        let inode = |path| fs::metadata(path).unwrap().ino();
+        inode(parent.join("worker-0/counter.db")) == inode(link.clone())
+    };
+    assert!(is_linked());
 
-    wipe();
-    kept.inc();
-    assert!(!present());
-    assert_eq!(
-        value(&scrape(parent.path()), "counters_total{value=\"1\"}"),
-        2.0
-    );
-    assert!(present(), "a scrape puts it back");
-
-    wipe();
-    kept.inc();
-    counters.with_label_values(&["2"]).inc();
-    assert!(present(), "a new series puts it back");
-
-    wipe();
-    kept.inc();
+    fs::remove_file(&link).unwrap();
+    counter.inc();
+    assert_eq!(value(&scrape(parent.path()), "counter_total"), 1.0);
+    assert!(!link.exists(), "a scrape changes nothing");
     directory.sweep().unwrap();
-    assert!(present(), "the master puts it back");
+    assert!(is_linked());
 
-    let text = scrape(parent.path());
-    assert_eq!(value(&text, "counters_total{value=\"1\"}"), 4.0);
-    assert_eq!(value(&text, "counters_total{value=\"2\"}"), 1.0);
-    assert!(
-        value(
-            &text,
-            "multiprocess_incidents_total{kind=\"file_restored\"}"
-        ) >= 2.0,
-        "{text}"
-    );
+    // A backup that is put back.
+    fs::copy(&link, parent.join("copy")).unwrap();
+    fs::rename(parent.join("copy"), &link).unwrap();
+    counter.inc();
+    assert_eq!(value(&scrape(parent.path()), "counter_total"), 2.0);
+    directory.sweep().unwrap();
+    assert!(is_linked());
+
+    drop((store, counter));
+    fs::remove_dir_all(parent.join("worker-0")).unwrap();
+    directory.sweep().unwrap();
+    assert!(!link.exists(), "it leads to nothing that counts");
 }
 
 #[test]
@@ -229,7 +239,7 @@ fn an_ended_process_loses_its_live_gauges_and_nothing_else() {
         "no hook has run"
     );
     directory.sweep().unwrap();
-    let live: Vec<String> = names(parent.path())
+    let live: Vec<String> = files(parent.path())
         .into_iter()
         .filter(|name| name.contains("_live"))
         .collect();

@@ -2,7 +2,9 @@
 
 mod bad_files;
 mod crash;
+mod definitions;
 mod directory;
+mod faults;
 mod metrics;
 mod processes;
 mod python;

@@ -77,6 +77,21 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
     names
 }
 
+/// The files in a directory and below it, sorted.
+pub(crate) fn files(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in names(directory) {
+        match directory.join(&name).is_dir() {
+            true => {
+                let below = files(&directory.join(&name));
+                found.extend(below.into_iter().map(|file| format!("{name}/{file}")));
+            }
+            false => found.push(name),
+        }
+    }
+    found
+}
+
 /// Tries until `done`, or fails after a time that no machine needs.
 pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);

@@ -128,7 +128,7 @@ fn both_sides_show_the_same_sums_also_after_flask_clears_the_directory() -> Resu
     let both = assert_same(ours, flask.addr);
     assert_eq!(both.sum(REQUESTS), 157.0, "{}", both.text);
     assert_eq!(both.observed(), 157.0, "{}", both.text);
-    running.wait_for_line(|line| line.contains("restored it"), SOON)?;
+    running.wait_for_line(|line| line.contains("restored"), SOON)?;
     let repaired = Scrape::of(ours)?.sum("multiprocess_incidents_total{kind=\"file_restored\"}");
     assert!(repaired >= 1.0, "what was put back is not counted");
 

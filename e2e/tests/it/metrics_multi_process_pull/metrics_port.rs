@@ -1,9 +1,9 @@
 //! `METRICS_PORT`: the master answers scrapes, even if its workers are blocked or crash.
 
-use std::{fs, net::TcpListener};
+use std::{fs, net::TcpListener, process::Command};
 
-use anyhow::Result;
-use e2e::{Load, Running, SOON, Signal, http, poll, process};
+use anyhow::{Result, ensure};
+use e2e::{Load, Running, SOON, Signal, http, poll, process, real_part::real_part};
 
 use super::{REQUESTS, Scrape, assert_refused, directory, metrics_addr, pull};
 use crate::{support::stop, workers::freeze};
@@ -51,31 +51,66 @@ fn the_master_answers_while_every_worker_is_blocked() -> Result<()> {
 
 #[test]
 fn the_master_answers_while_every_worker_crashes_at_boot() -> Result<()> {
+    let Some(prlimit) = real_part("prlimit", "Debian's package util-linux")? else {
+        return Ok(());
+    };
     let running = used()?;
-    // A directory where a worker's lock belongs lets none of them get beyond it.
-    let lock = directory(&running)?.join("worker-0.lock");
-    fs::remove_file(&lock)?;
-    fs::create_dir(&lock)?;
+    // A process that may not write to a file gets a signal when it takes its identifier.
+    let limit = |size: &str| -> Result<()> {
+        let pid = running.pid().to_string();
+        let status = Command::new(&prlimit)
+            .args([&format!("--fsize={size}:unlimited"), "--pid", &pid])
+            .status()?;
+        ensure!(status.success(), "prlimit: {status}");
+        Ok(())
+    };
+    limit("0")?;
     for worker in running.workers() {
         process::send(worker, Signal::SIGKILL)?;
     }
     let scrape = poll("both workers to crash at boot twice", SOON, || {
         let scrape = Scrape::of(metrics_addr(&running).ok()?).ok()?;
         assert_eq!(scrape.sum(REQUESTS), 100.0, "{}", scrape.text);
-        let crashes = scrape.sum_with("worker_exits_total", "kind=\"code\"");
-        (crashes >= 4.0).then_some(scrape)
+        let crashes = scrape.sum_with("worker_exits_total", "kind=\"signal\"");
+        (crashes >= 2.0 + 4.0).then_some(scrape)
     })?;
     assert_eq!(scrape.sum("worker_up"), 0.0, "{}", scrape.text);
-    let names_the_lock = |line: &str| line.starts_with("error: ") && line.contains("worker-0.lock");
-    running.wait_for_line(names_the_lock, SOON)?;
 
-    fs::remove_dir(&lock)?;
+    limit("unlimited")?;
     poll("a worker that serves", SOON, || {
         http::get(running.addr().ok()?, "/").ok()
     })?;
     let after = Scrape::of(metrics_addr(&running)?)?;
     assert_eq!(after.sum(REQUESTS), 101.0, "{}", after.text);
     Ok(())
+}
+
+#[test]
+fn workers_serve_while_their_metrics_cannot_be_written_and_lose_none() -> Result<()> {
+    let running = used()?;
+    // A directory where the lock of a worker belongs lets none of them get beyond it.
+    let lock = directory(&running)?.join("worker-0/lock");
+    fs::remove_file(&lock)?;
+    fs::create_dir(&lock)?;
+    let before = running.workers();
+    for worker in &before {
+        process::send(*worker, Signal::SIGKILL)?;
+    }
+    poll("new workers", SOON, || {
+        let workers = running.workers();
+        let are_new = workers.iter().all(|worker| !before.contains(worker));
+        (workers.len() == 2 && are_new).then_some(())
+    })?;
+    let report = Load::on(running.addr()?).clients(8).requests(100).run()?;
+    assert_eq!(report.statuses.get(&200), Some(&100), "{report}");
+    running.wait_for_line(|line| line.contains("counting in memory"), SOON)?;
+
+    fs::remove_dir(&lock)?;
+    poll("all requests to be counted", SOON, || {
+        let scrape = Scrape::of(metrics_addr(&running).ok()?).ok()?;
+        (scrape.sum(REQUESTS) == 200.0).then_some(())
+    })?;
+    stop(running)
 }
 
 #[test]

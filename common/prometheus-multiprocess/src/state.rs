@@ -1,4 +1,4 @@
-//! What the handles of one metric share, and how a store says that something went wrong.
+//! What the handles of one metric share, and how a metric says that something went wrong.
 
 use std::{
     fmt,
@@ -11,46 +11,24 @@ use std::{
 use prometheus::Error;
 
 use crate::{
-    cell,
     definition::Definition,
-    file::{Cell, Link, OwnFile},
-    identity::Identity,
+    file::OwnFile,
+    files::{Files, Incident},
+    key::Key,
+    map::Cell,
+    periodic::Periodic,
 };
 
-/// Something that the store refused or repaired, instead of failing.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Incident {
-    InvalidUpdate,
-    SeriesLimit,
-    SeriesRefused,
-    FileRestored,
-}
-
-impl Incident {
-    /// The values of the label `kind` of `multiprocess_incidents_total`, in the order of the
-    /// variants.
-    pub(crate) const KINDS: [&'static str; 4] = [
-        "invalid_update",
-        "series_limit",
-        "series_refused",
-        "file_restored",
-    ];
-}
-
-/// What all metrics of one store share. It keeps the identifier of the process.
+/// What all metrics of one store share.
 pub(crate) struct Shared {
-    pub(crate) identity: Identity,
+    /// Repairs the files. It ends before the process gives up its identifier.
+    pub(crate) _keeper: Option<Periodic>,
+    pub(crate) files: Arc<Files>,
     pub(crate) pid: u32,
     pub(crate) series_limit: AtomicUsize,
-    /// The cells of `multiprocess_incidents_total`.
-    pub(crate) incidents: Vec<Cell>,
 }
 
 impl Shared {
-    pub(crate) fn count(&self, incident: Incident) {
-        cell::add(self.incidents[incident as usize].value(), 1.0);
-    }
-
     /// Makes sure that this is the process that opened the store.
     ///
     /// An update through an inherited handle is harmless, it counts for the parent. But two
@@ -63,13 +41,13 @@ impl Shared {
         Err(Error::Msg(format!(
             "process {pid} was forked from process {} and cannot use its store {}; open a store after the fork",
             self.pid,
-            self.identity.name()
+            self.files.identifier().unwrap_or_default()
         )))
     }
 }
 
 /// What the handles of one metric share.
-pub struct Context {
+pub struct MetricState {
     definition: Definition,
     shared: Arc<Shared>,
     file: Arc<OwnFile>,
@@ -77,15 +55,19 @@ pub struct Context {
     logged: AtomicU8,
 }
 
-impl fmt::Debug for Context {
+impl fmt::Debug for MetricState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.definition.fmt(f)
     }
 }
 
-impl Context {
-    pub(crate) fn new(definition: Definition, shared: Arc<Shared>, file: Arc<OwnFile>) -> Context {
-        Context {
+impl MetricState {
+    pub(crate) fn new(
+        definition: Definition,
+        shared: Arc<Shared>,
+        file: Arc<OwnFile>,
+    ) -> MetricState {
+        MetricState {
             definition,
             shared,
             file,
@@ -111,9 +93,9 @@ impl Context {
 
     /// Counts an incident, and logs it if it is the first of its kind for this metric.
     pub(crate) fn report<T: fmt::Display>(&self, incident: Incident, what: impl FnOnce() -> T) {
-        self.shared.count(incident);
+        self.shared.files.count(incident);
         let bit = 1 << incident as u8;
-        if self.logged.fetch_or(bit, Relaxed) & bit == 0 {
+        if self.logged.load(Relaxed) & bit == 0 && self.logged.fetch_or(bit, Relaxed) & bit == 0 {
             log::warn!("metric {}: {} (logged once)", self.definition.name, what());
         }
     }
@@ -140,6 +122,23 @@ impl Context {
         self.append(&keys).map(Some)
     }
 
+    /// The label values of all series in the file, those of earlier processes included.
+    pub(crate) fn stored(&self) -> Vec<Vec<String>> {
+        let names = &self.definition.label_names;
+        let values = |key: &String| {
+            let parsed = Key::parse(key.as_bytes())?;
+            let value = |name: &String| {
+                let label = parsed.labels.iter().find(|(label, _)| label == name);
+                label.map(|(_, value)| value.clone().into_owned())
+            };
+            let values = names.iter().map(value).collect::<Option<Vec<String>>>()?;
+            // The first entry of a series, with this definition.
+            (self.definition.keys(&values)[0] == *key).then_some(values)
+        };
+        let keys = self.file.keys_of(&self.definition.name);
+        keys.iter().filter_map(values).collect()
+    }
+
     /// The cells of the series that stands for all that are too many.
     pub(crate) fn overflow_cells(&self) -> Result<Vec<Cell>, Error> {
         let values = vec![crate::OVERFLOW; self.definition.label_names.len()];
@@ -154,16 +153,7 @@ impl Context {
     }
 
     fn append(&self, keys: &[String]) -> Result<Vec<Cell>, Error> {
-        match self.file.relink() {
-            Ok(Link::Present) => {}
-            Ok(Link::Restored) => {
-                self.report(
-                    Incident::FileRestored,
-                    || "its file was removed, restored it",
-                );
-            }
-            Err(error) => self.report(Incident::SeriesRefused, || error),
-        }
-        Ok(self.file.cells(&self.definition.name, keys)?)
+        let files = &self.shared.files;
+        Ok(files.cells(&self.file, &self.definition.name, keys)?)
     }
 }

@@ -1,0 +1,291 @@
+//! A metric file, as a scrape reads it.
+//!
+//! Files of ours are read through mappings that are kept from one scrape to the next:
+//! their space is allocated before it is used, so a read always finds memory. A file of
+//! anybody else may be sparse or cut short, and touching such a mapping would kill the
+//! process by SIGBUS; those files are read with system calls.
+
+use std::{
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, Read},
+    ops::Range,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+};
+
+use nix::libc;
+
+use crate::{cell, format::HEADER, list::ListedFile, map::Map};
+
+/// The reason of a file that was removed after the directory was listed: it is not bad.
+pub(crate) const REMOVED: &str = "removed";
+
+/// A file that is being read, and what is known of its entries.
+pub(crate) struct Source {
+    pub(crate) file: ListedFile,
+    data: Data,
+    /// How many bytes can be read as entries.
+    used: usize,
+    /// The entries up to `learned` that count.
+    pub(crate) entries: Vec<Entry>,
+    /// Where the others have their keys.
+    pub(crate) rejected: Vec<Range<usize>>,
+    /// The first byte behind the entries that were looked at.
+    pub(crate) learned: usize,
+    /// Why a part of the file cannot be read now.
+    pub(crate) bad: Option<&'static str>,
+    /// Why entries that were looked at do not count.
+    pub(crate) unusable: Option<&'static str>,
+}
+
+/// Where an entry and its value are, and to which series it belongs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) start: u32,
+    pub(crate) value: u32,
+    pub(crate) series: u32,
+}
+
+enum Data {
+    Nothing,
+    /// With its device and inode.
+    Mapped(Map, (u64, u64)),
+    Read {
+        now: Vec<u8>,
+        before: Vec<u8>,
+    },
+}
+
+impl Source {
+    pub(crate) fn new(file: ListedFile) -> Source {
+        Source {
+            file,
+            data: Data::Nothing,
+            used: 0,
+            entries: Vec::new(),
+            rejected: Vec::new(),
+            learned: HEADER,
+            bad: None,
+            unusable: None,
+        }
+    }
+
+    /// Looks at what the file holds now, or at `image`, which stands for it. What was learned of
+    /// it stays true if this returns `true`.
+    pub(crate) fn refresh(&mut self, directory: &Path, image: Option<Vec<u8>>) -> bool {
+        self.bad = None;
+        let before = self.inode();
+        let loaded = match image {
+            Some(image) => {
+                self.use_bytes(image);
+                Ok(())
+            }
+            None => self.load(&directory.join(&self.file.name)),
+        };
+        if let Err(reason) = loaded {
+            self.bad = Some(reason);
+            self.used = 0;
+            self.data = Data::Nothing;
+        }
+        let is_new = self.entries.is_empty() && self.rejected.is_empty();
+        is_new
+            || self.learned <= self.used.max(HEADER)
+                && self.inode() == before
+                && self.is_unchanged()
+    }
+
+    /// The device and the inode of the file that is mapped.
+    fn inode(&self) -> Option<(u64, u64)> {
+        match &self.data {
+            Data::Mapped(_, inode) => Some(*inode),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// The length field at `offset`, four bytes within `used`.
+    pub(crate) fn length_at(&self, offset: usize) -> i32 {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(self.bytes(offset, offset + 4));
+        i32::from_ne_bytes(bytes)
+    }
+
+    /// Bytes of a length field or a key: they do not change once they are published.
+    pub(crate) fn bytes(&self, start: usize, end: usize) -> &[u8] {
+        assert!(start <= end && end <= self.used);
+        match &self.data {
+            Data::Nothing => &[],
+            // SAFETY: the owner writes nothing but values there once `used` is published.
+            Data::Mapped(map, _) => unsafe { map.bytes(start, end) },
+            Data::Read { now, .. } => &now[start..end],
+        }
+    }
+
+    /// Calls `with` for the series and the value of each entry.
+    pub(crate) fn values(&self, mut with: impl FnMut(u32, f64)) {
+        match &self.data {
+            Data::Nothing => {}
+            Data::Mapped(map, _) => {
+                for entry in &self.entries {
+                    with(
+                        entry.series,
+                        cell::get(&map.slot(entry.value as usize).value),
+                    );
+                }
+            }
+            Data::Read { now, .. } => {
+                for entry in &self.entries {
+                    with(entry.series, f64_at(now, entry.value as usize));
+                }
+            }
+        }
+    }
+
+    /// Calls `with` for the series, the value and the time of each entry.
+    pub(crate) fn values_at(&self, mut with: impl FnMut(u32, f64, f64)) {
+        for entry in &self.entries {
+            let offset = entry.value as usize;
+            let (value, time) = match &self.data {
+                Data::Nothing => return,
+                Data::Mapped(map, _) => {
+                    let slot = map.slot(offset);
+                    cell::get_at(&slot.value, &slot.time)
+                }
+                Data::Read { now, .. } => (f64_at(now, offset), f64_at(now, offset + 8)),
+            };
+            with(entry.series, value, time);
+        }
+    }
+
+    fn load(&mut self, path: &Path) -> Result<(), &'static str> {
+        if self.file.holder.is_some() && self.load_mapped(path)? {
+            return Ok(());
+        }
+        self.load_read(path)
+    }
+
+    /// Maps the file, or what has been added to it. `false` if it cannot be trusted.
+    fn load_mapped(&mut self, path: &Path) -> Result<bool, &'static str> {
+        // A file that is mapped already takes no descriptor.
+        let found = fs::metadata(path).map_err(unreadable)?;
+        let is_known = |data: &Data| {
+            matches!(data, Data::Mapped(map, inode)
+                if *inode == inode_of(&found) && map.length() as u64 == found.len())
+        };
+        let is_new = !is_known(&self.data);
+        if is_new {
+            // What is mapped is what was asked about, whatever has taken the name meanwhile.
+            let (file, found) = open(path)?;
+            let size = usize::try_from(found.len()).map_err(|_| "too large")?;
+            if size < HEADER || found.blocks() * 512 < found.len() {
+                return Ok(false);
+            }
+            let map = Map::read_only(&file, size).map_err(unreadable)?;
+            self.data = Data::Mapped(map, inode_of(&found));
+        }
+        let Data::Mapped(map, _) = &self.data else {
+            return Ok(false);
+        };
+        let used = cell::published(map.used());
+        let size = map.length();
+        if is_new {
+            // Up to half of the file is room for more, which nobody reads.
+            map.populate(used as usize);
+        }
+        self.use_up_to(used as i32, size);
+        Ok(true)
+    }
+
+    /// Reads the file whole, as Python's reader does: `used` first, then up to it.
+    fn load_read(&mut self, path: &Path) -> Result<(), &'static str> {
+        let (mut file, _) = open(path)?;
+        let mut bytes = match &mut self.data {
+            Data::Read { before, .. } => std::mem::take(before),
+            _ => Vec::new(),
+        };
+        bytes.clear();
+        bytes.resize(HEADER, 0);
+        file.read_exact(&mut bytes).map_err(|_| "empty")?;
+        let wanted = u64::try_from(used_of(&bytes)).unwrap_or(0);
+        file.take(wanted.saturating_sub(HEADER as u64))
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
+        self.use_bytes(bytes);
+        Ok(())
+    }
+
+    fn use_bytes(&mut self, now: Vec<u8>) {
+        let before = match std::mem::replace(&mut self.data, Data::Nothing) {
+            Data::Read { now, .. } => now,
+            _ => Vec::new(),
+        };
+        self.use_up_to(used_of(&now), now.len());
+        self.data = Data::Read { now, before };
+    }
+
+    fn use_up_to(&mut self, used: i32, size: usize) {
+        self.used = usize::try_from(used).unwrap_or(0).min(size);
+        if used < 0 {
+            self.bad = Some("corrupt header");
+        } else if used as usize > size {
+            self.bad = Some("truncated");
+        }
+    }
+
+    /// Whether a file that was read has the same keys in the same places. A mapping pins the
+    /// file, to which its owner only appends.
+    fn is_unchanged(&self) -> bool {
+        let Data::Read { now, before } = &self.data else {
+            return true;
+        };
+        let keys = self
+            .entries
+            .iter()
+            .map(|entry| entry.start as usize..entry.value as usize);
+        let mut all = keys.chain(self.rejected.iter().cloned());
+        all.all(|key| now.get(key.clone()) == before.get(key))
+    }
+}
+
+/// Opens a regular file; a pipe of that name must not make the scrape wait.
+fn open(path: &Path) -> Result<(File, Metadata), &'static str> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    match metadata.is_file() {
+        true => Ok((file, metadata)),
+        false => Err("not a file"),
+    }
+}
+
+fn inode_of(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// The field `used` of a file, whose header is there.
+fn used_of(bytes: &[u8]) -> i32 {
+    bytes
+        .first_chunk()
+        .map_or(0, |used| i32::from_ne_bytes(*used))
+}
+
+/// Why a file, or the directory, was not read.
+pub(crate) fn unreadable(error: io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => REMOVED,
+        io::ErrorKind::PermissionDenied => "permission denied",
+        _ => "unreadable",
+    }
+}
+
+fn f64_at(bytes: &[u8], offset: usize) -> f64 {
+    let mut value = [0; 8];
+    value.copy_from_slice(&bytes[offset..offset + 8]);
+    f64::from_ne_bytes(value)
+}
