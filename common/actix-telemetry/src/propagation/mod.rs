@@ -14,6 +14,7 @@ use opentelemetry::{
     propagation::{Extractor, Injector, TextMapCompositePropagator, TextMapPropagator},
 };
 
+pub(crate) use self::trace_context::ids;
 use self::{
     baggage::BAGGAGE,
     trace_context::{TRACEPARENT, TRACESTATE},
@@ -143,4 +144,19 @@ impl Injector for Outgoing<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_any_case_choose_the_propagators_and_unknown_ones_are_ignored() {
+        let chosen = |list: &str| {
+            let lookup = |_: &str| Some(list.to_owned());
+            let chosen = Chosen::read(Env(&lookup));
+            (chosen.trace_context, chosen.baggage)
+        };
+        assert_eq!(chosen(" baggage, TraceContext,baggage"), (true, true));
+        assert_eq!(chosen(""), (true, true));
+        assert_eq!(chosen("none"), (false, false));
+        assert_eq!(chosen("tracecontext,b3"), (true, false));
+    }
+}
