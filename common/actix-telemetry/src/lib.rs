@@ -28,6 +28,7 @@ mod limit;
 mod observe;
 pub mod panics;
 pub mod propagation;
+mod query;
 mod resource;
 mod stderr;
 mod text;

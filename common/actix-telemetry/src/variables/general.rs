@@ -7,6 +7,7 @@ use crate::{
     env::Env,
     logger::length_limit,
     metrics::{is_exponential, read_interval, temporality},
+    observe::{Method, known},
     otlp::{Batch, Exporter, Signal},
     propagation::Chosen,
     resource::attributes,
@@ -63,6 +64,18 @@ pub(super) const GENERAL: &[(&str, Show, &[Value])] = &[
                 "Chosen { trace_context: true, baggage: false }",
             ),
             Bad("b3", "Chosen { trace_context: true, baggage: true }"),
+        ],
+    ),
+    (
+        "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS",
+        |env| {
+            let names = known(env).into_iter().map(Method::as_str);
+            names.collect::<Vec<_>>().join(",")
+        },
+        &[
+            Valid("PUT, GET,", "GET,PUT"),
+            Bad("GET,get", "GET"),
+            Bad("GET,PROPFIND", "GET"),
         ],
     ),
     (
