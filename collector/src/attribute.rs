@@ -12,6 +12,42 @@ pub(crate) fn sorted(attributes: &[KeyValue]) -> Vec<(String, String)> {
     sorted
 }
 
+/// The types of attributes, in the order of [`sorted`]: `1` and `"1"` are different values.
+pub(crate) fn types(attributes: &[KeyValue]) -> String {
+    let mut sorted: Vec<_> = attributes
+        .iter()
+        .map(|attribute| {
+            let value = attribute.value.as_ref();
+            (&attribute.key, to_text(value), type_of(value))
+        })
+        .collect();
+    sorted.sort();
+    sorted.into_iter().map(|(.., kind)| kind).collect()
+}
+
+fn type_of(value: Option<&AnyValue>) -> String {
+    let items = |items: Vec<String>| format!("({})", items.concat());
+    match value.and_then(|value| value.value.as_ref()) {
+        None => "n".to_owned(),
+        Some(Value::StringValue(_) | Value::StringValueStrindex(_)) => "s".to_owned(),
+        Some(Value::BoolValue(_)) => "b".to_owned(),
+        Some(Value::IntValue(_)) => "i".to_owned(),
+        Some(Value::DoubleValue(_)) => "d".to_owned(),
+        Some(Value::BytesValue(_)) => "x".to_owned(),
+        Some(Value::ArrayValue(array)) => items(
+            array
+                .values
+                .iter()
+                .map(|item| type_of(Some(item)))
+                .collect(),
+        ),
+        Some(Value::KvlistValue(list)) => {
+            let values = list.values.iter().map(|item| type_of(item.value.as_ref()));
+            items(values.collect())
+        }
+    }
+}
+
 /// Strings unchanged, other values in a JSON-like form. Does not escape control characters.
 pub(crate) fn to_text(value: Option<&AnyValue>) -> String {
     match value.and_then(|value| value.value.as_ref()) {

@@ -77,17 +77,26 @@ fn is_configured(env: &BTreeMap<String, String>, signals: &[Signal]) -> bool {
 
 fn point_at(collector: &Collector, env: &mut BTreeMap<String, String>, signals: &[Signal]) {
     for &signal in signals {
-        let protocol = lookup(env, &variable(signal, "PROTOCOL"))
-            .or_else(|| lookup(env, "OTEL_EXPORTER_OTLP_PROTOCOL"));
         // SDKs append no path to the endpoint of a single signal, so HTTP needs the full URL.
-        let is_grpc = protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("grpc"));
-        let endpoint = if is_grpc {
+        let endpoint = if is_grpc(env, signal) {
             format!("http://{}", collector.grpc_addr())
         } else {
             format!("http://{}{}", collector.http_addr(), signal.path())
         };
         env.insert(variable(signal, "ENDPOINT"), endpoint);
     }
+}
+
+/// The signal's own variable goes first. An unknown value counts as unset.
+fn is_grpc(env: &BTreeMap<String, String>, signal: Signal) -> bool {
+    let names = [
+        variable(signal, "PROTOCOL"),
+        "OTEL_EXPORTER_OTLP_PROTOCOL".to_owned(),
+    ];
+    let values = names.iter().filter_map(|name| lookup(env, name));
+    let known = ["grpc", "http/protobuf", "http/json"];
+    let mut protocols = values.map(|value| value.to_ascii_lowercase());
+    protocols.find(|value| known.contains(&value.as_str())) == Some("grpc".to_owned())
 }
 
 fn variable(signal: Signal, what: &str) -> String {

@@ -149,8 +149,8 @@ impl MetricsService for Receiver {
         &self,
         request: tonic::Request<ExportMetricsServiceRequest>,
     ) -> Result<tonic::Response<ExportMetricsServiceResponse>, Status> {
-        self.0.take(Export::Metrics(request.into_inner()));
-        Ok(tonic::Response::new(Default::default()))
+        let rejected = self.0.take(Export::Metrics(request.into_inner()));
+        Ok(tonic::Response::new(rejected.metrics()))
     }
 }
 
@@ -171,7 +171,7 @@ impl TraceService for Receiver {
         &self,
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
-        self.0.take(Export::Traces(request.into_inner()));
-        Ok(tonic::Response::new(Default::default()))
+        let rejected = self.0.take(Export::Traces(request.into_inner()));
+        Ok(tonic::Response::new(rejected.traces()))
     }
 }

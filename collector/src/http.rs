@@ -1,4 +1,4 @@
-//! OTLP over HTTP with binary protobuf bodies, as in the OTLP specification
+//! OTLP over HTTP with protobuf and JSON bodies, as in the OTLP specification
 //! (<https://opentelemetry.io/docs/specs/otlp/#otlphttp>).
 
 use std::{net::SocketAddr, sync::Arc};
@@ -18,6 +18,7 @@ use prost::Message;
 use crate::{
     Signal,
     body::{self, BodyError},
+    cors,
     export::Export,
     intake::{Intake, Unavailable},
 };
@@ -32,24 +33,33 @@ pub(crate) async fn answer(
     intake: Arc<Intake>,
 ) -> Response<Full<Bytes>> {
     let (head, mut body) = request.into_parts();
+    if let Some(preflight) = cors::preflight(&head.method, &head.headers) {
+        return preflight;
+    }
+    let is_json = media_type(&head.headers).eq_ignore_ascii_case(JSON);
     let taken = async {
         let _slot = intake.admit().await?;
         let signal = route(&head.method, head.uri.path(), &head.headers)?;
         let gzipped = is_gzipped(&head.headers)?;
         let raw = body::read(&mut body, intake.body_limit()).await?;
-        let export = decode(signal, raw, gzipped, intake.body_limit())?;
-        intake.take(export);
-        Ok::<_, Refusal>(())
+        let export = decode(signal, raw, gzipped, is_json, intake.body_limit())?;
+        Ok::<_, Refusal>((signal, intake.take(export)))
     };
-    match taken.await {
-        // On full success, all three Export…ServiceResponse messages are empty.
-        Ok(()) => response(StatusCode::OK, PROTOBUF, Bytes::new()),
+    let mut answer = match taken.await {
+        Ok((signal, rejected)) if is_json => {
+            response(StatusCode::OK, JSON, rejected.to_json(signal).into())
+        }
+        Ok((signal, rejected)) => {
+            response(StatusCode::OK, PROTOBUF, rejected.encode(signal).into())
+        }
         Err(refusal) => {
             intake.refuse(peer, "OTLP/HTTP", &refusal.reason);
             body::discard(&mut body).await;
-            refusal.into_response(&head.headers)
+            refusal.into_response(is_json)
         }
-    }
+    };
+    cors::allow(&head.headers, answer.headers_mut());
+    answer
 }
 
 /// An error response.
@@ -74,9 +84,9 @@ impl Refusal {
     }
 
     /// The reason as a `google.rpc.Status`, in the encoding of the request.
-    fn into_response(self, request: &HeaderMap) -> Response<Full<Bytes>> {
+    fn into_response(self, is_json: bool) -> Response<Full<Bytes>> {
         let status = Status::of(self.status, self.reason);
-        let mut response = if media_type(request).eq_ignore_ascii_case(JSON) {
+        let mut response = if is_json {
             response(self.status, JSON, status.to_json().into())
         } else {
             response(self.status, PROTOBUF, status.encode_to_vec().into())
@@ -158,11 +168,15 @@ fn route(method: &Method, path: &str, headers: &HeaderMap) -> Result<Signal, Ref
             format!("the method of {} is {method}, expected POST", signal.path()),
         )
         .with(ALLOW, "POST")),
-        Some(signal) if media_type(headers).eq_ignore_ascii_case(PROTOBUF) => Ok(signal),
+        Some(signal)
+            if [PROTOBUF, JSON].contains(&media_type(headers).to_ascii_lowercase().as_str()) =>
+        {
+            Ok(signal)
+        }
         Some(_) => Err(Refusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!(
-                "the Content-Type is {:?}, but only {PROTOBUF} is accepted; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+                "the Content-Type is {:?}, but only {PROTOBUF} and {JSON} are accepted; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
                 media_type(headers),
             ),
         )),
@@ -196,13 +210,23 @@ fn is_gzipped(headers: &HeaderMap) -> Result<bool, Refusal> {
     }
 }
 
-fn decode(signal: Signal, raw: Bytes, gzipped: bool, limit: usize) -> Result<Export, Refusal> {
+fn decode(
+    signal: Signal,
+    raw: Bytes,
+    gzipped: bool,
+    is_json: bool,
+    limit: usize,
+) -> Result<Export, Refusal> {
     let body = if gzipped {
         body::gunzip(&raw, limit)?.into()
     } else {
         raw
     };
-    Export::decode(signal, &body).map_err(|err| {
+    let decoded = match is_json {
+        true => Export::decode_json(signal, &body).map_err(|err| err.to_string()),
+        false => Export::decode(signal, &body).map_err(|err| err.to_string()),
+    };
+    decoded.map_err(|err| {
         Refusal::new(
             StatusCode::BAD_REQUEST,
             format!("the body is not an OTLP {} request: {err}", signal.name()),

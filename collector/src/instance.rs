@@ -13,8 +13,8 @@ const MAX_INSTANCES: usize = 1_000;
 const MAX_TEXT: usize = 1_024;
 const MAX_ATTRIBUTES: usize = 64;
 
-/// A sender of telemetry, identified by `service.name` and `service.instance.id`. Without an
-/// instance id, `process.pid` identifies it.
+/// A sender of telemetry, identified by `service.namespace`, `service.name` and
+/// `service.instance.id`. Without an instance id, `process.pid` identifies it.
 #[derive(Clone, Debug)]
 pub struct Instance {
     pub(crate) number: u64,
@@ -26,6 +26,12 @@ impl Instance {
     pub fn service(&self) -> &str {
         self.resource_attribute("service.name")
             .unwrap_or("unknown_service")
+    }
+
+    /// `service.namespace`. Empty if it is missing.
+    pub fn namespace(&self) -> &str {
+        self.resource_attribute("service.namespace")
+            .unwrap_or_default()
     }
 
     /// `service.instance.id`, or else `process.pid`. Empty if both are missing.
@@ -56,7 +62,7 @@ impl Instance {
 
 #[derive(Default)]
 pub(crate) struct Instances {
-    known: HashMap<(String, String), Known>,
+    known: HashMap<[String; 3], Known>,
     next_number: u64,
     warned: bool,
 }
@@ -73,7 +79,7 @@ impl Instances {
             number: self.next_number,
             resource: attributes(resource),
         };
-        let key = (instance.service().to_owned(), instance.id().to_owned());
+        let key = [instance.namespace(), instance.service(), instance.id()].map(str::to_owned);
         self.next_number += 1;
         if let Some(known) = self.known.get_mut(&key) {
             known.last_seen = self.next_number;
@@ -116,7 +122,12 @@ impl Instances {
 
 /// Keeps the identifying attributes first, so that they are never truncated.
 fn attributes(resource: Option<&Resource>) -> Vec<(String, String)> {
-    const IDENTITY: [&str; 3] = ["service.name", "service.instance.id", "process.pid"];
+    const IDENTITY: [&str; 4] = [
+        "service.namespace",
+        "service.name",
+        "service.instance.id",
+        "process.pid",
+    ];
     let mut attributes = attribute::sorted(
         resource
             .map(|resource| resource.attributes.as_slice())

@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     Config, Fault, Format, Received,
-    export::Export,
+    export::{Export, Rejected},
     instance::Instances,
     json,
     printer::Printer,
@@ -142,25 +142,36 @@ impl Intake {
         }
     }
 
-    /// Counts the data of an export request and queues it for printing.
+    /// Counts the data of an export request and queues it for printing. Returns what was refused
+    /// of it.
     ///
     /// A decoded request can be a hundred times as large as its body. There is no await point between
     /// decoding and the end of this function, so only one decoded request is in memory.
-    pub(crate) fn take(&self, export: Export) {
+    pub(crate) fn take(&self, export: Export) -> Rejected {
         let mut state = self.state();
+        let mut rejected = Rejected::default();
         state.kept.count_request(export.signal());
         let json = (self.format == Format::Json).then(|| json::line(&export));
         let style = (self.format == Format::Text).then_some(self.style);
         let text = match export {
-            Export::Metrics(request) => state.take_metrics(&request, style),
+            Export::Metrics(request) => {
+                let before = state.totals.overflowed();
+                let text = state.take_metrics(&request, style);
+                rejected.items = state.totals.overflowed() - before;
+                text
+            }
             Export::Logs(request) => state.take_logs(request, style),
-            Export::Traces(request) => state.take_traces(request),
+            Export::Traces(request) => {
+                rejected.items = state.take_traces(request);
+                String::new()
+            }
         };
         match self.format {
             Format::Text => self.printer.print(text),
             Format::Json => self.printer.print(json.unwrap_or_default()),
             Format::Silent => {}
         }
+        rejected
     }
 
     /// Logs and counts a request that was answered with an error.
@@ -223,11 +234,8 @@ impl State {
             if let Some(evicted) = evicted {
                 self.totals.retire(evicted);
             }
-            let metrics = resource
-                .scope_metrics
-                .iter()
-                .flat_map(|scope| &scope.metrics);
-            let changes = self.totals.apply(&instance, metrics);
+            let scopes = &resource.scope_metrics;
+            let changes = self.totals.apply(&instance, scopes, Instant::now());
             if let Some(style) = style {
                 text.push_str(&text::metrics::block(&instance, &changes, style));
             }
@@ -250,17 +258,19 @@ impl State {
         text
     }
 
-    /// Queues spans. They are printed later, trace by trace.
-    fn take_traces(&mut self, request: ExportTraceServiceRequest) -> String {
+    /// Queues spans. They are printed later, trace by trace. Returns the number of invalid ones.
+    fn take_traces(&mut self, request: ExportTraceServiceRequest) -> u64 {
         let now = Instant::now();
-        for resource in request.resource_spans {
+        let mut invalid = 0;
+        for mut resource in request.resource_spans {
             let (instance, evicted) = self.instances.intern(resource.resource.as_ref());
             if let Some(evicted) = evicted {
                 self.totals.retire(evicted);
             }
+            invalid += self.traces.keep_new(&mut resource.scope_spans);
             self.traces.add(&instance, &resource.scope_spans, now);
             self.kept.keep_spans(&instance, resource.scope_spans);
         }
-        String::new()
+        invalid as u64
     }
 }

@@ -7,15 +7,19 @@
 //!
 //! It stores nothing and forwards nothing.
 
+mod activity;
 mod attribute;
 mod body;
 mod collector;
 mod config;
+mod cors;
 mod embed;
 mod error;
+mod exponential;
 mod export;
 mod grpc;
 mod http;
+mod identity;
 mod instance;
 mod intake;
 mod json;

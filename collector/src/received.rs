@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Instant,
 };
 
 use opentelemetry_proto::tonic::{
@@ -36,16 +37,21 @@ pub struct Received {
     spans: Vec<ReceivedSpan>,
 }
 
-/// One metric of one service with one set of attributes, over all instances.
+/// One metric of one scope and service with one set of attributes, over all instances.
 #[derive(Clone, Debug)]
 pub struct ReceivedSeries {
     /// `service.name`.
     pub service: String,
+    /// The name of the instrumentation scope.
+    pub scope: String,
     /// The name of the metric.
     pub metric: String,
+    /// Its unit.
+    pub unit: String,
     /// The attributes of the data points as text, sorted by key.
     pub attributes: Vec<(String, String)>,
-    /// Sum over all instances. For a histogram, the sum of the observed values.
+    /// Sum over all instances; of a gauge or up-down counter over those that still export. For a
+    /// histogram, the sum of the observed values.
     pub sum: f64,
     /// Number of observations over all instances. 0 unless it is a histogram or summary.
     pub count: u64,
@@ -322,7 +328,7 @@ impl<T: Clone> Recent<T> {
 
 fn series(totals: &Totals) -> Vec<ReceivedSeries> {
     totals
-        .iter()
+        .iter(Instant::now())
         .filter_map(|(key, series)| {
             let (sum, count) = match series.sum()? {
                 Value::Number(number) => (number.as_f64(), 0),
@@ -337,7 +343,9 @@ fn series(totals: &Totals) -> Vec<ReceivedSeries> {
             }
             Some(ReceivedSeries {
                 service: key.service.clone(),
+                scope: key.scope.name.clone(),
                 metric: key.metric.clone(),
+                unit: key.unit.clone(),
                 attributes: key.attributes.clone(),
                 sum,
                 count,

@@ -3,13 +3,16 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Instant,
 };
 
-use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 
 use crate::{
+    activity::Activity,
+    identity::{Key, Scope},
     instance::Instance,
-    points::{self, Nature, Point},
+    points::{self, Example, Kind, Nature, Point},
     value::{Number, Value},
 };
 
@@ -24,26 +27,10 @@ const MAX_KEY: usize = 4_096;
 #[derive(Default)]
 pub(crate) struct Totals {
     series: HashMap<Key, Series>,
+    activity: Activity,
     streams: usize,
     data_points: u64,
     overflowed: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    pub(crate) service: String,
-    pub(crate) metric: String,
-    pub(crate) attributes: Vec<(String, String)>,
-    kind: Kind,
-}
-
-/// Instruments with the same name but of different kinds are different series: their values cannot
-/// be added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
-    Sum,
-    Latest,
-    Distribution,
 }
 
 pub(crate) struct Series {
@@ -77,20 +64,28 @@ pub(crate) struct Change {
     pub(crate) sum: Value,
     /// Number of instances in the sum. Evicted instances are part of the sum, but not counted here.
     pub(crate) instances: usize,
+    /// A measurement with its span.
+    pub(crate) example: Option<Example>,
 }
 
 impl Totals {
     /// Adds the data points of one instance. Returns the changes in the order of arrival.
-    pub(crate) fn apply<'a>(
+    pub(crate) fn apply(
         &mut self,
         instance: &Arc<Instance>,
-        metrics: impl Iterator<Item = &'a Metric>,
+        scopes: &[ScopeMetrics],
+        now: Instant,
     ) -> Vec<Change> {
+        self.activity.saw(instance.number, now);
         let mut changes = Vec::new();
-        for metric in metrics {
-            for point in points::of(metric) {
-                self.data_points += 1;
-                changes.extend(self.apply_point(instance, metric, point));
+        for metrics in scopes {
+            let scope = Scope::of(metrics.scope.as_ref());
+            for metric in &metrics.metrics {
+                for point in points::of(metric) {
+                    self.data_points += 1;
+                    let key = Key::new(instance, &scope, metric, &point);
+                    changes.extend(self.apply_point(instance, key, point, now));
+                }
             }
         }
         changes
@@ -99,11 +94,12 @@ impl Totals {
     /// Removes the streams of an instance. Their totals stay in the sums; current values, such as
     /// gauges, are dropped.
     pub(crate) fn retire(&mut self, instance: u64) {
+        self.activity.forget(instance);
         let mut gone = 0;
         self.series.retain(|key, series| {
             if let Some(stream) = series.streams.remove(&instance) {
                 gone += 1;
-                if key.kind != Kind::Latest {
+                if !key.kind.is_current() {
                     let total = stream.total();
                     series.retired = Some(
                         series
@@ -118,8 +114,11 @@ impl Totals {
         self.streams -= gone;
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Series)> {
-        self.series.iter()
+    /// The series, each with its living streams.
+    pub(crate) fn iter(&self, now: Instant) -> impl Iterator<Item = (&Key, Living<'_>)> {
+        self.series
+            .iter()
+            .map(move |(key, series)| (key, series.living(key.kind, &self.activity, now)))
     }
 
     pub(crate) fn data_points(&self) -> u64 {
@@ -133,10 +132,10 @@ impl Totals {
     fn apply_point(
         &mut self,
         instance: &Arc<Instance>,
-        metric: &Metric,
+        key: Key,
         point: Point,
+        now: Instant,
     ) -> Option<Change> {
-        let key = Key::new(instance, metric, &point);
         let known = self
             .series
             .get(&key)
@@ -151,17 +150,19 @@ impl Totals {
             streams: BTreeMap::new(),
             retired: None,
         });
-        let nature = point.nature;
+        let (nature, example) = (point.nature, point.example.clone());
         let added = series.apply(instance, point)?;
+        let living = series.living(key.kind, &self.activity, now);
         Some(Change {
             metric: key.metric,
-            unit: metric.unit.clone(),
+            unit: key.unit,
             attributes: key.attributes,
             nature,
             added,
             total: series.streams.get(&instance.number)?.total(),
-            sum: series.sum()?,
-            instances: series.streams.len(),
+            sum: living.sum()?,
+            instances: living.streams.len(),
+            example,
         })
     }
 
@@ -182,36 +183,19 @@ impl Totals {
     }
 }
 
-impl Key {
-    fn new(instance: &Instance, metric: &Metric, point: &Point) -> Self {
-        let kind = match (&point.value, point.nature) {
-            (Value::Distribution(_), _) => Kind::Distribution,
-            (Value::Number(_), Nature::Latest) => Kind::Latest,
-            (Value::Number(_), Nature::Counter | Nature::Delta) => Kind::Sum,
-        };
-        Self {
-            service: instance.service().to_owned(),
-            metric: metric.name.clone(),
-            attributes: point.attributes.clone(),
-            kind,
-        }
-    }
-
-    fn len(&self) -> usize {
-        let attributes = self
-            .attributes
-            .iter()
-            .map(|(key, value)| key.len() + value.len());
-        self.service.len() + self.metric.len() + attributes.sum::<usize>()
-    }
+/// A series with the streams that count: gauges and up-down counters of a process that has
+/// ended say nothing any more.
+pub(crate) struct Living<'a> {
+    streams: Vec<&'a Stream>,
+    retired: Option<&'a Value>,
 }
 
-impl Series {
+impl Living<'_> {
     /// Sum over all instances, including evicted ones.
     pub(crate) fn sum(&self) -> Option<Value> {
-        let totals = self.streams.values().map(Stream::total);
+        let totals = self.streams.iter().map(|stream| stream.total());
         self.retired
-            .iter()
+            .into_iter()
             .cloned()
             .chain(totals)
             .reduce(|sum, total| sum.plus(&total))
@@ -220,8 +204,19 @@ impl Series {
     /// Returns each instance with its total.
     pub(crate) fn per_instance(&self) -> impl Iterator<Item = (&Instance, Value)> {
         self.streams
-            .values()
+            .iter()
             .map(|stream| (stream.instance.as_ref(), stream.total()))
+    }
+}
+
+impl Series {
+    fn living(&self, kind: Kind, activity: &Activity, now: Instant) -> Living<'_> {
+        let counts = |number: &u64| !kind.is_current() || activity.is_alive(*number, now);
+        let streams = self.streams.iter().filter(|(number, _)| counts(number));
+        Living {
+            streams: streams.map(|(_, stream)| stream).collect(),
+            retired: self.retired.as_ref(),
+        }
     }
 
     /// Returns the increase, or `None` if the point is a repetition or older.
@@ -241,7 +236,7 @@ impl Series {
         let before = stream.total();
         stream.apply(point);
         let after = stream.total();
-        (after != before).then(|| after.amount().minus(before.amount()))
+        (!after.is_same(&before)).then(|| after.amount().minus(before.amount()))
     }
 }
 
@@ -282,95 +277,4 @@ fn precedes(a: u64, b: u64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::instance::Instances;
-
-    fn counter(start: u64, time: u64, value: i64) -> Point {
-        Point {
-            attributes: Vec::new(),
-            start,
-            time,
-            value: Value::Number(Number::Int(value)),
-            nature: Nature::Counter,
-        }
-    }
-
-    fn total_after(points: Vec<Point>) -> i64 {
-        let (instance, _) = Instances::default().intern(None);
-        let mut series = Series {
-            streams: BTreeMap::new(),
-            retired: None,
-        };
-        for point in points {
-            series.apply(&instance, point);
-        }
-        match series.sum() {
-            Some(Value::Number(Number::Int(value))) => value,
-            other => panic!("an integer was expected: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_cumulative_stream_counts_its_latest_value() {
-        assert_eq!(total_after(vec![counter(1, 2, 5), counter(1, 3, 9)]), 9);
-    }
-
-    #[test]
-    fn a_new_start_time_adds_to_the_previous_total() {
-        assert_eq!(total_after(vec![counter(1, 2, 5), counter(3, 4, 9)]), 14);
-    }
-
-    #[test]
-    fn a_lower_value_without_a_start_time_adds_to_the_previous_total() {
-        assert_eq!(total_after(vec![counter(0, 2, 5), counter(0, 4, 2)]), 7);
-    }
-
-    #[test]
-    fn an_older_point_that_arrives_late_changes_nothing() {
-        assert_eq!(total_after(vec![counter(1, 3, 9), counter(1, 2, 5)]), 9);
-    }
-
-    #[test]
-    fn a_delta_that_is_sent_twice_counts_once() {
-        let delta = |start, time, value| Point {
-            nature: Nature::Delta,
-            ..counter(start, time, value)
-        };
-        assert_eq!(
-            total_after(vec![delta(1, 2, 5), delta(1, 2, 5), delta(2, 3, 1)]),
-            6
-        );
-    }
-
-    #[test]
-    fn more_series_than_the_limit_are_counted_and_left_out() {
-        let (instance, _) = Instances::default().intern(None);
-        let mut totals = Totals::default();
-        let metric = Metric::default();
-        for number in 0..MAX_SERIES + 5 {
-            let point = Point {
-                attributes: vec![("n".to_owned(), number.to_string())],
-                ..counter(1, 2, 1)
-            };
-            totals.apply_point(&instance, &metric, point);
-        }
-        assert_eq!(totals.series.len(), MAX_SERIES);
-        assert_eq!(totals.overflowed(), 5);
-    }
-
-    #[test]
-    fn an_evicted_instance_stays_in_the_sum() {
-        let (instance, _) = Instances::default().intern(None);
-        let mut totals = Totals::default();
-        let metric = Metric::default();
-        totals.apply_point(&instance, &metric, counter(1, 2, 7));
-        totals.retire(instance.number);
-        let sums: Vec<_> = totals
-            .iter()
-            .filter_map(|(_, series)| series.sum())
-            .collect();
-        assert_eq!(sums, [Value::Number(Number::Int(7))]);
-        assert_eq!(totals.streams, 0);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    hash::Hash,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,6 +31,9 @@ const MAX_SPANS_OF_ONE: usize = 1_000;
 
 /// Number of printed traces to remember, to recognize additions.
 const MAX_REMEMBERED: usize = 10_000;
+
+/// Number of spans to remember, to recognize those of a repeated export.
+const MAX_SEEN: usize = 100_000;
 
 /// Limits for a span: bytes of each text, and number of events.
 const MAX_TEXT: usize = 512;
@@ -63,13 +67,55 @@ pub(crate) struct Node {
     pub(crate) instance: Arc<Instance>,
 }
 
-#[derive(Default)]
 pub(crate) struct Traces {
     pending: HashMap<TraceId, Pending>,
     spans: usize,
     full: Vec<Trace>,
-    printed: HashSet<TraceId>,
-    printed_order: VecDeque<TraceId>,
+    printed: Recent<TraceId>,
+    seen: Recent<(TraceId, SpanId)>,
+}
+
+/// The latest ids.
+struct Recent<T> {
+    ids: HashSet<T>,
+    order: VecDeque<T>,
+    max: usize,
+}
+
+impl<T: Copy + Eq + Hash> Recent<T> {
+    fn new(max: usize) -> Self {
+        Self {
+            ids: HashSet::new(),
+            order: VecDeque::new(),
+            max,
+        }
+    }
+
+    /// Returns whether the id is new.
+    fn insert(&mut self, id: T) -> bool {
+        if !self.ids.insert(id) {
+            return false;
+        }
+        self.order.push_back(id);
+        if self.order.len() > self.max
+            && let Some(forgotten) = self.order.pop_front()
+        {
+            self.ids.remove(&forgotten);
+        }
+        true
+    }
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self {
+            pending: HashMap::new(),
+            spans: 0,
+            full: Vec::new(),
+            printed: Recent::new(MAX_REMEMBERED),
+            seen: Recent::new(MAX_SEEN),
+        }
+    }
 }
 
 struct Pending {
@@ -79,7 +125,23 @@ struct Pending {
 }
 
 impl Traces {
-    /// Adds spans. Leaves out spans without valid ids, which the specification forbids.
+    /// Removes spans without valid ids, which the specification forbids, and those of a repeated
+    /// export. Returns the number of invalid ones.
+    pub(crate) fn keep_new(&mut self, scopes: &mut [ScopeSpans]) -> usize {
+        let mut invalid = 0;
+        for scope in scopes {
+            scope.spans.retain(|span| match ids(span) {
+                Some(ids) => self.seen.insert(ids),
+                None => {
+                    invalid += 1;
+                    false
+                }
+            });
+        }
+        invalid
+    }
+
+    /// Adds spans.
     pub(crate) fn add(&mut self, instance: &Arc<Instance>, scopes: &[ScopeSpans], now: Instant) {
         for span in scopes.iter().flat_map(|scope| &scope.spans) {
             let Some((trace, node)) = Node::of(span, instance) else {
@@ -109,7 +171,7 @@ impl Traces {
         let due: Vec<_> = self
             .pending
             .iter()
-            .filter(|(trace, pending)| pending.is_due(now, self.printed.contains(*trace)))
+            .filter(|(trace, pending)| pending.is_due(now, self.printed.ids.contains(*trace)))
             .map(|(trace, pending)| (pending.since, pending.start(), *trace))
             .collect();
         self.take(due)
@@ -140,14 +202,6 @@ impl Traces {
         };
         self.spans -= pending.nodes.len();
         let is_addition = !self.printed.insert(trace);
-        if !is_addition {
-            self.printed_order.push_back(trace);
-            if self.printed_order.len() > MAX_REMEMBERED
-                && let Some(forgotten) = self.printed_order.pop_front()
-            {
-                self.printed.remove(&forgotten);
-            }
-        }
         self.full.push(Trace {
             id: attribute::hex(&trace),
             spans: pending.nodes,
@@ -189,10 +243,10 @@ impl Pending {
 
 impl Node {
     fn of(span: &Span, instance: &Arc<Instance>) -> Option<(TraceId, Self)> {
-        let trace: TraceId = span.trace_id.as_slice().try_into().ok()?;
+        let (trace, id) = ids(span)?;
         let status = span.status.as_ref();
         let node = Self {
-            id: span.span_id.as_slice().try_into().ok()?,
+            id,
             parent: span
                 .parent_span_id
                 .as_slice()
@@ -212,8 +266,15 @@ impl Node {
             events: span.events.iter().take(MAX_EVENTS).map(event).collect(),
             instance: Arc::clone(instance),
         };
-        (trace != [0; 16] && node.id != [0; 8]).then_some((trace, node))
+        Some((trace, node))
     }
+}
+
+/// The ids of a span, if they are valid.
+fn ids(span: &Span) -> Option<(TraceId, SpanId)> {
+    let trace: TraceId = span.trace_id.as_slice().try_into().ok()?;
+    let id: SpanId = span.span_id.as_slice().try_into().ok()?;
+    (trace != [0; 16] && id != [0; 8]).then_some((trace, id))
 }
 
 /// The name of an event and, for an exception, its type and message.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::exponential::Exponential;
+
 /// Maximum number of buckets. Of a larger histogram only count, sum, minimum and maximum are kept.
 const MAX_BUCKETS: usize = 200;
 
@@ -27,6 +29,8 @@ pub(crate) struct Distribution {
     /// Upper bounds of all buckets but the last, which is unbounded.
     bounds: Vec<f64>,
     buckets: Vec<u64>,
+    /// Instead of explicit buckets.
+    exponential: Option<Exponential>,
 }
 
 impl Value {
@@ -46,6 +50,16 @@ impl Value {
             (Self::Number(new), Self::Number(old)) => new.as_f64() < old.as_f64(),
             (Self::Distribution(new), Self::Distribution(old)) => new.count < old.count,
             _ => false,
+        }
+    }
+
+    /// Whether nothing has changed. Unlike `==`, NaN is the same as NaN.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number(Number::Double(a)), Self::Number(Number::Double(b))) => {
+                a == b || a.is_nan() && b.is_nan()
+            }
+            (a, b) => a == b,
         }
     }
 
@@ -126,6 +140,11 @@ impl Distribution {
         self
     }
 
+    pub(crate) fn with_exponential(mut self, buckets: Option<Exponential>) -> Self {
+        self.exponential = buckets;
+        self
+    }
+
     pub(crate) fn mean(&self) -> Option<f64> {
         (self.count > 0).then_some(self.sum? / self.count as f64)
     }
@@ -133,6 +152,11 @@ impl Distribution {
     /// The quantile `q` (0 to 1), by linear interpolation inside its bucket, like Prometheus'
     /// `histogram_quantile`. It is as exact as the bucket bounds.
     pub(crate) fn quantile(&self, q: f64) -> Option<f64> {
+        if let Some(exponential) = &self.exponential {
+            let quantile = exponential.quantile(q)?;
+            let lowest = self.min.unwrap_or(f64::NEG_INFINITY);
+            return Some(quantile.max(lowest).min(self.max.unwrap_or(f64::INFINITY)));
+        }
         let total: u64 = self
             .buckets
             .iter()
@@ -173,6 +197,10 @@ impl Distribution {
             least(self.min, other.min, f64::min),
             least(self.max, other.max, f64::max),
         );
+        total.exponential = match (&self.exponential, &other.exponential) {
+            (Some(a), Some(b)) => Some(a.plus(b)),
+            _ => None,
+        };
         if self.bounds == other.bounds && self.buckets.len() == other.buckets.len() {
             total.bounds.clone_from(&self.bounds);
             total.buckets = self

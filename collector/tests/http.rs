@@ -156,27 +156,12 @@ fn a_decompression_bomb_is_answered_with_413() {
 }
 
 #[test]
-fn another_content_type_is_answered_with_415_in_the_encoding_of_the_request() {
+fn another_content_type_is_answered_with_415() {
     let collector = start();
-    let json = post(
-        collector.http_addr(),
-        "/v1/metrics",
-        "application/json",
-        b"{}",
-    );
-    assert_eq!(json.status, 415);
-    assert!(
-        json.head.contains("content-type: application/json"),
-        "{}",
-        json.head
-    );
-    let status: serde_json::Value = serde_json::from_slice(&json.body).expect("JSON");
-    let message = status["message"].as_str().expect("a message");
-    assert!(message.contains("only application/x-protobuf"), "{message}");
-
     let plain = post(collector.http_addr(), "/v1/metrics", "text/plain", b"x");
     assert_eq!(plain.status, 415);
-    assert!(status_message(&plain.body).contains("text/plain"));
+    let message = status_message(&plain.body);
+    assert!(message.contains("text/plain"), "{message}");
     assert_took_nothing(&collector);
 }
 

@@ -23,7 +23,9 @@ pub(crate) fn resource() -> Resource {
 /// Builds the provider of this process, as `OTEL_METRICS_EXPORTER` and
 /// `OTEL_EXPORTER_OTLP_*` say.
 pub(crate) fn init() -> SdkMeterProvider {
-    let mut provider = SdkMeterProvider::builder().with_resource(resource());
+    let mut provider = SdkMeterProvider::builder()
+        .with_resource(resource())
+        .with_view(telemetry::histogram_view());
     for exporter in telemetry::metric_exporters() {
         let interval = telemetry::metric_export_interval(INTERVAL);
         let reader = PeriodicReader::builder(exporter).with_interval(interval);

@@ -49,7 +49,14 @@ fn line(change: &Change, width: usize, style: Style) -> String {
     } else {
         " ".repeat(width - title.chars().count())
     };
-    format!("  {title}{gap}  {}\n", figures(change, style))
+    let mut line = format!("  {title}{gap}  {}\n", figures(change, style));
+    if let Some(example) = &change.example {
+        let value = show(example.value.as_f64(), &change.unit);
+        let (trace, span) = (&example.trace_id, &example.span_id);
+        let example = format!("e.g. {value} trace_id={trace} span_id={span}");
+        line.push_str(&format!("      {}\n", style.dim(example)));
+    }
+    line
 }
 
 fn title(change: &Change) -> String {
@@ -86,11 +93,6 @@ fn figures(change: &Change, style: Style) -> String {
 
 /// Mean and approximate quantiles over all workers.
 fn shape(distribution: &Distribution, unit: &str) -> String {
-    let show = |value: f64| match unit {
-        "s" => duration(value),
-        "ms" => duration(value / 1e3),
-        _ => format!("{}{}", Number::Double(value), suffix(unit)),
-    };
     let figures = [
         ("mean ", distribution.mean()),
         ("p50 ≈ ", distribution.quantile(0.5)),
@@ -98,8 +100,16 @@ fn shape(distribution: &Distribution, unit: &str) -> String {
     ];
     figures
         .into_iter()
-        .filter_map(|(name, value)| Some(format!(", {name}{}", show(value?))))
+        .filter_map(|(name, value)| Some(format!(", {name}{}", show(value?, unit))))
         .collect()
+}
+
+fn show(value: f64, unit: &str) -> String {
+    match unit {
+        "s" => duration(value),
+        "ms" => duration(value / 1e3),
+        _ => format!("{}{}", Number::Double(value), suffix(unit)),
+    }
 }
 
 /// The unit after a number. A distribution counts observations, so it has none.

@@ -24,13 +24,17 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 use reqwest::{Body, Client, Request, Response, ResponseBuilderExt as _, StatusCode, Url, Version};
 
-use crate::{observe::Method, propagation};
+use crate::{
+    observe::Method,
+    propagation,
+    query::{REDACTED, redacted},
+};
 
 /// Sends a request in a client span below the current context.
 ///
 /// The span ends when the body of the response was read or dropped, or when the call
 /// is given up. A response of 4xx or 5xx makes it an error, and so does one that
-/// breaks off.
+/// breaks off. A call that is given up is none.
 ///
 /// ```no_run
 /// # async fn quote() -> Result<String, reqwest::Error> {
@@ -45,7 +49,7 @@ use crate::{observe::Method, propagation};
 ///
 /// Those of [`Client::execute`].
 pub async fn send(client: &Client, mut request: Request) -> reqwest::Result<Response> {
-    let mut call = Call::begin(&request);
+    let call = Call::begin(&request);
     propagation::inject(&call.context, request.headers_mut());
     let sent = client.execute(request).with_context(call.context.clone());
     match sent.await {
@@ -84,11 +88,9 @@ pub fn http_url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// The span of a call. Dropped before it has a response, it was given up.
+/// The span of a call, which ends when this is dropped.
 struct Call {
     context: Context,
-    /// Whether the span tells how the call ended.
-    is_over: bool,
 }
 
 impl Call {
@@ -124,11 +126,10 @@ impl Call {
         let span = tracer.build_with_context(builder, &caller);
         Self {
             context: caller.with_span(span),
-            is_over: false,
         }
     }
 
-    fn answered(mut self, response: Response) -> Response {
+    fn answered(self, response: Response) -> Response {
         let status = response.status();
         let span = self.context.span();
         let code = i64::from(status.as_u16());
@@ -144,8 +145,6 @@ impl Call {
             // The status code says it all, so there is no description.
             span.set_status(Status::error(""));
         }
-        // A caller that does not read the body has what it wanted.
-        self.is_over = true;
         let url = response.url().clone();
         let (parts, body) = http::Response::<Body>::from(response).into_parts();
         let body = Body::wrap(WatchedBody { body, call: self });
@@ -160,8 +159,7 @@ impl Call {
         }
     }
 
-    fn failed(&mut self, error: &reqwest::Error) {
-        self.is_over = true;
+    fn failed(&self, error: &reqwest::Error) {
         let span = self.context.span();
         span.set_attribute(KeyValue::new(ERROR_TYPE, error_type(error)));
         // What the error itself prints has the URL, and secrets may be in that.
@@ -174,14 +172,10 @@ impl Call {
     }
 }
 
+/// A call that its caller gave up is no error, as the conventions have it.
 impl Drop for Call {
     fn drop(&mut self) {
-        let span = self.context.span();
-        if !self.is_over {
-            span.set_attribute(KeyValue::new(ERROR_TYPE, "cancelled"));
-            span.set_status(Status::error("the call was given up before its end"));
-        }
-        span.end();
+        self.context.span().end();
     }
 }
 
@@ -255,13 +249,8 @@ fn error_type(error: &reqwest::Error) -> &'static str {
     }
 }
 
-/// The URL as it may be recorded: credentials and the [query values] that are known to
-/// be secret are replaced.
-///
-/// [query values]: https://opentelemetry.io/docs/specs/semconv/registry/attributes/url/#url-full
+/// The URL as it may be recorded, without credentials.
 fn without_secrets(url: &Url) -> Url {
-    const SECRET: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];
-    const REDACTED: &str = "REDACTED";
     let mut shown = url.clone();
     if !shown.username().is_empty() {
         let _ = shown.set_username(REDACTED);
@@ -270,11 +259,7 @@ fn without_secrets(url: &Url) -> Url {
         let _ = shown.set_password(Some(REDACTED));
     }
     if let Some(query) = url.query() {
-        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, _)) if SECRET.contains(&name) => format!("{name}={REDACTED}"),
-            _ => pair.to_owned(),
-        });
-        shown.set_query(Some(&pairs.collect::<Vec<_>>().join("&")));
+        shown.set_query(Some(&redacted(query)));
     }
     shown
 }
@@ -288,6 +273,10 @@ mod tests {
         for (url, shown) in [
             ("http://a:b@h/p?x=1", "http://REDACTED:REDACTED@h/p?x=1"),
             ("http://h/p?sig=abc&y=2", "http://h/p?sig=REDACTED&y=2"),
+            (
+                "http://h/p?X-Amz-Signature=a&x-amz-signature=b&X-Amz-Credential=%2f#f",
+                "http://h/p?X-Amz-Signature=REDACTED&x-amz-signature=b&X-Amz-Credential=REDACTED#f",
+            ),
             ("http://h/", "http://h/"),
         ] {
             let url = Url::parse(url).unwrap();

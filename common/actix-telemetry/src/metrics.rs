@@ -8,7 +8,10 @@ use std::{
 use opentelemetry_otlp::MetricExporter as OtlpExporter;
 use opentelemetry_sdk::{
     error::OTelSdkResult,
-    metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
+    metrics::{
+        Aggregation, Instrument, InstrumentKind, Stream, Temporality, data::ResourceMetrics,
+        exporter::PushMetricExporter,
+    },
 };
 use opentelemetry_stdout::MetricExporter as ConsoleExporter;
 
@@ -40,20 +43,85 @@ use crate::{
 ///
 /// [OTLP exporter]: https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 pub fn metric_exporters() -> Vec<MetricExporter> {
-    let exporters = Exporter::all(Env::process(), Signal::Metrics);
+    let env = Env::process();
+    let exporters = Exporter::all(env, Signal::Metrics);
+    let temporality = temporality(env);
     exporters
         .into_iter()
-        .filter_map(MetricExporter::new)
+        .filter_map(|exporter| MetricExporter::new(exporter, temporality))
         .collect()
 }
 
 /// The time between two exports: `OTEL_METRIC_EXPORT_INTERVAL` in milliseconds, from
 /// 1 to a day, else `default`.
 pub fn metric_export_interval(default: Duration) -> Duration {
+    read_interval(Env::process(), default)
+}
+
+pub(crate) fn read_interval(env: Env<'_>, default: Duration) -> Duration {
     const DAY: u64 = 24 * 60 * 60 * 1_000;
     let default = u64::try_from(default.as_millis()).unwrap_or(DAY);
-    let interval = Env::process().number("OTEL_METRIC_EXPORT_INTERVAL", 1..=DAY, default);
-    Duration::from_millis(interval)
+    Duration::from_millis(env.number("OTEL_METRIC_EXPORT_INTERVAL", 1..=DAY, default))
+}
+
+/// How histograms are aggregated: a [view] for those of the SDK's builder.
+/// `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION` makes all of them
+/// exponential (`base2_exponential_bucket_histogram`) or leaves each its own buckets
+/// (`explicit_bucket_histogram`, the default).
+///
+/// ```
+/// use opentelemetry_sdk::metrics::SdkMeterProvider;
+///
+/// let provider = SdkMeterProvider::builder().with_view(actix_telemetry::histogram_view());
+/// # let _ = provider;
+/// ```
+///
+/// [view]: https://opentelemetry.io/docs/specs/otel/metrics/sdk/#view
+pub fn histogram_view() -> impl Fn(&Instrument) -> Option<Stream> + Send + Sync + 'static {
+    let exponential = is_exponential(Env::process());
+    move |instrument| {
+        if !exponential || instrument.kind() != InstrumentKind::Histogram {
+            return None;
+        }
+        let aggregation = Aggregation::Base2ExponentialHistogram {
+            // The defaults of the specification.
+            max_size: 160,
+            max_scale: 20,
+            record_min_max: true,
+        };
+        Stream::builder().with_aggregation(aggregation).build().ok()
+    }
+}
+
+pub(crate) fn is_exponential(env: Env<'_>) -> bool {
+    const NAME: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+    const NAMES: [&str; 2] = [
+        "explicit_bucket_histogram",
+        "base2_exponential_bucket_histogram",
+    ];
+    let Some(variable) = env.variable(NAME) else {
+        return false;
+    };
+    if !NAMES.iter().any(|name| variable.is(name)) {
+        variable.reject(&format!("expected {} or {}", NAMES[0], NAMES[1]), NAMES[0]);
+    }
+    variable.is(NAMES[1])
+}
+
+/// Whether exports have totals or increases.
+pub(crate) fn temporality(env: Env<'_>) -> Temporality {
+    let Some(variable) = env.variable("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE") else {
+        return Temporality::Cumulative;
+    };
+    match variable.value.to_ascii_lowercase().as_str() {
+        "cumulative" => Temporality::Cumulative,
+        "delta" => Temporality::Delta,
+        "lowmemory" => Temporality::LowMemory,
+        _ => {
+            variable.reject("expected cumulative, delta or lowmemory", "cumulative");
+            Temporality::Cumulative
+        }
+    }
 }
 
 /// An exporter that logs once when metrics stop arriving and once when they arrive
@@ -73,9 +141,9 @@ enum Kind {
 }
 
 impl MetricExporter {
-    fn new(exporter: Exporter) -> Option<Self> {
+    fn new(exporter: Exporter, temporality: Temporality) -> Option<Self> {
         let exporter = match exporter {
-            Exporter::Otlp(destination) => Kind::Otlp(destination.metric_exporter()?, destination),
+            Exporter::Otlp(to) => Kind::Otlp(to.metric_exporter(temporality)?, to),
             Exporter::Console => Kind::Console(ConsoleExporter::default()),
         };
         let failing = AtomicBool::new(false);

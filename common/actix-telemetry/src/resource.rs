@@ -58,7 +58,12 @@ pub(crate) fn hand_on(environment: &mut std::collections::BTreeMap<String, Strin
 }
 
 /// Of two attributes with one name the later one counts.
-fn attributes(env: Env<'_>, name: &str, version: &str, is_worker: bool) -> Vec<KeyValue> {
+pub(crate) fn attributes(
+    env: Env<'_>,
+    name: &str,
+    version: &str,
+    is_worker: bool,
+) -> Vec<KeyValue> {
     let mut attributes = vec![
         KeyValue::new(SERVICE_NAME, name.to_owned()),
         KeyValue::new(SERVICE_VERSION, version.to_owned()),

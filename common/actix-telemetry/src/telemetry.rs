@@ -193,7 +193,9 @@ impl Builder {
 #[cfg(feature = "metrics")]
 fn meter_provider(resource: &Resource, interval: Duration) -> SdkMeterProvider {
     let interval = metrics::metric_export_interval(interval);
-    let mut provider = SdkMeterProvider::builder().with_resource(resource.clone());
+    let mut provider = SdkMeterProvider::builder()
+        .with_resource(resource.clone())
+        .with_view(metrics::histogram_view());
     for exporter in metrics::metric_exporters() {
         let reader = PeriodicReader::builder(exporter).with_interval(interval);
         provider = provider.with_reader(reader.build());

@@ -32,11 +32,15 @@ struct Limited {
 
 impl Limited {
     fn cut(mut self, limit: usize) -> String {
-        let kept = limit.saturating_sub(MARK.chars().count());
+        // A limit that is shorter than the mark leaves no room for it.
+        let (kept, mark) = match limit.checked_sub(MARK.chars().count()) {
+            Some(kept) => (kept, MARK),
+            None => (limit, ""),
+        };
         let end = self.text.char_indices().nth(kept);
         self.text
             .truncate(end.map_or(self.text.len(), |(end, _)| end));
-        self.text + MARK
+        self.text + mark
     }
 }
 

@@ -53,14 +53,14 @@ pub fn sampler() -> Sampler {
     read_sampler(Env::process())
 }
 
-fn read_sampler(env: Env<'_>) -> Sampler {
+pub(crate) fn read_sampler(env: Env<'_>) -> Sampler {
     if env.flag("OTEL_SDK_DISABLED") {
         return Sampler::AlwaysOff;
     }
     let parent_based = |root| Sampler::ParentBased(Box::new(root));
     let ratio =
         || Sampler::TraceIdRatioBased(env.number("OTEL_TRACES_SAMPLER_ARG", 0.0..=1.0, 1.0));
-    let Some(variable) = env.first(&["OTEL_TRACES_SAMPLER".to_owned()]) else {
+    let Some(variable) = env.variable("OTEL_TRACES_SAMPLER") else {
         return parent_based(Sampler::AlwaysOn);
     };
     match variable.value.to_ascii_lowercase().as_str() {
@@ -85,7 +85,10 @@ fn read_sampler(env: Env<'_>) -> Sampler {
 /// `OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT`, `OTEL_LINK_ATTRIBUTE_COUNT_LIMIT` and
 /// `OTEL_ATTRIBUTE_COUNT_LIMIT` say; 128 of each by default.
 pub fn span_limits() -> SpanLimits {
-    let env = Env::process();
+    read_span_limits(Env::process())
+}
+
+pub(crate) fn read_span_limits(env: Env<'_>) -> SpanLimits {
     let limit = |name: &str, default| {
         env.number(&format!("OTEL_{name}_COUNT_LIMIT"), 0..=u32::MAX, default)
     };
@@ -172,43 +175,6 @@ impl SpanExporter for Counted<OtlpExporter, JsonLines> {
         match &mut self.exporter {
             Kind::Otlp(exporter) => exporter.set_resource(resource),
             Kind::Console(exporter) => exporter.set_resource(resource),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(name: &str, argument: &str) -> String {
-        let lookup = |variable: &str| match variable {
-            "OTEL_TRACES_SAMPLER" => Some(name.to_owned()),
-            "OTEL_TRACES_SAMPLER_ARG" => Some(argument.to_owned()),
-            _ => None,
-        };
-        format!("{:?}", read_sampler(Env(&lookup)))
-    }
-
-    #[test]
-    fn names_in_any_case_and_the_argument_make_the_sampler() {
-        assert_eq!(shown("", "0.1"), "ParentBased(AlwaysOn)");
-        assert_eq!(
-            shown("ParentBased_TraceIdRatio", " 0.1 "),
-            "ParentBased(TraceIdRatioBased(0.1))"
-        );
-        assert_eq!(shown("traceidratio", ""), "TraceIdRatioBased(1.0)");
-        assert_eq!(shown("always_off", ""), "AlwaysOff");
-    }
-
-    #[test]
-    fn an_unknown_sampler_or_ratio_is_replaced_by_the_default() {
-        assert_eq!(shown("jaeger_remote", ""), "ParentBased(AlwaysOn)");
-        for bad in ["10%", "-0.1", "1.5", "NaN", "inf"] {
-            assert_eq!(
-                shown("traceidratio", bad),
-                "TraceIdRatioBased(1.0)",
-                "{bad}"
-            );
         }
     }
 }

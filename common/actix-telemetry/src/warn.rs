@@ -22,11 +22,20 @@ static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 /// Whether another process reports for this one.
 static MUTED: AtomicBool = AtomicBool::new(false);
 
+#[cfg(test)]
+thread_local! {
+    /// What would have been reported, for tests.
+    pub(crate) static WARNINGS: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 /// Reports a variable that is not used as it stands, once. All workers of a service
 /// have the same environment, so the first one reports for all.
 ///
 /// `value` is printed as it is: pass a redacted text where it may hold a secret.
 pub(crate) fn warn(name: &str, value: &str, expected: &str, used: impl Display) {
+    let text = format!("{name} is {value:?}, {expected}; using {used}");
+    #[cfg(test)]
+    WARNINGS.with_borrow_mut(|warnings| warnings.push(text.clone()));
     let is_another_worker = slot().is_some_and(|slot| slot != "0");
     if is_another_worker || MUTED.load(Relaxed) {
         return;
@@ -35,7 +44,6 @@ pub(crate) fn warn(name: &str, value: &str, expected: &str, used: impl Display) 
     if !reported.insert(name.to_owned()) {
         return;
     }
-    let text = format!("{name} is {value:?}, {expected}; using {used}");
     match stderr::is_early() {
         true => stderr::warn_early(&text),
         false => log::warn!("{text}"),

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod all_signals;
+mod conventions;
 mod copy;
 mod flake;
 mod load;

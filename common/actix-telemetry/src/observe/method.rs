@@ -1,12 +1,17 @@
 //! The method of a request, as telemetry may show it.
 
+use std::sync::LazyLock;
+
 use actix_web::http;
+
+use crate::env::Env;
 
 /// The value of the attribute `http.request.method`.
 ///
 /// Methods of RFC 9110, RFC 5789 (PATCH) and RFC 10008 (QUERY) have a variant. Any
 /// other is [`Method::Other`], as the [HTTP semantic conventions] demand: a client
-/// can make up names without end.
+/// can make up names without end. `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` makes the
+/// list shorter.
 ///
 /// [HTTP semantic conventions]: https://opentelemetry.io/docs/specs/semconv/http/http-metrics/
 ///
@@ -73,19 +78,28 @@ impl From<&http::Method> for Method {
 }
 
 impl Method {
+    /// Names are case-sensitive.
     pub(crate) fn from_name(name: &str) -> Self {
-        match name {
-            "CONNECT" => Self::Connect,
-            "DELETE" => Self::Delete,
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "OPTIONS" => Self::Options,
-            "PATCH" => Self::Patch,
-            "POST" => Self::Post,
-            "PUT" => Self::Put,
-            "QUERY" => Self::Query,
-            "TRACE" => Self::Trace,
-            _ => Self::Other,
-        }
+        static KNOWN: LazyLock<Vec<Method>> = LazyLock::new(|| known(Env::process()));
+        let found = KNOWN.iter().find(|method| method.as_str() == name);
+        found.copied().unwrap_or(Self::Other)
     }
+}
+
+/// The methods that `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` lists, else all. The most
+/// frequent ones go first.
+pub(crate) fn known(env: Env<'_>) -> Vec<Method> {
+    let mut all = Method::ALL.to_vec();
+    all.sort_by_key(|method| ![Method::Get, Method::Post].contains(method));
+    let Some(variable) = env.variable("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS") else {
+        return all;
+    };
+    let names = || variable.value.split(',').map(str::trim);
+    let is_known = |name: &str| all.iter().any(|method| method.as_str() == name);
+    if !names().all(|name| name.is_empty() || is_known(name)) {
+        let expected = "expected a list of methods of RFC 9110, PATCH and QUERY";
+        variable.reject(expected, "the others of the list");
+    }
+    all.retain(|method| names().any(|name| name == method.as_str()));
+    all
 }

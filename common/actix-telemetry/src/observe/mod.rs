@@ -29,6 +29,8 @@ use actix_web::{
 };
 use pin_project_lite::pin_project;
 
+#[cfg(all(test, feature = "metrics", feature = "logs", feature = "traces"))]
+pub(crate) use self::method::known;
 #[cfg(feature = "export")]
 pub(crate) use self::open::all_ended;
 #[cfg(feature = "logs")]

@@ -14,6 +14,8 @@ use actix_web::{
 };
 use opentelemetry::{Context, trace::TraceContextExt as _};
 
+use crate::propagation;
+
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// Adds the header to an answer, or to the one that an error will become.
@@ -40,9 +42,7 @@ fn ids(context: &Context) -> Option<HeaderValue> {
     if !span.is_valid() || span.is_remote() {
         return None;
     }
-    let flags = span.trace_flags().to_u8();
-    let text = format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id());
-    HeaderValue::try_from(text).ok()
+    HeaderValue::try_from(propagation::ids(context, span)).ok()
 }
 
 /// An error whose answer has the header.

@@ -15,8 +15,8 @@ use opentelemetry::{
 };
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL,
-    HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, NETWORK_PROTOCOL_VERSION, URL_PATH, URL_SCHEME,
-    USER_AGENT_ORIGINAL,
+    HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, NETWORK_PEER_ADDRESS, NETWORK_PEER_PORT,
+    NETWORK_PROTOCOL_VERSION, URL_PATH, URL_QUERY, URL_SCHEME, USER_AGENT_ORIGINAL,
 };
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
     method::Method,
     request::{bounded, protocol_version},
 };
-use crate::exception::Exception;
+use crate::{exception::Exception, query::without_values};
 
 /// The tracer of the process, with the scope of this crate.
 pub(super) fn tracer() -> BoxedTracer {
@@ -61,10 +61,9 @@ fn name(method: Method, route: Option<&str>) -> Cow<'static, str> {
 
 /// The attributes that are known at the start, so that a sampler can decide on them.
 ///
-/// The query is left out, since it may hold secrets, and so is everything that comes
-/// from the `Host` header, which is whatever a client says.
+/// What comes from the `Host` header is left out, since that is whatever a client says.
 fn attributes(request: &ServiceRequest, method: Method, route: Option<&Arc<str>>) -> Vec<KeyValue> {
-    let mut attributes = Vec::with_capacity(10);
+    let mut attributes = Vec::with_capacity(12);
     let mut add = |name, value: opentelemetry::Value| attributes.push(KeyValue::new(name, value));
     add(HTTP_REQUEST_METHOD, method.as_str().into());
     if method == Method::Other {
@@ -75,12 +74,19 @@ fn attributes(request: &ServiceRequest, method: Method, route: Option<&Arc<str>>
         add(HTTP_ROUTE, route.clone().into());
     }
     add(URL_PATH, bounded(request.path()).into());
+    let query = request.query_string();
+    if !query.is_empty() {
+        add(URL_QUERY, bounded(&without_values(query)).into());
+    }
     add(URL_SCHEME, SCHEME.into());
     if let Some(version) = protocol_version(request.version()) {
         add(NETWORK_PROTOCOL_VERSION, version.into());
     }
     if let Some(peer) = request.peer_addr() {
-        add(CLIENT_ADDRESS, peer.ip().to_string().into());
+        let address: Arc<str> = peer.ip().to_string().into();
+        add(CLIENT_ADDRESS, address.clone().into());
+        add(NETWORK_PEER_ADDRESS, address.into());
+        add(NETWORK_PEER_PORT, i64::from(peer.port()).into());
     }
     if let Some(agent) = request.headers().get(USER_AGENT) {
         let agent = String::from_utf8_lossy(agent.as_bytes());

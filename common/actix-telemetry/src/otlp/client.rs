@@ -1,6 +1,6 @@
 //! The SDK's exporters, built from what the environment says.
 
-use std::{mem, sync::LazyLock, thread, time::Duration};
+use std::{mem, sync::LazyLock, thread};
 
 use anyhow::{Context as _, anyhow};
 use opentelemetry::Context;
@@ -34,11 +34,30 @@ impl Destination {
             .with_endpoint(self.endpoint.to_string())
             .with_timeout(self.timeout)
             .with_headers(self.headers.clone())
-            .with_http_client(client(self.timeout, self.is_on_loopback())?);
+            .with_http_client(self.http_client()?);
         Ok(match self.compression {
             Some(compression) => builder.with_compression(compression),
             None => builder,
         })
+    }
+
+    /// A client of its own, since the SDK's has a proxy on the way even to this machine,
+    /// and the certificate authorities of the machine alone.
+    fn http_client(&self) -> anyhow::Result<reqwest::blocking::Client> {
+        let mut client = reqwest::blocking::Client::builder().timeout(self.timeout);
+        if self.is_on_loopback() {
+            client = client.no_proxy();
+        }
+        #[cfg(feature = "tls")]
+        if self.endpoint.scheme_str() == Some("https") {
+            client = self.tls.http(client)?;
+        }
+        // A blocking client has a runtime, which cannot be made inside of another one.
+        let thread = thread::Builder::new().spawn(|| client.build())?;
+        let client = thread.join();
+        client
+            .map_err(|_| anyhow!("the thread that builds the HTTP client panicked"))?
+            .context("cannot build the HTTP client")
     }
 
     /// Configures an exporter over gRPC.
@@ -52,10 +71,7 @@ impl Destination {
             .with_metadata(metadata);
         #[cfg(feature = "tls")]
         if self.endpoint.scheme_str() == Some("https") {
-            use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
-
-            // Unlike the exporter over HTTP this one trusts nobody until it is told.
-            builder = builder.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
+            builder = builder.with_tls_config(self.tls.grpc());
         }
         if let Some(compression) = self.compression {
             builder = builder.with_compression(compression);
@@ -64,12 +80,15 @@ impl Destination {
     }
 
     #[cfg(feature = "metrics")]
-    pub(crate) fn metric_exporter(&self) -> Option<opentelemetry_otlp::MetricExporter> {
-        use opentelemetry_otlp::MetricExporter;
-
+    pub(crate) fn metric_exporter(
+        &self,
+        temporality: opentelemetry_sdk::metrics::Temporality,
+    ) -> Option<opentelemetry_otlp::MetricExporter> {
+        let builder =
+            || opentelemetry_otlp::MetricExporter::builder().with_temporality(temporality);
         self.build(
-            || Ok(self.http(MetricExporter::builder().with_http())?.build()?),
-            || Ok(self.grpc(MetricExporter::builder().with_tonic()).build()?),
+            || Ok(self.http(builder().with_http())?.build()?),
+            || Ok(self.grpc(builder().with_tonic()).build()?),
         )
     }
 
@@ -118,21 +137,4 @@ impl Destination {
             })
             .ok()
     }
-}
-
-/// A client of its own, since the SDK's has a proxy on the way even to this machine.
-fn client(timeout: Duration, is_on_loopback: bool) -> anyhow::Result<reqwest::blocking::Client> {
-    let build = move || {
-        let mut client = reqwest::blocking::Client::builder().timeout(timeout);
-        if is_on_loopback {
-            client = client.no_proxy();
-        }
-        client.build()
-    };
-    // A blocking client has a runtime, which cannot be made inside of another one.
-    let thread = thread::Builder::new().spawn(build)?;
-    let client = thread.join();
-    client
-        .map_err(|_| anyhow!("the thread that builds the HTTP client panicked"))?
-        .context("cannot build the HTTP client")
 }

@@ -5,7 +5,9 @@ use std::{collections::HashMap, fmt, net::IpAddr, time::Duration};
 use http::{Uri, uri::PathAndQuery};
 use opentelemetry_otlp::Compression;
 
-use super::signal::{Signal, headers, variable};
+use super::signal::{Signal, accepted, headers, setting};
+#[cfg(feature = "tls")]
+use super::tls::Tls;
 use crate::{
     env::{Env, Variable},
     warn::warn,
@@ -26,6 +28,8 @@ pub(crate) struct Destination {
     pub(crate) headers: HashMap<String, String>,
     pub(crate) timeout: Duration,
     pub(crate) compression: Option<Compression>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Tls,
     /// The variable that named the endpoint, if one did.
     variable: Option<String>,
 }
@@ -41,30 +45,26 @@ impl Destination {
     /// Reads the variables of the OTLP exporter.
     pub(crate) fn read(env: Env<'_>, signal: Signal) -> Self {
         let protocol = Protocol::read(env, signal);
-        let mut headers = variable(env, signal, "HEADERS")
-            .map_or_else(HashMap::new, |variable| headers(&variable));
-        let named = variable(env, signal, "ENDPOINT");
-        let endpoint = named.as_ref().and_then(|variable| {
-            let endpoint = endpoint(variable, protocol, insecure(env, signal));
-            endpoint
-                .inspect_err(|expected| {
-                    let shown = without_secrets(&variable.value);
-                    let used = protocol.default_endpoint();
-                    warn(&variable.name, &shown, expected, used);
-                })
-                .ok()
+        let headers = |variable: &Variable| Ok(headers(variable));
+        let mut headers = setting(env, signal, "HEADERS", "", headers).unwrap_or_default();
+        let default = protocol.default_endpoint();
+        let insecure = insecure(env, signal);
+        let named = setting(env, signal, "ENDPOINT", default, |variable| {
+            let endpoint = endpoint(variable, protocol, insecure)?;
+            Ok((endpoint, variable.name.clone()))
         });
-        let (endpoint, userinfo) = match endpoint {
-            Some(endpoint) => endpoint,
-            None => (Uri::from_static(protocol.default_endpoint()), None),
+        let (endpoint, variable) = match named {
+            Some(((endpoint, userinfo), variable)) => {
+                let basic = userinfo.map(|userinfo| basic(&userinfo));
+                headers.extend(basic.map(|basic| ("authorization".to_owned(), basic)));
+                (endpoint, Some(variable))
+            }
+            None => (Uri::from_static(default), None),
         };
-        if let Some(userinfo) = userinfo {
-            headers.insert("authorization".to_owned(), basic(&userinfo));
-        }
         // The variable of one signal is used as it stands.
-        let is_general = named
+        let is_general = variable
             .as_ref()
-            .is_none_or(|variable| variable.name == "OTEL_EXPORTER_OTLP_ENDPOINT");
+            .is_none_or(|variable| variable == "OTEL_EXPORTER_OTLP_ENDPOINT");
         Self {
             signal,
             protocol,
@@ -75,7 +75,9 @@ impl Destination {
             headers,
             timeout: timeout(env, signal),
             compression: compression(env, signal),
-            variable: named.map(|variable| variable.name),
+            #[cfg(feature = "tls")]
+            tls: Tls::read(env, signal),
+            variable,
         }
     }
 
@@ -112,23 +114,26 @@ impl fmt::Display for Destination {
         let path = self.endpoint.path();
         let is_known = ["/", ""].contains(&path) || path == format!("/{}", self.signal.path());
         let path = if is_known { "" } else { "/…" };
-        let protocol = match self.protocol {
-            Protocol::HttpProtobuf => "http/protobuf",
-            Protocol::Grpc => "grpc",
-        };
+        let protocol = self.protocol.name();
         write!(out, "{scheme}://{authority}{path} ({protocol})")
     }
 }
 
 impl Protocol {
     fn read(env: Env<'_>, signal: Signal) -> Self {
-        match variable(env, signal, "PROTOCOL") {
-            Some(variable) if variable.is("grpc") => Self::Grpc,
-            Some(variable) if !variable.is("http/protobuf") => {
-                variable.reject("expected http/protobuf or grpc", "http/protobuf");
-                Self::HttpProtobuf
-            }
-            _ => Self::HttpProtobuf,
+        let default = Self::HttpProtobuf;
+        let protocol = setting(env, signal, "PROTOCOL", default.name(), |variable| {
+            let all = [Self::HttpProtobuf, Self::Grpc];
+            let named = all.into_iter().find(|known| variable.is(known.name()));
+            named.ok_or_else(|| "expected http/protobuf or grpc".to_owned())
+        });
+        protocol.unwrap_or(default)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::HttpProtobuf => "http/protobuf",
+            Self::Grpc => "grpc",
         }
     }
 
@@ -152,7 +157,10 @@ fn endpoint(
         // The specification allows an endpoint without a scheme over gRPC alone.
         Protocol::Grpc if !has_scheme && insecure => format!("http://{value}"),
         Protocol::Grpc if !has_scheme && cfg!(feature = "tls") => format!("https://{value}"),
-        _ if !has_scheme => return Err(format!("expected a scheme, as in http://{value}")),
+        _ if !has_scheme => {
+            let shown = variable.shown();
+            return Err(format!("expected a scheme, as in http://{shown}"));
+        }
         _ => value.clone(),
     };
     let uri: Uri = text
@@ -169,16 +177,21 @@ fn endpoint(
     if uri.host().is_none_or(str::is_empty) {
         return Err("expected a host, as in http://host:port".to_owned());
     }
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    if uri.port().is_none() && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("expected a port from 0 to 65535".to_owned());
+    }
     match (protocol, uri.port_u16()) {
         (Protocol::HttpProtobuf, Some(4317)) => warn(
             &variable.name,
-            &without_secrets(value),
+            &variable.shown(),
             "but 4317 is usually the port of gRPC (OTEL_EXPORTER_OTLP_PROTOCOL=grpc)",
             "HTTP on that port",
         ),
         (Protocol::Grpc, Some(4318)) => warn(
             &variable.name,
-            &without_secrets(value),
+            &variable.shown(),
             "but 4318 is usually the port of HTTP (OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf)",
             "gRPC on that port",
         ),
@@ -217,45 +230,35 @@ fn below(base: Uri, path: &str) -> Uri {
     Uri::from_parts(parts).unwrap_or(base)
 }
 
-/// A URL as it may be printed: scheme, host and port.
-fn without_secrets(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let cut = if host.len() == rest.len() { "" } else { "…" };
-    match scheme {
-        "" => format!("{host}{cut}"),
-        scheme => format!("{scheme}://{host}{cut}"),
-    }
-}
-
 fn insecure(env: Env<'_>, signal: Signal) -> bool {
-    variable(env, signal, "INSECURE").is_some_and(|variable| variable.is("true"))
+    let flag = |variable: &Variable| match (variable.is("true"), variable.is("false")) {
+        (false, false) => Err("expected true or false".to_owned()),
+        (is_true, _) => Ok(is_true),
+    };
+    setting(env, signal, "INSECURE", "false", flag).unwrap_or_default()
 }
 
+/// What one export may take: the limit of the exporter and, if it is set, that of the
+/// processor or reader in front of it.
 fn timeout(env: Env<'_>, signal: Signal) -> Duration {
-    const DEFAULT: u64 = 10_000;
-    let Some(variable) = variable(env, signal, "TIMEOUT") else {
-        return Duration::from_millis(DEFAULT);
+    let milliseconds = |variable: &Variable| match variable.value.parse() {
+        Ok(0) => Ok(FOREVER),
+        Ok(milliseconds) => Ok(Duration::from_millis(milliseconds).min(FOREVER)),
+        Err(_) => Err("expected milliseconds, or 0 for no limit".to_owned()),
     };
-    match variable.value.parse::<u64>() {
-        Ok(0) => FOREVER,
-        Ok(milliseconds) => Duration::from_millis(milliseconds).min(FOREVER),
-        Err(_) => {
-            let expected = "expected milliseconds, or 0 for no limit";
-            variable.reject(expected, DEFAULT);
-            Duration::from_millis(DEFAULT)
-        }
-    }
+    let of_exporter = setting(env, signal, "TIMEOUT", "10000", milliseconds);
+    let of_exporter = of_exporter.unwrap_or(Duration::from_secs(10));
+    let of_processor = env.variable(signal.export_timeout());
+    let of_processor = of_processor
+        .and_then(|variable| accepted(&variable, "the timeout of the exporter", milliseconds));
+    of_exporter.min(of_processor.unwrap_or(FOREVER))
 }
 
 fn compression(env: Env<'_>, signal: Signal) -> Option<Compression> {
-    let variable = variable(env, signal, "COMPRESSION")?;
-    if variable.is("gzip") {
-        return Some(Compression::Gzip);
-    }
-    if !variable.is("none") {
-        variable.reject("expected gzip or none", "none");
-    }
-    None
+    let compression = |variable: &Variable| match (variable.is("gzip"), variable.is("none")) {
+        (true, _) => Ok(Some(Compression::Gzip)),
+        (_, true) => Ok(None),
+        _ => Err("expected gzip or none".to_owned()),
+    };
+    setting(env, signal, "COMPRESSION", "none", compression).flatten()
 }

@@ -8,6 +8,8 @@
 mod client;
 mod destination;
 mod signal;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(any(feature = "logs", feature = "traces"))]
 use std::time::Duration;
@@ -32,7 +34,7 @@ impl Exporter {
         }
         let otlp = || Self::Otlp(Box::new(Destination::read(env, signal)));
         let name = format!("OTEL_{}_EXPORTER", signal.name());
-        let Some(variable) = env.first(&[name]) else {
+        let Some(variable) = env.variable(&name) else {
             return vec![otlp()];
         };
         let mut exporters = Vec::new();
@@ -43,8 +45,8 @@ impl Exporter {
                 "console" => Self::Console,
                 "none" => continue,
                 "prometheus" => {
-                    let hint = "metrics for Prometheus to scrape are what the examples \
-                                metrics-single-process-pull and metrics-multi-process-pull show";
+                    let hint = "which is what the examples metrics-single-process-pull and \
+                                metrics-multi-process-pull show";
                     variable.reject(hint, "the other exporters of the list");
                     continue;
                 }

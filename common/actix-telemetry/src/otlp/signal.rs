@@ -54,14 +54,49 @@ impl Signal {
             Self::Traces => "v1/traces",
         }
     }
+
+    /// The variable that limits an export beside that of the OTLP exporter.
+    pub(super) fn export_timeout(self) -> &'static str {
+        match self {
+            #[cfg(feature = "metrics")]
+            Self::Metrics => "OTEL_METRIC_EXPORT_TIMEOUT",
+            #[cfg(feature = "logs")]
+            Self::Logs => "OTEL_BLRP_EXPORT_TIMEOUT",
+            #[cfg(feature = "traces")]
+            Self::Traces => "OTEL_BSP_EXPORT_TIMEOUT",
+        }
+    }
 }
 
-/// A variable of the OTLP exporter: that of the signal goes before the general one.
-pub(super) fn variable(env: Env<'_>, signal: Signal, what: &str) -> Option<Variable> {
-    env.first(&[
-        format!("OTEL_EXPORTER_OTLP_{}_{what}", signal.name()),
-        format!("OTEL_EXPORTER_OTLP_{what}"),
-    ])
+/// What a variable of the OTLP exporter says: that of the signal, else the general one.
+/// A value that `parse` does not take, which says what was expected, is reported and
+/// counts as unset.
+pub(super) fn setting<T>(
+    env: Env<'_>,
+    signal: Signal,
+    what: &str,
+    default: &str,
+    parse: impl Fn(&Variable) -> Result<T, String>,
+) -> Option<T> {
+    let own = env.variable(&format!("OTEL_EXPORTER_OTLP_{}_{what}", signal.name()));
+    let general = env.variable(&format!("OTEL_EXPORTER_OTLP_{what}"));
+    let used = match &general {
+        Some(general) if own.is_some() => general.name.clone(),
+        _ => default.to_owned(),
+    };
+    let of_signal = own.and_then(|own| accepted(&own, &used, &parse));
+    of_signal.or_else(|| accepted(&general?, default, &parse))
+}
+
+/// The value of a variable; reports one that `parse` does not take.
+pub(super) fn accepted<T>(
+    variable: &Variable,
+    used: &str,
+    parse: impl Fn(&Variable) -> Result<T, String>,
+) -> Option<T> {
+    parse(variable)
+        .inspect_err(|expected| variable.reject(expected, used))
+        .ok()
 }
 
 /// Parses `name=value,name=value` with percent-encoded values, as the specification

@@ -72,64 +72,9 @@ fn userinfo_becomes_authorization_and_is_never_printed() {
 }
 
 #[test]
-fn exporters_are_a_list_in_any_case() {
-    let shown = |value: &str| {
-        let exporters = read(&[("OTEL_METRICS_EXPORTER", value)]);
-        let names = exporters.iter().map(|exporter| match exporter {
-            Exporter::Otlp(_) => "otlp",
-            Exporter::Console => "console",
-        });
-        names.collect::<Vec<_>>().join(",")
-    };
-    for (value, expected) in [
-        ("OTLP, console", "otlp,console"),
-        ("console,console", "console"),
-        ("none", ""),
-        ("zipkin", "otlp"),
-        ("zipkin,console", "console"),
-        ("prometheus", ""),
-    ] {
-        assert_eq!(shown(value), expected, "{value}");
-    }
-}
-
-#[test]
 fn a_disabled_sdk_exports_nothing_whatever_else_is_set() {
     let disabled = ("OTEL_SDK_DISABLED", "TRUE");
     assert_eq!(read(&[disabled, ("OTEL_METRICS_EXPORTER", "otlp")]), []);
-}
-
-#[test]
-fn what_cannot_be_used_is_replaced_by_the_default() {
-    for (name, value) in [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://host"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
-    ] {
-        let found = destination(&[(name, value)]);
-        let expected = destination(&[]);
-        assert_eq!(found.endpoint, expected.endpoint, "{name}={value}");
-        assert_eq!(found.timeout, expected.timeout, "{name}={value}");
-        assert_eq!(found.compression, None, "{name}={value}");
-    }
-}
-
-#[test]
-fn a_timeout_of_0_is_no_limit() {
-    let found = destination(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "0")]);
-    assert!(found.timeout > Duration::from_secs(24 * 60 * 60));
-}
-
-#[test]
-fn an_endpoint_without_a_scheme_is_for_grpc_alone() {
-    let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
-    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317");
-    let insecure = ("OTEL_EXPORTER_OTLP_INSECURE", "true");
-    let found = destination(&[grpc, endpoint, insecure]);
-    assert_eq!(found.endpoint, "http://collector:4317/");
 }
 
 #[test]

@@ -46,13 +46,11 @@ impl TextMapPropagator for BaggagePropagator {
             let is_safe = member
                 .bytes()
                 .all(|byte| (0x20..=0x7e).contains(&byte) && byte != b',');
-            if !is_safe || header.len() + 1 + member.len() > BYTES {
-                continue;
+            let comma = if header.is_empty() { "" } else { "," };
+            if is_safe && header.len() + comma.len() + member.len() <= BYTES {
+                header.push_str(comma);
+                header.push_str(&member);
             }
-            if !header.is_empty() {
-                header.push(',');
-            }
-            header.push_str(&member);
         }
         if !header.is_empty() {
             injector.set(BAGGAGE, header);
@@ -60,13 +58,13 @@ impl TextMapPropagator for BaggagePropagator {
     }
 
     fn extract_with_context(&self, context: &Context, extractor: &dyn Extractor) -> Context {
-        let Some(header) = extractor
-            .get(BAGGAGE)
-            .filter(|header| header.len() <= BYTES)
-        else {
-            return context.clone();
-        };
-        let members: Vec<_> = header.split(',').filter_map(parse).take(MEMBERS).collect();
+        let header = extractor.get(BAGGAGE).unwrap_or_default();
+        let mut bytes = 0;
+        let fit = header.split(',').take_while(|member| {
+            bytes += member.len() + 1;
+            bytes <= BYTES + 1
+        });
+        let members: Vec<_> = fit.filter_map(parse).take(MEMBERS).collect();
         match members.is_empty() {
             true => context.clone(),
             false => context.with_baggage(members),

@@ -14,6 +14,7 @@ use opentelemetry::{
     propagation::{Extractor, Injector, TextMapCompositePropagator, TextMapPropagator},
 };
 
+pub(crate) use self::trace_context::ids;
 use self::{
     baggage::BAGGAGE,
     trace_context::{TRACEPARENT, TRACESTATE},
@@ -37,35 +38,41 @@ pub fn install_propagators() {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Chosen {
+pub(crate) struct Chosen {
     trace_context: bool,
     baggage: bool,
 }
 
 impl Chosen {
-    fn read(env: Env<'_>) -> Self {
-        let Some(variable) = env.first(&["OTEL_PROPAGATORS".to_owned()]) else {
-            return Self {
-                trace_context: true,
-                baggage: true,
-            };
-        };
+    pub(crate) fn read(env: Env<'_>) -> Self {
         let mut chosen = Self {
             trace_context: false,
             baggage: false,
         };
+        let default = Self {
+            trace_context: true,
+            baggage: true,
+        };
+        let Some(variable) = env.variable("OTEL_PROPAGATORS") else {
+            return default;
+        };
+        let mut names_one = false;
         for name in variable.value.split(',').map(str::trim) {
             match name.to_ascii_lowercase().as_str() {
                 "tracecontext" => chosen.trace_context = true,
                 "baggage" => chosen.baggage = true,
                 "none" | "" => {}
-                _ => variable.reject(
-                    "expected a list of tracecontext and baggage, or none",
-                    "the others",
-                ),
+                _ => {
+                    variable.reject(
+                        "expected a list of tracecontext and baggage, or none",
+                        "the others, or both if there is none",
+                    );
+                    continue;
+                }
             }
+            names_one = true;
         }
-        chosen
+        if names_one { chosen } else { default }
     }
 }
 
@@ -141,6 +148,3 @@ impl Injector for Outgoing<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -43,6 +43,25 @@ struct Remote {
     tracestate: Option<String>,
 }
 
+impl Remote {
+    /// What came in with the trace of a span.
+    fn of<'a>(context: &'a Context, span: &SpanContext) -> Option<&'a Self> {
+        let remote = context.get::<Self>();
+        remote.filter(|remote| remote.trace_id == span.trace_id())
+    }
+}
+
+/// `00-{trace id}-{span id}-{flags}`. A trace that began here has the random flag, since
+/// the SDK makes random ids.
+pub(crate) fn ids(context: &Context, span: &SpanContext) -> String {
+    let random = match Remote::of(context, span).is_none_or(|remote| remote.random) {
+        true => RANDOM,
+        false => 0,
+    };
+    let flags = u8::from(span.is_sampled()) | random;
+    format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id())
+}
+
 impl TextMapPropagator for TraceContextPropagator {
     fn inject_context(&self, context: &Context, injector: &mut dyn Injector) {
         let span = context.span();
@@ -50,18 +69,8 @@ impl TextMapPropagator for TraceContextPropagator {
         if !span.is_valid() {
             return;
         }
-        let remote = context
-            .get::<Remote>()
-            .filter(|remote| remote.trace_id == span.trace_id());
-        let random = if remote.is_some_and(|remote| remote.random) {
-            RANDOM
-        } else {
-            0
-        };
-        let flags = u8::from(span.is_sampled()) | random;
-        let traceparent = format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id());
-        injector.set(TRACEPARENT, traceparent);
-        let tracestate = match remote {
+        injector.set(TRACEPARENT, ids(context, span));
+        let tracestate = match Remote::of(context, span) {
             Some(remote) => remote.tracestate.clone().unwrap_or_default(),
             None => span.trace_state().header(),
         };
