@@ -164,9 +164,11 @@ impl Listener {
 /// Removes a socket that nobody listens on any more.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket());
-    match is_socket && UnixStream::connect(path).is_err() {
-        true => fs::remove_file(path),
-        false => Ok(()),
+    match UnixStream::connect(path) {
+        Err(error) if is_socket && error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path)
+        }
+        _ => Ok(()),
     }
 }
 
