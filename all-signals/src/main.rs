@@ -19,11 +19,8 @@ use actix_web::App;
 use common::{
     cli,
     multiprocess::Store,
-    telemetry::{
-        self as otel,
-        pull::{self, MetricsPort},
-    },
-    workers::{Master, Start, Worker},
+    telemetry::pull,
+    workers::{Master, Worker},
 };
 
 use crate::{
@@ -52,25 +49,11 @@ fn main() -> ExitCode {
     master
         .on_start(|start| match options.metrics {
             Sink::Push => Ok(None),
-            Sink::Pull => share_metrics(&options, start).map(Some),
+            Sink::Pull => {
+                metrics::share(&options.metrics_port, &options.workers.server, start).map(Some)
+            }
         })
         .run(|worker| serve(worker, &options))
-}
-
-/// In the master: the directory of the store, and `/metrics` on a port of its own if
-/// it has one.
-fn share_metrics(options: &Options, start: &mut Start) -> anyhow::Result<impl Sized + use<>> {
-    let resource = otel::resource(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-    let directory = pull::prepare(start, &resource)?;
-    let mut port: Option<MetricsPort> = None;
-    if let Some(listeners) = options.metrics_port.listen(&options.workers.server)? {
-        let collector = directory.store().collector()?;
-        let opened =
-            pull::exposition(collector, Some(start.snapshots.clone())).listen(listeners)?;
-        start.notes.push(format!("metrics {}", opened.url()));
-        port = Some(opened);
-    }
-    Ok((port, directory))
 }
 
 /// What a worker does.

@@ -3,7 +3,11 @@
 use clap::ValueEnum;
 use common::{
     multiprocess::{self, Store},
-    telemetry::{Observe, Telemetry, pull::StoreHttpMetrics},
+    telemetry::{
+        self, Observe, Telemetry,
+        pull::{self, MetricsPort, StoreHttpMetrics},
+    },
+    workers::{MetricsPortOption, ServerOptions, Start},
 };
 use opentelemetry::{global, metrics};
 use prometheus::Opts;
@@ -15,6 +19,26 @@ pub(crate) enum Sink {
     Push,
     /// Prometheus scrapes /metrics, where any worker answers with the sum over all.
     Pull,
+}
+
+/// In the master: the directory of the store, and `/metrics` on a port of its own if
+/// it has one.
+pub(crate) fn share(
+    option: &MetricsPortOption,
+    server: &ServerOptions,
+    start: &mut Start,
+) -> anyhow::Result<impl Sized + use<>> {
+    let resource = telemetry::resource(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    let directory = pull::prepare(start, &resource)?;
+    let mut port: Option<MetricsPort> = None;
+    if let Some(listeners) = option.listen(server)? {
+        let collector = directory.store().collector()?;
+        let opened =
+            pull::exposition(collector, Some(start.snapshots.clone())).listen(listeners)?;
+        start.notes.push(format!("metrics {}", opened.url()));
+        port = Some(opened);
+    }
+    Ok((port, directory))
 }
 
 /// The metrics of a worker.

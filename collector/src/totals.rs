@@ -150,7 +150,8 @@ impl Totals {
             streams: BTreeMap::new(),
             retired: None,
         });
-        let (nature, example) = (point.nature, point.example.clone());
+        let nature = point.nature;
+        let example = point.example.clone().filter(|_| !key.kind.is_current());
         let added = series.apply(instance, point)?;
         let living = series.living(key.kind, &self.activity, now);
         Some(Change {

@@ -5,7 +5,7 @@ use std::{process, sync::LazyLock};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::{Resource, resource::TelemetryResourceDetector};
 use opentelemetry_semantic_conventions::attribute::{
-    PROCESS_PID, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION,
+    HOST_NAME, PROCESS_PID, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION,
 };
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
@@ -29,6 +29,8 @@ static INSTANCE: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().to_string())
 ///   worker processes of one service share the variable, so each adds its process id:
 ///   two senders of one identity would overwrite each other's numbers.
 /// - `process.pid` is the process id.
+/// - `host.name` is that of `OTEL_RESOURCE_ATTRIBUTES`, else what the system says; in a
+///   pod of Kubernetes that is the name of the pod.
 ///
 /// ```
 /// let resource = actix_telemetry::resource(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
@@ -69,6 +71,7 @@ pub(crate) fn attributes(
         KeyValue::new(SERVICE_VERSION, version.to_owned()),
         KeyValue::new(SERVICE_INSTANCE_ID, INSTANCE.as_str()),
     ];
+    attributes.extend(host_name().map(|name| KeyValue::new(HOST_NAME, name)));
     if let Some(text) = env.get(ATTRIBUTES) {
         match parse(&text) {
             Ok(found) => attributes.extend(found),
@@ -94,6 +97,16 @@ pub(crate) fn attributes(
     }
     attributes.push(KeyValue::new(PROCESS_PID, i64::from(process::id())));
     attributes
+}
+
+#[cfg(unix)]
+fn host_name() -> Option<String> {
+    nix::unistd::gethostname().ok()?.into_string().ok()
+}
+
+#[cfg(not(unix))]
+fn host_name() -> Option<String> {
+    None
 }
 
 /// Parses `name=value,name=value` as the [specification] says; on an error returns
@@ -157,6 +170,9 @@ mod tests {
             "shop"
         );
         assert_eq!(found(&[], false, SERVICE_VERSION), "1.2.3");
+        let host = ("OTEL_RESOURCE_ATTRIBUTES", "host.name=h");
+        assert_eq!(found(&[host], false, HOST_NAME), "h");
+        assert_eq!(found(&[], false, HOST_NAME), host_name().unwrap());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
     os::unix::{fs::FileTypeExt as _, net::UnixStream},
     path::{Path, PathBuf},
     process::{self, ExitCode},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -99,13 +99,14 @@ fn run(options: &Options, directory: PathBuf) -> io::Result<()> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let metrics = MultiProcessCollector::new(&directory).map_err(io::Error::other)?;
         let listener = Listener::open(options).await?;
         let (process, shown) = (process::id(), directory.display());
         let address = listener.address()?;
         let ready = format!("ready on http://{address}, process {process}, directory {shown}");
         eprintln!("multiprocess-exporter: {ready}");
         tokio::select! {
-            () = serve(&listener, Arc::new(Metrics::new(directory))) => {}
+            () = serve(&listener, metrics) => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
@@ -172,7 +173,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-async fn serve(listener: &Listener, metrics: Arc<Metrics>) {
+async fn serve(listener: &Listener, metrics: MultiProcessCollector) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let place = places.clone().acquire_owned().await;
@@ -198,17 +199,14 @@ async fn serve(listener: &Listener, metrics: Arc<Metrics>) {
 
 async fn answer(
     request: Request<Incoming>,
-    metrics: Arc<Metrics>,
+    metrics: MultiProcessCollector,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, text) = match request.uri().path() {
         "/metrics" | "/healthz" if !is_read => (StatusCode::METHOD_NOT_ALLOWED, String::new()),
-        "/metrics" => match tokio::task::spawn_blocking(move || metrics.read()).await {
-            Ok(Some(text)) => (StatusCode::OK, text),
-            _ => {
-                let text = "cannot read the metrics; see the log\n";
-                (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
-            }
+        "/metrics" => match tokio::task::spawn_blocking(move || read(&metrics)).await {
+            Ok(Ok(text)) => (StatusCode::OK, text),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, String::new()),
         },
         "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
         _ => (StatusCode::NOT_FOUND, "see /metrics\n".to_owned()),
@@ -226,43 +224,8 @@ async fn answer(
     Ok(response)
 }
 
-/// The metrics of a directory, which may come and go.
-struct Metrics {
-    directory: PathBuf,
-    collector: Mutex<Option<MultiProcessCollector>>,
-}
-
-impl Metrics {
-    fn new(directory: PathBuf) -> Self {
-        let collector = Mutex::new(None);
-        Self {
-            directory,
-            collector,
-        }
-    }
-
-    /// The text of a scrape. An error is printed.
-    fn read(&self) -> Option<String> {
-        let mut text = String::new();
-        let collector = self.collector();
-        match collector.and_then(|collector| collector.encode_text(&mut text)) {
-            Ok(()) => Some(text),
-            Err(error) => {
-                eprintln!("cannot read {}: {error}", self.directory.display());
-                None
-            }
-        }
-    }
-
-    fn collector(&self) -> Result<MultiProcessCollector, prometheus::Error> {
-        let mut kept = self
-            .collector
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(collector) = &*kept {
-            return Ok(collector.clone());
-        }
-        let collector = MultiProcessCollector::new(&self.directory)?;
-        Ok(kept.insert(collector).clone())
-    }
+fn read(metrics: &MultiProcessCollector) -> Result<String, prometheus::Error> {
+    let mut text = String::new();
+    metrics.encode_text(&mut text)?;
+    Ok(text)
 }

@@ -1,4 +1,5 @@
-//! Tests the files in `deploy/` with the real OpenTelemetry Collector and Prometheus.
+//! Tests the files in `deploy/` with the real OpenTelemetry Collector and Prometheus, and our
+//! collector with the exporters of another SDK.
 
 mod container;
 mod dashboard;
@@ -6,6 +7,7 @@ mod files;
 mod kills;
 mod outage;
 mod push;
+mod python_exporters;
 mod rules;
 mod scenarios;
 mod signals;

@@ -3,88 +3,15 @@
 //! and W3C Baggage (<https://github.com/w3c/baggage/tree/main/test>), and more, sent to a
 //! real server.
 
-use std::{
-    collections::HashSet,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    sync::{LazyLock, mpsc},
-    thread,
-};
+mod baggage;
+mod service;
 
-use actix_telemetry::{Observe, install_propagators, propagation};
-use actix_web::{App, HttpServer, rt::System, web};
-use opentelemetry::{Context, baggage::BaggageExt as _, global};
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use std::collections::HashSet;
+
+use self::service::passed_on;
 
 const TRACE: &str = "12345678901234567890123456789012";
 const PARENT: &str = "1234567890123456";
-
-/// A service that answers with the headers that a call of its own would have.
-static SERVICE: LazyLock<SocketAddr> = LazyLock::new(|| {
-    install_propagators();
-    global::set_tracer_provider(SdkTracerProvider::builder().build());
-    let (started, address) = mpsc::channel();
-    thread::spawn(move || {
-        let app = || {
-            let app = App::new().route("/", web::get().to(outgoing));
-            app.route("/baggage", web::get().to(baggage_of_request))
-                .wrap(Observe::new().spans())
-        };
-        let server = HttpServer::new(app).workers(1).disable_signals();
-        let server = server.bind(("127.0.0.1", 0)).unwrap();
-        started.send(server.addrs()[0]).unwrap();
-        System::new().block_on(server.run())
-    });
-    address.recv().unwrap()
-});
-
-async fn outgoing() -> String {
-    let mut headers = http::HeaderMap::new();
-    propagation::inject(&Context::current(), &mut headers);
-    let lines = headers.iter().map(|(name, value)| {
-        let value = value.to_str().unwrap();
-        format!("{name}: {value}\n")
-    });
-    lines.collect()
-}
-
-/// The decoded members, one a line.
-async fn baggage_of_request() -> String {
-    let context = Context::current();
-    let mut members: Vec<_> = context
-        .baggage()
-        .iter()
-        .map(|(name, (value, properties))| format!("{name}|{value}|{}\n", properties.as_str()))
-        .collect();
-    members.sort();
-    members.concat()
-}
-
-/// The body of the response to a request with these header lines.
-fn get(path: &str, headers: &[&str]) -> String {
-    let mut stream = TcpStream::connect(*SERVICE).unwrap();
-    let mut request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n");
-    for header in headers {
-        request += &format!("{header}\r\n");
-    }
-    stream.write_all((request + "\r\n").as_bytes()).unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    body.to_owned()
-}
-
-/// The value of a header of the service's own call.
-fn passed_on(name: &str, headers: &[&str]) -> Option<String> {
-    let sent = get("/", headers);
-    let mut values = sent
-        .lines()
-        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    let value = values.next().map(str::to_owned);
-    assert_eq!(values.next(), None, "{name} is sent once");
-    value
-}
 
 /// Trace id, parent id and flags of the service's own call.
 fn traceparent(headers: &[&str]) -> [String; 3] {
@@ -104,18 +31,6 @@ fn tracestate(lists: &[&str]) -> Option<String> {
     let headers: Vec<_> = headers.iter().map(String::as_str).collect();
     assert_eq!(traceparent(&headers)[0], TRACE, "{lists:?}");
     passed_on("tracestate", &headers)
-}
-
-/// The members that are passed on where this list comes in, sorted.
-fn baggage(list: &str) -> Vec<String> {
-    let header = passed_on("baggage", &[&format!("baggage: {list}")]);
-    let mut members: Vec<_> = header
-        .iter()
-        .flat_map(|header| header.split(','))
-        .map(str::to_owned)
-        .collect();
-    members.sort();
-    members
 }
 
 #[test]
@@ -301,62 +216,4 @@ fn a_long_tracestate_loses_its_long_members_and_then_the_last_ones() {
     let names: Vec<_> = bounded.split(',').map(|member| &member[..1]).collect();
     assert_eq!(names, ["a", "b", "c", "d"]);
     assert!(bounded.len() <= 512);
-}
-
-#[test]
-fn baggage_is_passed_on_unaltered() {
-    for member in [
-        "user=jo%20an;secret",
-        "SomeKey=SomeValue=equals",
-        "token=abc123==",
-        "a=%25",
-        "a=",
-        "a=b;p=%0d%0aX-Evil: 1;q",
-        "SomeKey=SomeValue;SomeProp;SomeProp=PropValue;SomeProp=AnotherPropValue",
-        // The name of a property is never decoded.
-        "SomeKey=SomeValue;ValueProp%20%09%20%3D%20%09%20PropVal",
-        "SomeKey=SomeValue;SomePropKey=%09%20%22%27%3B%3Dasdf%21%40%23%24%25%5E%26%2A%28%29",
-    ] {
-        assert_eq!(baggage(member), [member]);
-    }
-    assert_eq!(
-        baggage("a=b;r=%2cforged=1,c=d"),
-        ["a=b;r=%2cforged=1", "c=d"]
-    );
-    // Characters that may stand as they are need not stay encoded.
-    assert_eq!(
-        baggage("k=%09%20%22%27%3B%3Dasdf%21%40%23%24%25%5E%26%2A%28%29%5C%2C"),
-        ["k=%09%20%22'%3B=asdf!@#$%25^&*()%5C%2C"]
-    );
-    for malformed in ["", "=v", "k", "k k=v", "k@=v", "é=v"] {
-        assert_eq!(baggage(malformed), [""; 0], "{malformed}");
-    }
-}
-
-#[test]
-fn handlers_see_the_decoded_members_of_all_baggage_headers() {
-    let headers = [
-        "baggage: SomeKey \t = \t SomeValue \t ; \t SomeProp \t , \t b \t = \t %09 %3D",
-        "Baggage: enc=%20x%ff%25,t=abc123==",
-    ];
-    assert_eq!(
-        get("/baggage", &headers),
-        "SomeKey|SomeValue|SomeProp\nb|\t =|\nenc| x\u{fffd}%|\nt|abc123==|\n"
-    );
-}
-
-#[test]
-fn baggage_of_any_size_stays_within_the_limits_of_its_specification() {
-    let members = |count| {
-        let members: Vec<_> = (0..count).map(|n| format!("key{n}=value")).collect();
-        members.join(",")
-    };
-    assert_eq!(baggage(&members(64)).len(), 64);
-    assert_eq!(baggage(&members(500)).len(), 64);
-    let longest = format!("a={}", "0123456789".repeat(819));
-    assert_eq!(longest.len(), 8_192);
-    assert_eq!(baggage(&longest), [longest.as_str()]);
-    // A member that does not fit is not cut.
-    assert_eq!(baggage(&format!("k=v,{longest}")), ["k=v"]);
-    assert_eq!(baggage(&format!("{longest}0")), [""; 0]);
 }
