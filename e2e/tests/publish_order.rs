@@ -64,6 +64,22 @@ fn no_addition_is_lost() {
 }
 
 #[test]
+fn what_was_counted_while_a_file_was_written_is_carried_over_beside_further_additions() {
+    loom::model(|| {
+        // The file got 3, the memory has counted 2 more, and the process goes on in the file.
+        let memory = atomic::AtomicU64::new(5.0_f64.to_bits());
+        let file = Arc::new(atomic::AtomicU64::new(3.0_f64.to_bits()));
+        let adder = {
+            let file = Arc::clone(&file);
+            thread::spawn(move || cell::add(&file, 1.5))
+        };
+        cell::carry(&memory, 3.0_f64.to_bits(), &file);
+        adder.join().expect("an adder does not panic");
+        assert_eq!(cell::get(&file), 6.5);
+    });
+}
+
+#[test]
 fn a_reader_that_sees_the_time_of_a_change_sees_the_change() {
     loom::model(|| {
         let gauge = Arc::new((atomic::AtomicU64::new(0), atomic::AtomicU64::new(0)));
