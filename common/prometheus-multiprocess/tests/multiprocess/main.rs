@@ -4,6 +4,7 @@ mod bad_files;
 mod crash;
 mod definitions;
 mod directory;
+mod exporter;
 mod faults;
 mod metrics;
 mod processes;

@@ -209,14 +209,23 @@ fn example(name: &str) -> PathBuf {
     path
 }
 
-/// Python with its `prometheus_client`, or `None` with a message.
-pub(crate) fn python() -> Option<Peer> {
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let check = Command::new(&python)
-        .args(["-c", "import prometheus_client"])
+/// Whether Python can do this.
+pub(crate) fn has_python(code: &str) -> bool {
+    let check = Command::new(interpreter())
+        .args(["-c", code])
         .stderr(Stdio::null())
         .status();
-    if !check.is_ok_and(|status| status.success()) {
+    check.is_ok_and(|status| status.success())
+}
+
+fn interpreter() -> String {
+    std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
+/// Python with its `prometheus_client`, or `None` with a message.
+pub(crate) fn python() -> Option<Peer> {
+    let python = interpreter();
+    if !has_python("import prometheus_client") {
         skip(&format!(
             "{python} has no prometheus_client; pip install -r e2e/requirements.txt, or name another interpreter in PYTHON"
         ));
