@@ -11,6 +11,7 @@ use super::{Region, State, allocate, u64_at};
 use crate::{
     atomic::Ordering::Relaxed,
     cell,
+    family::Rank,
     format::{self, HEADER, INITIAL_SIZE, Kind, MAX_SIZE},
     key::Key,
     map::Map,
@@ -34,7 +35,7 @@ impl State {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
-        let (entries, is_sound) = old_entries(&bytes);
+        let (entries, is_sound) = old_entries(&bytes, kind);
         if self.places.is_empty() && is_sound {
             self.adopt(path, entries)?;
             return Ok(true);
@@ -106,7 +107,7 @@ impl State {
 }
 
 /// The entries of a file, and whether they are all that it holds.
-fn old_entries(bytes: &[u8]) -> (Vec<OldEntry>, bool) {
+fn old_entries<'a>(bytes: &'a [u8], kind: Kind) -> (Vec<OldEntry>, bool) {
     let mut entries = Vec::new();
     if bytes.len() < HEADER {
         return (entries, false);
@@ -117,8 +118,12 @@ fn old_entries(bytes: &[u8]) -> (Vec<OldEntry>, bool) {
     while let Some(layout) = format::layout(|at| i32_at(bytes, at), position, limit) {
         position = layout.value + 16;
         let text = std::str::from_utf8(&bytes[layout.key]).ok();
-        let Some((text, key)) = text.and_then(|text| Some((text, Key::parse(text.as_bytes())?)))
-        else {
+        let parse = |text: &'a str| {
+            let mut key = Key::parse(text.as_bytes())?;
+            Rank::of_key(kind, &mut key).ok()?;
+            Some((text, key))
+        };
+        let Some((text, key)) = text.and_then(parse) else {
             is_sound = false;
             continue;
         };

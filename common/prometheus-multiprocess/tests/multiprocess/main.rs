@@ -6,6 +6,7 @@ mod definitions;
 mod directory;
 mod exporter;
 mod faults;
+mod hostile;
 mod metrics;
 mod processes;
 mod python;
