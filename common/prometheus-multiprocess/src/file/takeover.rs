@@ -13,6 +13,7 @@ use crate::{
     cell,
     family::Rank,
     format::{self, HEADER, INITIAL_SIZE, Kind, MAX_SIZE},
+    home,
     key::Key,
     map::Map,
 };
@@ -42,7 +43,10 @@ impl State {
         }
         if !is_sound && !bytes.is_empty() {
             let copy = path.with_extension("corrupt");
-            fs::rename(path, &copy)?;
+            home::remove(&copy)?;
+            // The damaged file stays until the new one takes its place, so that a death in between
+            // loses nothing more.
+            fs::hard_link(path, &copy).or_else(|_| fs::rename(path, &copy))?;
             log::error!(
                 "metric file {} is damaged, kept {} entries and saved it as {}",
                 path.display(),
