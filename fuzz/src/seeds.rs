@@ -82,13 +82,15 @@ fn store() -> Vec<(String, Vec<u8>)> {
         "histogram_",
         "summary_",
     ];
-    let files = kinds.iter().enumerate().map(|(kind, prefix)| {
+    // Once for each way of reading.
+    let files = kinds.iter().cycle().take(2 * kinds.len()).enumerate();
+    let files = files.map(|(kind, prefix)| {
         let path: PathBuf = directory.join(format!("{prefix}worker-0.db"));
         let bytes = fs::read(path).expect("it was just written");
         let used = i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         let used = usize::try_from(used).expect("a file has a length");
         (
-            (*prefix).to_owned(),
+            format!("{prefix}{kind}"),
             [&[kind as u8], &bytes[..used]].concat(),
         )
     });

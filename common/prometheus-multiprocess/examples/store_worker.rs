@@ -13,6 +13,7 @@
 //! | `observe NAME VALUE` | observes in a histogram with the bound 1 |
 //! | `load NAME THREADS TIMES` | threads add one to a counter, and create series, that many times |
 //! | `forever NAME` | adds one to a counter again and again, and says how often it did |
+//! | `open DIR` | opens another directory and uses it until the end |
 //! | `scrape SAMPLE` | the value of a sample in a scrape |
 //! | `descriptors N` | limits the descriptors to N more than are open |
 //! | `starts THREADS TIMES` | threads prepare a directory, count in it and remove it, that many times |
@@ -67,6 +68,7 @@ fn run(store: &Store, command: &[&str]) -> Result<String, Box<dyn Error>> {
         }
         ["load", name, threads, times] => load(store, name, threads.parse()?, times.parse()?)?,
         ["forever", name] => forever(store, name)?,
+        ["open", directory] => std::mem::forget(Store::open(directory)?),
         ["scrape", sample] => return scraped(store, sample),
         ["descriptors", more] => {
             let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;

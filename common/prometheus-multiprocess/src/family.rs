@@ -5,7 +5,11 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::{format::Kind, key::Label, number};
+use crate::{
+    format::Kind,
+    key::{Key, Label},
+    number,
+};
 
 /// The samples of one name.
 pub(crate) struct Family {
@@ -158,13 +162,28 @@ pub(crate) fn printed_names(kind: Kind, name: &str) -> Vec<String> {
 }
 
 impl Rank {
-    /// The rank of a sample that is not a bucket; `None` if it is not of the family.
-    pub(crate) fn of_sample(kind: Kind, sample: &str, family: &str) -> Option<Rank> {
-        match (kind, sample.strip_prefix(family)?) {
-            (Kind::Counter, "_total") | (Kind::Gauge(_), "") => Some(Rank::Value),
-            (Kind::Histogram | Kind::Summary, "_sum") => Some(Rank::Sum),
-            (Kind::Summary, "_count") => Some(Rank::Count),
-            _ => None,
+    /// The rank of the sample of a key, from which the label `le` of a bucket is taken.
+    ///
+    /// # Errors
+    ///
+    /// Why the sample is none of its family.
+    pub(crate) fn of_key(kind: Kind, key: &mut Key<'_>) -> Result<Rank, &'static str> {
+        let suffix = key.sample.strip_prefix(&*key.family);
+        let le = key.labels.iter().position(|(name, _)| name == "le");
+        if let Some(le) = le.filter(|_| kind == Kind::Histogram) {
+            let is_bucket = suffix == Some("_bucket");
+            let (_, le) = key.labels.remove(le);
+            // As Python's `float` reads it.
+            let bound = le.trim().parse().ok();
+            let bound = bound.filter(|bound: &f64| is_bucket && !bound.is_nan());
+            return bound.map(Rank::Bucket).ok_or("bucket without a bound");
+        }
+        match (kind, suffix) {
+            (Kind::Counter, Some("_total")) | (Kind::Gauge(_), Some("")) => Ok(Rank::Value),
+            (Kind::Histogram | Kind::Summary, Some("_sum")) => Ok(Rank::Sum),
+            (Kind::Summary, Some("_count")) => Ok(Rank::Count),
+            // The buckets of a histogram say how many observations there were.
+            _ => Err("sample of another family"),
         }
     }
 }

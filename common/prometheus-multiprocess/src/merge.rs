@@ -185,25 +185,14 @@ impl Merge {
         place: (usize, usize),
     ) -> Result<u32, &'static str> {
         let kind = file.kind;
+        let mut key = Key::parse(key).ok_or("key is not JSON")?;
+        let rank = Rank::of_key(kind, &mut key);
         let Key {
             family,
-            sample,
             mut labels,
             help,
-        } = Key::parse(key).ok_or("key is not JSON")?;
-        let bucket = match kind {
-            Kind::Histogram => labels.iter().position(|(name, _)| name == "le"),
-            _ => None,
-        };
-        let rank = bucket.map_or_else(
-            || Rank::of_sample(kind, &sample, &family).ok_or("sample of another family"),
-            |le| {
-                let (_, le) = labels.remove(le);
-                let is_bucket = sample.strip_prefix(&*family) == Some("_bucket");
-                let bound = bound(&le).filter(|_| is_bucket);
-                Ok(Rank::Bucket(bound.ok_or("bucket without a bound")?))
-            },
-        );
+            ..
+        } = key;
         let next = u32::try_from(self.initial.len()).map_err(|_| "too many series")?;
         let found = self
             .families
@@ -221,11 +210,6 @@ impl Merge {
         }
         Ok(series)
     }
-}
-
-/// An upper bound as Python's `float` reads it.
-fn bound(le: &str) -> Option<f64> {
-    le.trim().parse().ok().filter(|bound: &f64| !bound.is_nan())
 }
 
 fn initial(kind: Kind) -> f64 {

@@ -1,9 +1,11 @@
 //! Numbers and strings as Python's client prints them in the text format 0.0.4.
 
-/// Positive numbers from this on are printed with an exponent, as in Go.
-const FIRST_EXPONENT: f64 = 1e6;
-/// Below this Python prints an exponent.
-const SMALLEST_PLAIN: f64 = 1e-4;
+/// Positive numbers from 10 to this power on have an exponent, as in Go.
+const FIRST_EXPONENT: usize = 6;
+/// Negative numbers from 10 to this power on have an exponent, as in Python.
+const FIRST_NEGATIVE_EXPONENT: usize = 16;
+/// Smaller numbers than 10 to minus this power have an exponent.
+const LAST_PLAIN: usize = 4;
 /// Below this every integer is a `f64`, and has no shorter digits than its own.
 const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -11,7 +13,15 @@ const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
 /// `1.234567e+06`, `+Inf`, `NaN`.
 pub(crate) fn push(out: &mut String, value: f64) {
     if value.fract() == 0.0 && value.is_sign_positive() && value < FIRST_INEXACT {
-        push_integer(out, value as u64);
+        let mut buffer = [0; 20];
+        let digits = integer(value as u64, &mut buffer);
+        if digits.len() <= FIRST_EXPONENT {
+            // Most numbers of a scrape are such.
+            out.push_str(digits);
+            out.push_str(".0");
+        } else {
+            layout(out, "", digits, digits.len() as i32);
+        }
     } else if value.is_nan() {
         out.push_str("NaN");
     } else if value.is_infinite() {
@@ -21,11 +31,9 @@ pub(crate) fn push(out: &mut String, value: f64) {
     }
 }
 
-/// Most numbers of a scrape are integers, so this is much of what it does.
-fn push_integer(out: &mut String, number: u64) {
-    let mut buffer = [0_u8; 20];
+/// The digits of an integer.
+fn integer(mut rest: u64, buffer: &mut [u8; 20]) -> &str {
     let mut first = buffer.len();
-    let mut rest = number;
     loop {
         first -= 1;
         buffer[first] = b'0' + (rest % 10) as u8;
@@ -35,80 +43,72 @@ fn push_integer(out: &mut String, number: u64) {
         }
     }
     // Digits are ASCII, so this is never the empty string.
-    let digits = std::str::from_utf8(&buffer[first..]).unwrap_or_default();
-    if (number as f64) < FIRST_EXPONENT {
-        out.push_str(digits);
-        out.push_str(".0");
-    } else {
-        push_scientific(
-            out,
-            [digits.trim_end_matches('0'), ""],
-            '+',
-            digits.len() - 1,
-        );
-    }
+    std::str::from_utf8(&buffer[first..]).unwrap_or_default()
 }
 
-/// Python's `repr`, where positive numbers from 1e6 on have an exponent.
+/// Appends any finite number.
 ///
-/// `zmij` finds the same shortest digits, to the last one: of two that are equally near it
-/// takes the even one, which Rust's own formatting does not.
+/// `zmij` finds the same shortest digits as Python's `repr`, to the last one: of two that are
+/// equally near it takes the even one, which Rust's own formatting does not.
 fn push_general(out: &mut String, value: f64) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(value);
     let unsigned = text.trim_start_matches('-');
-    if let Some((mantissa, exponent)) = text.split_once('e') {
-        let (sign, digits) = exponent.split_at(1);
-        out.push_str(mantissa);
-        push_exponent(
-            out,
-            if sign == "-" { '-' } else { '+' },
-            digits.parse().unwrap_or(0),
-        );
-    } else if value != 0.0 && value.abs() < SMALLEST_PLAIN {
-        // Such as 0.000012: the digits behind the zeros.
-        let digits = unsigned.trim_start_matches(['0', '.']);
-        out.push_str(&text[..text.len() - unsigned.len()]);
-        push_scientific(
-            out,
-            [digits, ""],
-            '-',
-            unsigned.len() - "0.".len() - digits.len() + 1,
-        );
-    } else if let Some((whole, fraction)) = text.split_once('.').filter(|_| value >= FIRST_EXPONENT)
-    {
-        // From 2^53 on there are integers here.
-        let (whole_digits, fraction) = match fraction {
-            "0" => (whole.trim_end_matches('0'), ""),
-            _ => (whole, fraction),
-        };
-        push_scientific(out, [whole_digits, fraction], '+', whole.len() - 1);
-    } else {
-        out.push_str(text);
+    let sign = &text[..text.len() - unsigned.len()];
+    let (mantissa, exponent) = unsigned.split_once('e').unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [whole, fraction].concat();
+    let significant = digits.trim_start_matches('0');
+    let zeros = (digits.len() - significant.len()) as i32;
+    let point = whole.len() as i32 - zeros + exponent.parse().unwrap_or(0);
+    match significant {
+        "" => layout(out, sign, "0", 1),
+        _ => layout(out, sign, significant, point),
     }
 }
 
-/// Appends digits, which come in two parts, with a point behind the first one, and an exponent.
-fn push_scientific(out: &mut String, digits: [&str; 2], sign: char, exponent: usize) {
-    let (first, rest) = digits[0].split_at(1);
-    out.push_str(first);
-    if !(rest.is_empty() && digits[1].is_empty()) {
-        out.push('.');
-        out.push_str(rest);
-        out.push_str(digits[1]);
+/// Appends a number of which `point` digits are before the point.
+fn layout(out: &mut String, sign: &str, digits: &str, point: i32) {
+    let first_exponent = match sign {
+        "" => FIRST_EXPONENT,
+        _ => FIRST_NEGATIVE_EXPONENT,
+    };
+    out.push_str(sign);
+    match usize::try_from(point) {
+        Ok(whole @ 1..) if whole <= first_exponent => match digits.split_at_checked(whole) {
+            Some((whole, fraction)) => {
+                let fraction = fraction.trim_end_matches('0');
+                out.push_str(whole);
+                out.push('.');
+                out.push_str(if fraction.is_empty() { "0" } else { fraction });
+            }
+            None => {
+                out.push_str(digits);
+                out.extend(std::iter::repeat_n('0', whole - digits.len()));
+                out.push_str(".0");
+            }
+        },
+        _ if (-(LAST_PLAIN as i32) + 1..=0).contains(&point) => {
+            out.push_str("0.");
+            out.extend(std::iter::repeat_n('0', point.unsigned_abs() as usize));
+            out.push_str(digits.trim_end_matches('0'));
+        }
+        _ => {
+            let (first, rest) = digits.split_at(1);
+            let rest = rest.trim_end_matches('0');
+            out.push_str(first);
+            if !rest.is_empty() {
+                out.push('.');
+                out.push_str(rest);
+            }
+            let exponent = point - 1;
+            out.push_str(if exponent < 0 { "e-" } else { "e+" });
+            if exponent.abs() < 10 {
+                out.push('0');
+            }
+            out.push_str(integer(exponent.unsigned_abs().into(), &mut [0; 20]));
+        }
     }
-    push_exponent(out, sign, exponent);
-}
-
-/// Appends an exponent of at least two digits.
-fn push_exponent(out: &mut String, sign: char, exponent: usize) {
-    out.push('e');
-    out.push(sign);
-    if exponent >= 100 {
-        out.push(char::from(b'0' + (exponent / 100) as u8));
-    }
-    out.push(char::from(b'0' + (exponent / 10 % 10) as u8));
-    out.push(char::from(b'0' + (exponent % 10) as u8));
 }
 
 /// Appends a label value with the escapes of the text format.

@@ -1,7 +1,8 @@
 //! Scrapes a directory with one file of arbitrary bytes. The scrape must succeed, and a reused
 //! collector must return the same text as a new one.
 //!
-//! The first byte selects the kind of the file, and the rest is its content.
+//! The first byte selects the name of the file, and the rest is its content. A file with the name
+//! of one of ours is mapped, others are read.
 #![no_main]
 
 use std::{fs, path::PathBuf, sync::OnceLock};
@@ -9,12 +10,17 @@ use std::{fs, path::PathBuf, sync::OnceLock};
 use common::multiprocess::MultiProcessCollector;
 use libfuzzer_sys::fuzz_target;
 
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 10] = [
     "counter_1.db",
     "gauge_all_1.db",
     "gauge_mostrecent_1.db",
     "histogram_1.db",
     "summary_1.db",
+    "worker-0/counter.db",
+    "worker-0/gauge_all.db",
+    "worker-0/gauge_mostrecent.db",
+    "worker-0/histogram.db",
+    "worker-0/summary.db",
 ];
 
 static KEPT: OnceLock<(PathBuf, MultiProcessCollector)> = OnceLock::new();
@@ -38,7 +44,8 @@ fuzz_target!(init: fuzz::seeds::write("store_reader"), |bytes: &[u8]| {
 
 fn prepare() -> (PathBuf, MultiProcessCollector) {
     let directory = std::env::temp_dir().join(format!("fuzz-{}", std::process::id()));
-    fs::create_dir_all(&directory).expect("the directory for temporary files can be written");
+    fs::create_dir_all(directory.join("worker-0"))
+        .expect("the directory for temporary files can be written");
     let collector = MultiProcessCollector::new(&directory).expect("it was just created");
     (directory, collector)
 }

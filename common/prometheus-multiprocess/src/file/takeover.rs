@@ -11,7 +11,9 @@ use super::{Region, State, allocate, u64_at};
 use crate::{
     atomic::Ordering::Relaxed,
     cell,
+    family::Rank,
     format::{self, HEADER, INITIAL_SIZE, Kind, MAX_SIZE},
+    home,
     key::Key,
     map::Map,
 };
@@ -34,14 +36,17 @@ impl State {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
-        let (entries, is_sound) = old_entries(&bytes);
+        let (entries, is_sound) = old_entries(&bytes, kind);
         if self.places.is_empty() && is_sound {
             self.adopt(path, entries)?;
             return Ok(true);
         }
         if !is_sound && !bytes.is_empty() {
             let copy = path.with_extension("corrupt");
-            fs::rename(path, &copy)?;
+            home::remove(&copy)?;
+            // The damaged file stays until the new one takes its place, so that a death in between
+            // loses nothing more.
+            fs::hard_link(path, &copy).or_else(|_| fs::rename(path, &copy))?;
             log::error!(
                 "metric file {} is damaged, kept {} entries and saved it as {}",
                 path.display(),
@@ -106,7 +111,7 @@ impl State {
 }
 
 /// The entries of a file, and whether they are all that it holds.
-fn old_entries(bytes: &[u8]) -> (Vec<OldEntry>, bool) {
+fn old_entries<'a>(bytes: &'a [u8], kind: Kind) -> (Vec<OldEntry>, bool) {
     let mut entries = Vec::new();
     if bytes.len() < HEADER {
         return (entries, false);
@@ -117,8 +122,12 @@ fn old_entries(bytes: &[u8]) -> (Vec<OldEntry>, bool) {
     while let Some(layout) = format::layout(|at| i32_at(bytes, at), position, limit) {
         position = layout.value + 16;
         let text = std::str::from_utf8(&bytes[layout.key]).ok();
-        let Some((text, key)) = text.and_then(|text| Some((text, Key::parse(text.as_bytes())?)))
-        else {
+        let parse = |text: &'a str| {
+            let mut key = Key::parse(text.as_bytes())?;
+            Rank::of_key(kind, &mut key).ok()?;
+            Some((text, key))
+        };
+        let Some((text, key)) = text.and_then(parse) else {
             is_sound = false;
             continue;
         };

@@ -1,5 +1,5 @@
-//! A writer that is stopped after each instruction of an append and of a growth: what it leaves
-//! in the directory is what `kill -9` at that instruction would leave.
+//! A writer that is stopped after each instruction of an append and of a growth, and at each system
+//! call of a takeover: what it leaves in the directory is what `kill -9` there would leave.
 
 use std::{collections::BTreeMap, fs, io::Read, os::fd::AsFd, path::Path};
 
@@ -65,9 +65,57 @@ fn a_process_killed_at_any_instruction_of_creating_a_file_leaves_a_directory_tha
     check_every_step(&directory, worker, "observe duration 0.5", 0);
 }
 
+#[test]
+fn a_process_killed_at_any_system_call_of_taking_over_a_damaged_file_loses_no_sound_entry() {
+    let directory = Temporary::new();
+    let mut predecessor = Peer::worker(directory.path());
+    for series in ["before", "damaged", "behind"] {
+        predecessor.tell(&format!("series series {series}"));
+    }
+    predecessor.tell("gauge level livesum 1");
+    predecessor.kill();
+    let path = directory.join("worker-0/counter.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let key = bytes.windows(7).position(|bytes| bytes == b"damaged");
+    bytes[key.unwrap()..][..7].fill(0);
+    fs::write(&path, bytes).unwrap();
+
+    let elsewhere = Temporary::new();
+    let worker = Peer::worker(elsewhere.path());
+    let command = format!("open {}", directory.path().display());
+    let next = |pid| ptrace::syscall(pid, None);
+    let Some((snapshots, _)) = steps(directory.path(), worker, &command, next) else {
+        return;
+    };
+    assert!(snapshots.len() > 4, "{} states", snapshots.len());
+    let mut python = python();
+    for (number, snapshot) in snapshots.iter().enumerate() {
+        let copy = restore(snapshot);
+        let check = |text: &str| {
+            for series in ["before", "behind"] {
+                let sample = format!("series_total{{value=\"{series}\"}}");
+                assert_eq!(value(text, &sample), 1.0, "state {number}:\n{text}");
+            }
+        };
+        let text = scrape(copy.path());
+        check(&text);
+        assert!(!text.contains("\nlevel "), "state {number}:\n{text}");
+        let store = Store::open(copy.path()).unwrap();
+        let text = scrape(copy.path());
+        check(&text);
+        assert!(!text.contains("bad_files"), "state {number}:\n{text}");
+        if let Some(python) = &mut python {
+            let theirs = python.ask(&json!({"do": "scrape", "directory": copy.path()}).to_string());
+            check(&serde_json::from_str::<String>(&theirs).unwrap());
+        }
+        drop(store);
+    }
+}
+
 /// Runs `command` step by step, and looks at all that the directory held in between.
 fn check_every_step(directory: &Temporary, worker: Peer, command: &str, others: usize) {
-    let Some((snapshots, steps)) = steps(directory.path(), worker, command) else {
+    let next = |pid| ptrace::step(pid, None);
+    let Some((snapshots, steps)) = steps(directory.path(), worker, command, next) else {
         return;
     };
     println!(
@@ -78,12 +126,7 @@ fn check_every_step(directory: &Temporary, worker: Peer, command: &str, others: 
     let mut python = python();
     let mut finished = Vec::new();
     for (number, snapshot) in snapshots.iter().enumerate() {
-        let copy = Temporary::new();
-        fs::create_dir(copy.join("worker-0")).unwrap();
-        for (name, bytes) in snapshot {
-            fs::write(copy.join("worker-0").join(name), bytes).unwrap();
-        }
-        link_for_python(copy.path());
+        let copy = restore(snapshot);
         let text = scrape(copy.path());
         assert!(
             !text.contains("multiprocess_bad_files"),
@@ -115,6 +158,17 @@ fn check_every_step(directory: &Temporary, worker: Peer, command: &str, others: 
             scrape(copy.path())
         );
     }
+}
+
+/// A directory with the files of worker 0.
+fn restore(snapshot: &Snapshot) -> Temporary {
+    let copy = Temporary::new();
+    fs::create_dir(copy.join("worker-0")).unwrap();
+    for (name, bytes) in snapshot {
+        fs::write(copy.join("worker-0").join(name), bytes).unwrap();
+    }
+    link_for_python(copy.path());
+    copy
 }
 
 /// Gives the files of worker 0 the names by which Python finds them.
@@ -150,9 +204,14 @@ fn goes_on(directory: &Path) -> BTreeMap<String, String> {
     samples
 }
 
-/// Lets the worker do `command` one instruction at a time. All states of the directory that are
-/// different, and the number of instructions.
-fn steps(directory: &Path, mut worker: Peer, command: &str) -> Option<(Vec<Snapshot>, usize)> {
+/// Lets the worker do `command` one step at a time, as `next` says. All states of the directory that
+/// are different, and the number of steps.
+fn steps(
+    directory: &Path,
+    mut worker: Peer,
+    command: &str,
+    next: impl Fn(Pid) -> nix::Result<()>,
+) -> Option<(Vec<Snapshot>, usize)> {
     let pid = Pid::from_raw(worker.pid() as i32);
     if let Err(errno) = ptrace::attach(pid) {
         skip(&format!(
@@ -165,7 +224,7 @@ fn steps(directory: &Path, mut worker: Peer, command: &str) -> Option<(Vec<Snaps
     worker.send(command);
     let mut steps = 0;
     while !has_answered(&worker) {
-        ptrace::step(pid, None).unwrap();
+        next(pid).unwrap();
         assert!(
             matches!(waitpid(pid, None), Ok(WaitStatus::Stopped(..))),
             "the worker ended"

@@ -5,6 +5,7 @@ mod crash;
 mod definitions;
 mod directory;
 mod faults;
+mod hostile;
 mod metrics;
 mod processes;
 mod python;

@@ -118,6 +118,8 @@ fn settings_that_are_wrong_are_refused_in_one_line() -> Result<()> {
     assert_refused(&exporter().run(SOON)?, 2, &["--dir"]);
     assert_refused(&exporter().env(variable, "").run(SOON)?, 2, &[variable]);
     let ended = exporter().option("--dir", "/tmp").option("--port", "http");
-    assert_refused(&ended.run(SOON)?, 2, &["--port", "http"]);
+    assert_refused(&ended.run(SOON)?, 2, &["--port", "http", "65535"]);
+    let ended = exporter().option("--dir", "/dev/null");
+    assert_refused(&ended.run(SOON)?, 1, &["/dev/null", "directory"]);
     Ok(())
 }
