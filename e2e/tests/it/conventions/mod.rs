@@ -69,7 +69,7 @@ fn program(name: &str, collector: &Collector) -> Program {
     otlp::pushing_to(program, collector, Protocol::Http)
 }
 
-/// What two services emit that meet requests of every kind.
+/// What services emit, of which two meet requests of every kind.
 fn emitted() -> Result<Vec<Value>> {
     let lines = Lines::default();
     let collector = Collector::start(Config {
@@ -106,6 +106,12 @@ fn emitted() -> Result<Vec<Value>> {
     // Nobody listens there now.
     http::get(address, "/chain")?;
     stop(first)?;
+    for (name, path) in [("metrics-push", "/"), ("logs", "/?token=s3cret")] {
+        let program = Program::new(name).env("ERROR_RATE", "1");
+        let third = otlp::pushing_to(program, &collector, Protocol::Http).start()?;
+        http::get(third.addr()?, path)?;
+        stop(third)?;
+    }
     collector.stop();
     lines.parse()
 }
