@@ -102,6 +102,8 @@ impl<'a> Supervisor<'a> {
             self.policy.overslept(happened.late);
             for signal in happened.signals {
                 self.policy.signal(signal);
+                // What one signal asks for is done before the next one is read.
+                self.act();
             }
         }
         self.kept.clear();

@@ -210,19 +210,29 @@ impl Slots {
         if open >= usize::from(MAX_WORKERS) {
             let text = format!("SIGTTIN ignored: {open} workers are the maximum");
             turn.log(Level::Warn, "scale.ignored", text);
-        } else if let Some(slot) = self.all.get_mut(open) {
-            slot.open(turn.now);
-            log_count("SIGTTIN", open as u16 + 1, turn);
+        } else if open < self.all.len() {
+            self.open_next(turn);
         } else {
             let targets = self.targets.clone();
             turn.push(Action::AddSocket { targets });
         }
     }
 
-    /// Adds a slot, for which there is a socket now.
+    /// Takes a slot in, for which there is a socket now. Another one may have been closed
+    /// meanwhile, and then it is that which opens.
     pub(crate) fn append(&mut self, turn: &mut Turn) {
-        self.all.push(Slot::new(turn.now, SpawnReason::Scale));
-        log_count("SIGTTIN", self.all.len() as u16, turn);
+        let mut slot = Slot::new(turn.now, SpawnReason::Scale);
+        slot.close();
+        self.all.push(slot);
+        self.open_next(turn);
+    }
+
+    /// Opens the first closed slot, so that open slots are those below a number.
+    fn open_next(&mut self, turn: &mut Turn) {
+        if let Some(slot) = self.all.iter_mut().find(|slot| !slot.is_open()) {
+            slot.open(turn.now);
+            log_count("SIGTTIN", self.open().count() as u16, turn);
+        }
     }
 
     /// Closes a slot, always the last one, so that open slots are those below a number.

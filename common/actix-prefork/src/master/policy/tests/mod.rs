@@ -2,7 +2,10 @@
 
 mod world;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
 
@@ -68,11 +71,13 @@ impl Drop for Shown {
 
 /// Something that may happen at any time.
 fn happen(world: &mut World) {
-    match world.random.below(16) {
+    match world.random.below(18) {
         0 => world.signal(Signal::SIGHUP),
         1 => world.signal(Signal::SIGTTIN),
         2 => world.signal(Signal::SIGTTOU),
         3 => world.signal(Signal::SIGUSR1),
+        16 => world.signals(&[Signal::SIGTTIN, Signal::SIGTTOU]),
+        17 => world.signals(&[Signal::SIGTTIN, Signal::SIGHUP, Signal::SIGTTIN]),
         4 => world.policy.overslept(ms(300)),
         5 | 6 => world.thaw(),
         7 | 8 => world.any_row().into_iter().for_each(|row| world.kill(row)),
@@ -326,4 +331,21 @@ fn where_no_worker_serves_connections_go_to_slots_that_have_a_process() {
         matches!(steered, Some(Action::Steer(targets)) if targets == &[1]),
         "{steered:?}"
     );
+}
+
+#[test]
+fn signals_that_come_at_once_leave_no_worker_behind() {
+    let mut world = started(Queues::Own, 10);
+    for _ in 0..2 {
+        world.signals(&[Signal::SIGTTIN, Signal::SIGTTOU]);
+        world.run(ms(5_000));
+        assert_eq!(world.serving().len(), 3, "{:?}", world.log);
+        world.signal(Signal::SIGTTIN);
+        world.run(ms(5_000));
+        assert_eq!(world.serving().len(), 4, "{:?}", world.log);
+        let known = world.policy.processes().map(|process| process.row);
+        assert_eq!(known.collect::<BTreeSet<_>>(), world.rows());
+        world.signal(Signal::SIGTTOU);
+    }
+    stop(&mut world);
 }

@@ -455,8 +455,15 @@ impl World {
     }
 
     pub(super) fn signal(&mut self, signal: Signal) {
+        self.signals(&[signal]);
+    }
+
+    /// Signals that the master reads at once.
+    pub(super) fn signals(&mut self, signals: &[Signal]) {
         self.policy.set_time(self.now);
-        self.policy.signal(signal);
+        for signal in signals {
+            self.policy.signal(*signal);
+        }
         self.tick();
     }
 
