@@ -118,6 +118,10 @@ impl Merge {
         self.times.clear();
         self.times.resize(self.initial.len(), 0.0);
         let values = &mut self.values;
+        // Always in one order, whoever is newest: a sum of floating-point numbers depends on it,
+        // and Prometheus takes the smallest decrease for a reset.
+        let mut sources: Vec<_> = sources.iter().collect();
+        sources.sort_unstable_by_key(|source| &source.file.name);
         for source in sources {
             match source.file.kind {
                 Kind::Gauge(GaugeMode::All | GaugeMode::LiveAll) => {

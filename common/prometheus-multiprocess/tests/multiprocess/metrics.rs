@@ -350,3 +350,26 @@ fn many_threads_count_exactly_and_a_scrape_sees_what_was_counted_before_it() {
 fn is_own(name: &str) -> bool {
     name.starts_with("multiprocess_") || name.starts_with("process_")
 }
+
+#[test]
+fn a_sum_does_not_change_when_another_process_takes_an_identifier() {
+    let directory = Temporary::new();
+    let open = || Store::open(directory.path()).unwrap();
+    let counter = |store: &Store| store.counter(Opts::new("c", "Help")).unwrap();
+    let mut stores = [open(), open(), open()];
+    // 0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in the last bit.
+    for (store, amount) in stores.iter().zip([0.1, 0.2, 0.3]) {
+        counter(store).inc_by(amount);
+    }
+    let before = value(&scrape(directory.path()), "c_total");
+    for index in [0, 2, 1] {
+        // The identifier is free in between.
+        let other = std::mem::replace(&mut stores[index], open());
+        drop(other);
+        let fourth = std::mem::replace(&mut stores[index], open());
+        drop(fourth);
+        counter(&stores[index]).inc_by(0.0);
+        let after = value(&scrape(directory.path()), "c_total");
+        assert_eq!(after.to_bits(), before.to_bits(), "{after} after {before}");
+    }
+}
