@@ -32,7 +32,10 @@ fn recycling_loses_nothing(keep_alive: bool) -> Result<()> {
     assert_eq!(report.unclean_closes, 0, "{report}");
     // Four at first, and at least eleven that took over in time to answer something.
     assert!(report.pids.len() >= 12, "{report}");
-    let alarming = |line: &str| line.contains("ERROR") || line.contains("WARN");
+    // A worker that a busy machine does not run for a moment counts as stalled.
+    let alarming = |line: &str| {
+        line.contains("ERROR") || line.contains("WARN") && !line.contains("event=worker.stalled")
+    };
     assert_eq!(hello.console().count(alarming), 0, "{}", hello.console());
     Ok(())
 }

