@@ -20,9 +20,7 @@ use collector::{
 };
 use prost::Message;
 use serde_json::json;
-use support::{
-    Answer, PROTOBUF, Screen, attribute, counter, metrics_request, post, resource, scope,
-};
+use support::{PROTOBUF, Screen, attribute, counter, metrics_request, post, resource, scope};
 
 mod support;
 
@@ -179,7 +177,7 @@ fn what_is_refused_of_a_request_is_told_as_partial_success() {
     let body = serde_json::to_vec(&request).expect("JSON");
     let answer = post(collector.http_addr(), "/v1/traces", JSON, &body);
     let partial = json!({ "rejectedSpans": "3", "errorMessage": partial.error_message });
-    assert_eq!(json_of(&answer), json!({ "partialSuccess": partial }));
+    assert_eq!(answer.json(), json!({ "partialSuccess": partial }));
 
     let mut metric = counter("n", Cumulative, (1, 2), 1);
     if let Some(Data::Sum(sum)) = &mut metric.data {
@@ -191,15 +189,6 @@ fn what_is_refused_of_a_request_is_told_as_partial_success() {
         ExportMetricsServiceResponse::decode(answer.body.as_slice()).expect("a response");
     let partial = response.partial_success.expect("a partial success");
     assert_eq!(partial.rejected_data_points, 1);
-}
-
-fn json_of(answer: &Answer) -> serde_json::Value {
-    assert!(
-        answer.head.contains("content-type: application/json"),
-        "{}",
-        answer.head
-    );
-    serde_json::from_slice(&answer.body).expect("JSON")
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! omissions of the OpenTelemetry Collector's file exporter.
 
 use collector::{
-    Collector, Config, Format,
+    Format,
     proto::{
         collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
         common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value},
@@ -18,19 +18,13 @@ use collector::{
     },
 };
 use prost::Message;
-use support::{PROTOBUF, Screen, attribute, counter, metrics_request, post, scope, text};
+use support::{PROTOBUF, attribute, counter, metrics_request, post, printing, scope, text};
 
 mod support;
 
 /// The JSON line for a request.
 fn line_of(path: &str, request: &impl Message) -> String {
-    let screen = Screen::default();
-    let collector = Collector::start(Config {
-        format: Format::Json,
-        output: Box::new(screen.clone()),
-        ..Config::default()
-    })
-    .expect("the collector starts");
+    let (collector, screen) = printing(Format::Json);
     let answer = post(
         collector.http_addr(),
         path,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use collector::{Collector, Config, Format, proto::common::v1::any_value::Value};
 use serde_json::json;
-use support::{Answer, Screen, exchange, post};
+use support::{Answer, exchange, post, printing};
 
 mod support;
 
@@ -12,15 +12,6 @@ const JSON: &str = "application/json";
 
 fn start() -> Collector {
     Collector::start(Config::silent()).expect("the collector starts")
-}
-
-fn json_of(answer: &Answer) -> serde_json::Value {
-    assert!(
-        answer.head.contains("content-type: application/json"),
-        "{}",
-        answer.head
-    );
-    serde_json::from_slice(&answer.body).expect("JSON")
 }
 
 #[test]
@@ -36,19 +27,9 @@ fn the_examples_of_the_protocol_are_accepted_and_written_unchanged() {
             env!("CARGO_MANIFEST_DIR")
         );
         let example = std::fs::read(file).expect("an example");
-        let screen = Screen::default();
-        let collector = Collector::start(Config {
-            format: Format::Json,
-            output: Box::new(screen.clone()),
-            ..Config::default()
-        })
-        .expect("the collector starts");
+        let (collector, screen) = printing(Format::Json);
         let answer = post(collector.http_addr(), path, JSON, &example);
-        assert_eq!(
-            (answer.status, json_of(&answer)),
-            (200, json!({})),
-            "{name}"
-        );
+        assert_eq!((answer.status, answer.json()), (200, json!({})), "{name}");
         collector.stop();
         let mut written: serde_json::Value = serde_json::from_str(&screen.text()).expect("JSON");
         let mut example: serde_json::Value = serde_json::from_slice(&example).expect("JSON");
@@ -89,7 +70,7 @@ fn json_follows_the_mapping_of_the_specification() {
     let collector = start();
     let send = |body: &str| {
         let answer = post(collector.http_addr(), "/v1/traces", JSON, body.as_bytes());
-        (answer.status, json_of(&answer))
+        (answer.status, answer.json())
     };
     let span = |fields: &str| {
         let ids = r#""traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174""#;

@@ -1,7 +1,7 @@
 //! Tests of the readable text, also with hostile request data.
 
 use collector::{
-    Collector, Config,
+    Collector, Format,
     proto::{
         collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
         logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
@@ -15,8 +15,8 @@ use collector::{
 };
 use prost::Message;
 use support::{
-    PROTOBUF, Screen, attribute, counter, metrics_request, num_requests, post, resource, scope,
-    text, until,
+    PROTOBUF, Screen, attribute, counter, metrics_request, num_requests, post, printing, resource,
+    scope, text, until,
 };
 
 mod support;
@@ -25,14 +25,7 @@ const HOSTILE: &str =
     "\x1b]0;title\x07\x1b[2J\n10:00:00Z forged line\r\u{9b}31m\u{202e}\u{2028}\0\u{7f}";
 
 fn start() -> (Collector, Screen) {
-    let screen = Screen::default();
-    let collector = Collector::start(Config {
-        output: Box::new(screen.clone()),
-        color: false,
-        ..Config::default()
-    })
-    .expect("the collector starts");
-    (collector, screen)
+    printing(Format::Text)
 }
 
 fn push(collector: &Collector, path: &str, request: &impl Message) {

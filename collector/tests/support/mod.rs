@@ -9,14 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use collector::proto::{
-    collector::metrics::v1::ExportMetricsServiceRequest,
-    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
-    metrics::v1::{
-        AggregationTemporality, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
-        metric::Data, number_data_point,
+use collector::{
+    Collector, Config, Format,
+    proto::{
+        collector::metrics::v1::ExportMetricsServiceRequest,
+        common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
+        metrics::v1::{
+            AggregationTemporality, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+            metric::Data, number_data_point,
+        },
+        resource::v1::Resource,
     },
-    resource::v1::Resource,
 };
 use flate2::{Compression, write::GzEncoder};
 
@@ -29,6 +32,15 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body, which is JSON and said to be.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let head = &self.head;
+        assert!(head.contains("content-type: application/json"), "{head}");
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
 }
 
 /// Sends one POST on a new connection.
@@ -209,6 +221,18 @@ pub(crate) fn num_requests(
 /// An output that a test can read while the collector writes to it.
 #[derive(Clone, Default)]
 pub(crate) struct Screen(Arc<Mutex<Vec<u8>>>);
+
+/// A collector that prints to a screen, without color.
+pub(crate) fn printing(format: Format) -> (Collector, Screen) {
+    let screen = Screen::default();
+    let collector = Collector::start(Config {
+        format,
+        output: Box::new(screen.clone()),
+        color: false,
+        ..Config::default()
+    });
+    (collector.expect("the collector starts"), screen)
+}
 
 impl Screen {
     pub(crate) fn text(&self) -> String {

@@ -117,8 +117,9 @@ impl TryFrom<OwnedFd> for Listener {
 }
 
 /// Connections that wait in any of the queues.
-pub(crate) fn queued(listeners: &[Listener]) -> io::Result<u32> {
-    listeners.iter().map(Listener::queue_length).sum()
+pub(crate) fn queued<'a>(listeners: impl IntoIterator<Item = &'a Listener>) -> io::Result<u32> {
+    let lengths = listeners.into_iter().map(Listener::queue_length);
+    lengths.sum()
 }
 
 fn queue_length(listener: &TcpListener) -> io::Result<u32> {

@@ -121,7 +121,8 @@ impl Merge {
         // Always in one order, whoever is newest: a sum of floating-point numbers depends on it,
         // and Prometheus takes the smallest decrease for a reset.
         let mut sources: Vec<_> = sources.iter().collect();
-        sources.sort_unstable_by_key(|source| &source.file.name);
+        // Quick where most of them are in order, as those of Python are.
+        sources.sort_by_key(|source| &source.file.name);
         for source in sources {
             match source.file.kind {
                 Kind::Gauge(GaugeMode::All | GaugeMode::LiveAll) => {

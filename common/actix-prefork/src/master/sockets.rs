@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{group::Group, policy::Queues};
-use crate::{Address, Error, ServerOptions, bound::Bound, listener::Listener};
+use crate::{
+    Address, Error, ServerOptions,
+    bound::Bound,
+    listener::{self, Listener},
+};
 
 /// The listening sockets.
 pub(crate) struct Sockets {
@@ -63,7 +67,7 @@ impl Sockets {
 
     /// Connections that wait in the queues of a slot.
     pub(crate) fn queue_length(&self, slot: u16) -> io::Result<u32> {
-        self.slot(slot).map(Listener::queue_length).sum()
+        listener::queued(self.slot(slot))
     }
 
     /// As [`queue_length`](Self::queue_length), where the system tells the number.

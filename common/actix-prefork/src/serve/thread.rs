@@ -188,7 +188,7 @@ impl Thread {
         // Said before the last place is taken, so that nobody comes here to wait.
         self.activity.set_full(room() <= 1 && !registry.has_idle());
         while room() == 0 {
-            let somebody_waits = listener::queued(&self.listeners).is_ok_and(|length| length > 0);
+            let somebody_waits = listener::queued(&*self.listeners).is_ok_and(|length| length > 0);
             if somebody_waits {
                 registry.close_longest_idle(1);
             }

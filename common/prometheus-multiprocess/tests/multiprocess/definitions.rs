@@ -62,32 +62,20 @@ fn a_gauge_whose_mode_changes_has_the_new_mode_at_once_and_after_the_old_process
         let directory = Temporary::new();
         let old = generation(directory.path(), |store| gauge(store, "gauge", before));
         let new = generation(directory.path(), |store| gauge(store, "gauge", after));
-        for _ in 0..2 {
+        let assert_new = || {
             let text = scrape(directory.path());
-            assert_eq!(
-                sum(&text, "gauge").1,
-                100.0,
-                "{before:?} {after:?}:\n{text}"
-            );
+            let value = sum(&text, "gauge").1;
+            assert_eq!(value, 100.0, "{before:?} {after:?}:\n{text}");
             assert!(!text.contains("bad_files"), "{text}");
-        }
+        };
+        assert_new();
+        assert_new();
         drop(old);
-        let text = scrape(directory.path());
-        assert_eq!(
-            sum(&text, "gauge").1,
-            100.0,
-            "{before:?} {after:?}:\n{text}"
-        );
+        assert_new();
         // Their successors find the old definition in the files.
         let next = generation(directory.path(), |store| gauge(store, "gauge", after));
         drop(new);
-        let text = scrape(directory.path());
-        assert_eq!(
-            sum(&text, "gauge").1,
-            100.0,
-            "{before:?} {after:?}:\n{text}"
-        );
-        assert!(!text.contains("bad_files"), "{text}");
+        assert_new();
         drop(next);
     }
 }

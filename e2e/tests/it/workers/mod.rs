@@ -58,6 +58,12 @@ fn without_capability(program: Program, capability: &str) -> Program {
     program.under(&["setpriv", &bounding, &inherited])
 }
 
+/// Whether a line of the log says that something is wrong. A worker that a busy machine does not run for a moment counts
+/// as stalled, which is no fault.
+fn is_alarming(line: &str) -> bool {
+    line.contains("ERROR") || line.contains("WARN") && !line.contains("event=worker.stalled")
+}
+
 /// Opens this number of connections with one answered request each, and keeps them open.
 fn answered_connections(hello: &Running, count: usize) -> Result<Vec<Connection>> {
     let connect = |_| {

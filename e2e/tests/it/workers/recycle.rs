@@ -3,7 +3,7 @@
 use anyhow::Result;
 use e2e::{Load, SOON, Signal, poll};
 
-use super::{CLIENTS, hello, wait_for_workers};
+use super::{CLIENTS, hello, is_alarming, wait_for_workers};
 use crate::support::assert_all_answered;
 
 #[test]
@@ -32,11 +32,7 @@ fn recycling_loses_nothing(keep_alive: bool) -> Result<()> {
     assert_eq!(report.unclean_closes, 0, "{report}");
     // Four at first, and at least eleven that took over in time to answer something.
     assert!(report.pids.len() >= 12, "{report}");
-    // A worker that a busy machine does not run for a moment counts as stalled.
-    let alarming = |line: &str| {
-        line.contains("ERROR") || line.contains("WARN") && !line.contains("event=worker.stalled")
-    };
-    assert_eq!(hello.console().count(alarming), 0, "{}", hello.console());
+    assert_eq!(hello.console().count(is_alarming), 0, "{}", hello.console());
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::{net::TcpStream, thread, time::Duration};
 use anyhow::Result;
 use e2e::{Running, SOON, Signal, http, http::Connection, poll, process};
 
-use super::{AN_HOUR, FOREVER, answered_connections, freeze, hello};
+use super::{AN_HOUR, FOREVER, answered_connections, freeze, hello, is_alarming};
 
 /// A connection with a request in progress.
 fn request_in_flight(running: &Running, path: &str) -> Result<Connection> {
@@ -124,11 +124,7 @@ fn ctrl_c_to_the_whole_process_group_stops_cleanly() -> Result<()> {
     );
     hello.wait_gone(SOON)?;
     // Workers that took the signal themselves would look like crashes to the master.
-    // A worker that a busy machine does not run for a moment counts as stalled.
-    let alarming = |line: &str| {
-        line.contains("ERROR") || line.contains("WARN") && !line.contains("event=worker.stalled")
-    };
-    assert_eq!(hello.console().count(alarming), 0, "{}", hello.console());
+    assert_eq!(hello.console().count(is_alarming), 0, "{}", hello.console());
     Ok(())
 }
 

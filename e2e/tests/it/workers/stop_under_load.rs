@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use e2e::{Load, Running, SOON, Signal, load::Kind};
 
-use super::{CLIENTS, hello, without_capability};
+use super::{CLIENTS, hello, is_alarming, without_capability};
 
 /// Number of repetitions, because a race may succeed by chance.
 pub(super) const ROUNDS: usize = 5;
@@ -69,9 +69,7 @@ fn stop_of_loses_nothing(mut hello: Running, keep_alive: bool) -> Result<()> {
     assert_eq!(report.unclean_closes, 0, "{report}");
     assert_eq!(report.statuses.get(&200), Some(&report.answered));
     assert_eq!(status.code(), Some(0), "{}", hello.console());
-    // A worker that a busy machine does not run for a moment counts as stalled.
-    let warns = |line: &str| line.contains("WARN") && !line.contains("event=worker.stalled");
-    assert_eq!(hello.console().count(warns), 0);
+    assert_eq!(hello.console().count(is_alarming), 0);
     hello.wait_gone(SOON)
 }
 
