@@ -15,12 +15,13 @@
 //! | `forever NAME` | adds one to a counter again and again, and says how often it did |
 //! | `open DIR` | opens another directory and uses it until the end |
 //! | `scrape SAMPLE` | the value of a sample in a scrape |
-//! | `descriptors N` | limits the descriptors to N more than are open |
+//! | `descriptors N` | limits the descriptors so that N more can be opened |
 //! | `starts THREADS TIMES` | threads prepare a directory, count in it and remove it, that many times |
 //! | `fork NAME` | registers a counter and adds one to `forked_total` in a forked child |
 
 use std::{
     error::Error,
+    fs,
     io::{BufRead, Write},
     sync::OnceLock,
 };
@@ -72,10 +73,9 @@ fn run(store: &Store, command: &[&str]) -> Result<String, Box<dyn Error>> {
         ["scrape", sample] => return scraped(store, sample),
         ["descriptors", more] => {
             let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-            // With no more there are 1024 to read this directory.
-            setrlimit(Resource::RLIMIT_NOFILE, hard.min(1024), hard)?;
-            let open = std::fs::read_dir("/proc/self/fd")?.count() as u64 - 1;
-            setrlimit(Resource::RLIMIT_NOFILE, open + more.parse::<u64>()?, hard)?;
+            let is_free = |fd: &u64| fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_err();
+            let limit = (0..hard).filter(is_free).nth(more.parse()?);
+            setrlimit(Resource::RLIMIT_NOFILE, limit.unwrap_or(hard), hard)?;
         }
         ["starts", threads, times] => starts(threads.parse()?, times.parse()?)?,
         ["fork", name] => return forked(store, name),

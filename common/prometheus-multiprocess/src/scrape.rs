@@ -79,9 +79,19 @@ impl Scrape {
     /// Forgets everything. This is rare: a file came or went, or was replaced.
     fn start_over(&mut self, directory: &Path, listing: &Listing, images: &mut Images) {
         let mut newest = Newest::default();
+        let mut before = std::mem::take(&mut self.sources);
+        for file in &listing.files {
+            let is_it = |source: &Source| source.file.name == file.name;
+            let mut source = match before.iter().position(is_it) {
+                Some(index) => before.swap_remove(index),
+                None => Source::new(file.clone()),
+            };
+            source.file = file.clone();
+            self.sources.push(source);
+        }
         // Once more for each definition that turns out to be newer; a directory cannot have many.
         for _ in 0..MAX_ATTEMPTS {
-            self.sources = listing.files.iter().cloned().map(Source::new).collect();
+            self.sources.iter_mut().for_each(Source::forget);
             self.merge = Merge::new(newest);
             self.template = Template::default();
             self.refresh(directory, &mut images.clone());

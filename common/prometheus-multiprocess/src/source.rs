@@ -19,6 +19,8 @@ use crate::{cell, format::HEADER, list::ListedFile, map::Map};
 
 /// The reason of a file that was removed after the directory was listed: it is not bad.
 pub(crate) const REMOVED: &str = "removed";
+/// The reasons of a file that may still be what it was when it was read last.
+const UNREADABLE: [&str; 2] = ["permission denied", "unreadable"];
 
 /// A file that is being read, and what is known of its entries.
 pub(crate) struct Source {
@@ -70,6 +72,14 @@ impl Source {
         }
     }
 
+    /// Forgets what was learned. What was read stays, also where it cannot be read again.
+    pub(crate) fn forget(&mut self) {
+        self.entries.clear();
+        self.rejected.clear();
+        self.learned = HEADER;
+        self.unusable = None;
+    }
+
     /// Looks at what the file holds now, or at `image`, which stands for it. What was learned of
     /// it stays true if this returns `true`.
     pub(crate) fn refresh(&mut self, directory: &Path, image: Option<Vec<u8>>) -> bool {
@@ -84,6 +94,10 @@ impl Source {
         };
         if let Err(reason) = loaded {
             self.bad = Some(reason);
+            if UNREADABLE.contains(&reason) {
+                // A sum that falls for a moment looks like a restart of the service.
+                return true;
+            }
             self.used = 0;
             self.data = Data::Nothing;
         }
@@ -279,8 +293,8 @@ fn used_of(bytes: &[u8]) -> i32 {
 pub(crate) fn unreadable(error: io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => REMOVED,
-        io::ErrorKind::PermissionDenied => "permission denied",
-        _ => "unreadable",
+        io::ErrorKind::PermissionDenied => UNREADABLE[0],
+        _ => UNREADABLE[1],
     }
 }
 
