@@ -106,8 +106,8 @@ pub use error::Error;
 pub use http::Http;
 #[cfg(feature = "master")]
 pub use master::{
-    Environment, Exit, FLUSH_TIMEOUT, HARNESS_METRICS, HarnessMetric, Master, Point, Ready,
-    SlotSnapshot, Snapshot, Snapshots, Spawn, SpawnReason, Start, Stop, StopReason,
+    Environment, Exit, FLUSH_TIMEOUT, HARNESS_METRICS, HarnessMetric, Master, MetricKind, Point,
+    Ready, SlotSnapshot, Snapshot, Snapshots, Spawn, SpawnReason, Start, Stop, StopReason, Usage,
 };
 pub use options::{MAX_WORKERS, MetricsPortOption, Options, ServerOptions};
 pub use stop::Stopping;

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use actix_prefork::{HARNESS_METRICS, HarnessMetric, Point, Snapshots, Start};
+use actix_prefork::{HARNESS_METRICS, HarnessMetric, MetricKind, Point, Snapshots, Start};
 use opentelemetry::{
     KeyValue,
     metrics::{AsyncInstrument, Meter, MeterProvider as _},
@@ -69,30 +69,23 @@ fn register(meter: &Meter, snapshots: &Snapshots) {
     for metric in &HARNESS_METRICS {
         let snapshots = snapshots.clone();
         let points = move || metric.points(&snapshots.take());
-        if metric.is_counter {
-            let observe = move |instrument: &dyn AsyncInstrument<u64>| {
-                for point in points() {
-                    instrument.observe(point.value as u64, &attributes(metric, &point));
-                }
-            };
-            let builder = meter.u64_observable_counter(metric.name);
-            builder
-                .with_description(metric.description)
-                .with_unit(metric.unit)
-                .with_callback(observe)
-                .build();
-        } else {
-            let observe = move |instrument: &dyn AsyncInstrument<f64>| {
-                for point in points() {
-                    instrument.observe(point.value, &attributes(metric, &point));
-                }
-            };
-            let builder = meter.f64_observable_gauge(metric.name);
-            builder
-                .with_description(metric.description)
-                .with_unit(metric.unit)
-                .with_callback(observe)
-                .build();
+        let observe = move |instrument: &dyn AsyncInstrument<f64>| {
+            for point in points() {
+                instrument.observe(point.value, &attributes(metric, &point));
+            }
+        };
+        let (name, unit, description) = (metric.name, metric.unit, metric.description);
+        macro_rules! build {
+            ($instrument:ident) => {{
+                let instrument = meter.$instrument(name).with_unit(unit);
+                let instrument = instrument.with_description(description);
+                instrument.with_callback(observe).build();
+            }};
+        }
+        match metric.kind {
+            MetricKind::Counter => build!(f64_observable_counter),
+            MetricKind::UpDownCounter => build!(f64_observable_up_down_counter),
+            MetricKind::Gauge => build!(f64_observable_gauge),
         }
     }
 }

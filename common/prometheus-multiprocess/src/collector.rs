@@ -11,7 +11,7 @@ use std::{
 
 use prometheus::Error;
 
-use crate::{error::DirectoryError, files::Files, lock, scrape::Scrape};
+use crate::{error::DirectoryError, files::Files, home, identity, lock, scrape::Scrape};
 
 /// The content type of what [`MultiProcessCollector::encode_text`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -86,8 +86,8 @@ impl MultiProcessCollector {
 
     /// Appends the metrics in the text format 0.0.4, whose content type is [`CONTENT_TYPE`].
     ///
-    /// The order is stable: families by name, series by labels, buckets by bound, then process
-    /// metrics and bad files. Concurrent calls may share one scrape. Every update that happened
+    /// The order is stable: families by name, series by labels, buckets by bound, then bad
+    /// files. Concurrent calls may share one scrape. Every update that happened
     /// before the call is in the text.
     ///
     /// # Errors
@@ -97,6 +97,19 @@ impl MultiProcessCollector {
     pub fn encode_text(&self, out: &mut String) -> Result<(), Error> {
         self.0.encode_since(self.0.next(), out);
         Ok(())
+    }
+
+    /// The processes of this crate that count in the directory, by identifier, with their process
+    /// ids. Gauges of each process have the identifier as the label `pid`, as in Python.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        let directory = &self.0.directory;
+        let mut identifiers = home::identifiers(directory).unwrap_or_default();
+        identifiers.retain(|identifier| identity::is_held(directory, identifier));
+        let process = |identifier: String| {
+            let pid = identity::owner(directory, &identifier)?;
+            Some((identifier, pid))
+        };
+        identifiers.into_iter().filter_map(process).collect()
     }
 }
 

@@ -22,7 +22,6 @@ use crate::{
     error::DirectoryError,
     format::MASTER,
     home::{self, LOCK},
-    process::Owner,
 };
 
 /// Worker identifiers are `worker-0` up to one below this.
@@ -67,7 +66,7 @@ impl Identity {
             let identity = Identity::try_lock(directory, MASTER.to_owned())?;
             return identity.ok_or_else(|| DirectoryError::InUse {
                 path: directory.to_owned(),
-                pid: owner(directory, MASTER).map_or(0, |owner| owner.pid),
+                pid: owner(directory, MASTER).unwrap_or(0),
             });
         }
         for number in 0..LIMIT {
@@ -117,9 +116,8 @@ impl Identity {
         if !home::is_same(&lock, &path).map_err(explain())? {
             return Err(explain()(io::ErrorKind::NotFound.into()));
         }
-        let Owner { pid, start } = Owner::current();
         // Always as long, so that it needs no space on a full disk if there was a holder before.
-        writeln!(lock, "{pid:>10} {start:>20}").map_err(explain())?;
+        writeln!(lock, "{:>10}", std::process::id()).map_err(explain())?;
         Ok(Some(Identity { name, home, lock }))
     }
 }
@@ -177,13 +175,10 @@ pub(crate) fn is_held(directory: &Path, identifier: &str) -> bool {
 }
 
 /// The process that holds `identifier`, or held it last.
-pub(crate) fn owner(directory: &Path, identifier: &str) -> Option<Owner> {
+pub(crate) fn owner(directory: &Path, identifier: &str) -> Option<u32> {
     let text = fs::read_to_string(directory.join(identifier).join(LOCK)).ok()?;
-    let mut numbers = text.split_whitespace();
-    Some(Owner {
-        pid: numbers.next()?.parse().ok()?,
-        start: numbers.next()?.parse().ok()?,
-    })
+    // More than the pid stands in the file of an older build.
+    text.split_whitespace().next()?.parse().ok()
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {

@@ -83,7 +83,6 @@ mod merge;
 mod metric;
 mod number;
 mod periodic;
-mod process;
 mod scrape;
 mod source;
 mod state;

@@ -44,8 +44,6 @@ pub(crate) struct Listing {
     /// of ours are left out.
     pub(crate) files: Vec<ListedFile>,
     pub(crate) bad: Vec<BadFile>,
-    /// The identifiers that processes hold, sorted.
-    pub(crate) held: BTreeSet<String>,
 }
 
 /// Lists the directory.
@@ -56,9 +54,6 @@ pub(crate) fn list(directory: &Path) -> io::Result<Listing> {
         let home = directory.join(&identifier);
         let holder = identity::holder(directory, &identifier);
         if !home::is_retired(&home) {
-            if holder.lives {
-                listing.held.insert(identifier.clone());
-            }
             listing.add_own(&home, &identifier, holder);
         }
         ours.insert(identifier);

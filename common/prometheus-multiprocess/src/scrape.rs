@@ -11,11 +11,9 @@ use crate::{
     families::Newest,
     files::Files,
     format::Kind,
-    identity,
     list::{self, BadFile, Listing},
     merge::Merge,
-    number, process,
-    process::ProcessMetrics,
+    number,
     source::{self, REMOVED, Source},
     text::{self, Template},
 };
@@ -72,7 +70,6 @@ impl Scrape {
         }
         self.text.clear();
         self.template.render(&self.merge, &mut self.text);
-        self.push_processes(directory, &listing);
         self.push_bad_files(listing.bad);
     }
 
@@ -123,36 +120,6 @@ impl Scrape {
             self.template = Template::new(&self.merge);
         }
         good
-    }
-
-    fn push_processes(&mut self, directory: &Path, listing: &Listing) {
-        let processes: Vec<(&str, ProcessMetrics)> = listing
-            .held
-            .iter()
-            .filter_map(|identifier| {
-                let owner = identity::owner(directory, identifier)?;
-                Some((identifier.as_str(), process::read(owner)?))
-            })
-            .collect();
-        for (name, kind, help, value) in ProcessMetrics::ALL {
-            // A program may store a metric of that name itself.
-            if processes.is_empty()
-                || self
-                    .merge
-                    .families()
-                    .has(name.strip_suffix("_total").unwrap_or(name))
-            {
-                continue;
-            }
-            text::push_header(&mut self.text, &[name], help, kind);
-            for (identifier, metrics) in &processes {
-                if let Some(value) = value(metrics) {
-                    let _ = write!(self.text, "{name}{{worker=\"{identifier}\"}} ");
-                    number::push(&mut self.text, value);
-                    self.text.push('\n');
-                }
-            }
-        }
     }
 
     fn push_bad_files(&mut self, mut bad: Vec<BadFile>) {

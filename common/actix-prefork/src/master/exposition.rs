@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    harness_metrics::{HARNESS_METRICS, HarnessMetric, Point},
+    harness_metrics::{HARNESS_METRICS, HarnessMetric, MetricKind, Point},
     snapshot::Snapshot,
 };
 
@@ -22,10 +22,9 @@ impl Snapshot {
 
 fn encode_metric(metric: &HarnessMetric, points: &[Point], text: &mut String) -> std::fmt::Result {
     let name = metric.prometheus_name();
-    let kind = if metric.is_counter {
-        "counter"
-    } else {
-        "gauge"
+    let kind = match metric.kind {
+        MetricKind::Counter => "counter",
+        MetricKind::UpDownCounter | MetricKind::Gauge => "gauge",
     };
     writeln!(text, "# HELP {name} {}", metric.description)?;
     writeln!(text, "# TYPE {name} {kind}")?;

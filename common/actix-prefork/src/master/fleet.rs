@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher as _, RandomState},
-    io,
+    io, mem,
     os::{
         fd::{AsFd as _, BorrowedFd, OwnedFd},
         unix::process::ExitStatusExt as _,
@@ -27,6 +27,7 @@ use super::{
     reason::SpawnReason,
     scoreboard::{Row, Scoreboard},
     snapshot::Snapshots,
+    usage,
 };
 use crate::{Error, Options, activity::monotonic, error::Context as _, stop::Stop};
 
@@ -153,24 +154,25 @@ impl<'a> Fleet<'a> {
     /// workers: process 1 has strangers, too.
     pub(crate) fn reap(&mut self) -> Vec<(u16, ExitStatus)> {
         let mut all = Vec::new();
-        loop {
+        while let Some(pid) = ended() {
+            let row = self.pids.iter().find(|(_, child)| child.as_raw() == pid);
+            let row = row.map(|(row, _)| *row);
+            if let Some(row) = row {
+                let ticks = usage::cpu_ticks(pid.cast_unsigned());
+                self.board.row(row).set_cpu(ticks);
+            }
             let mut status = 0;
             // nix knows no real-time signals, and would lose a child that one has killed.
             // SAFETY: waitpid(2) writes to `status`, which lives for as long.
-            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-            match pid {
-                0 => return all,
-                -1 if Errno::last() == Errno::EINTR => {}
-                -1 => return all,
-                pid => {
-                    let row = self.pids.iter().find(|(_, child)| child.as_raw() == pid);
-                    if let Some(row) = row.map(|(row, _)| *row) {
-                        self.pids.remove(&row);
-                        all.push((row, ExitStatus::from_raw(status)));
-                    }
-                }
+            if unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } != pid {
+                break;
+            }
+            if let Some(row) = row {
+                self.pids.remove(&row);
+                all.push((row, ExitStatus::from_raw(status)));
             }
         }
+        all
     }
 
     /// Adds what an ended worker has counted to its slot, and frees its row. Returns how
@@ -185,11 +187,31 @@ impl<'a> Fleet<'a> {
         let row = self.board.row(number);
         let cut = cut(row);
         let tally = self.board.tally(slot);
-        tally.take_over(&row.activity, status, cut, || row.set_pid(0));
+        tally.take_over(row, status, cut);
         if let Some(time) = drained {
             tally.record_drain(time);
         }
         cut
+    }
+}
+
+/// The pid of a child that has ended. It stays a zombie, of which the kernel tells more than
+/// that it has ended.
+fn ended() -> Option<libc::pid_t> {
+    loop {
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: All zeros are a valid `siginfo_t`. waitid(2) writes to it, or leaves the pid
+        // 0 where no child has ended.
+        let (failed, pid) = unsafe {
+            let mut info: libc::siginfo_t = mem::zeroed();
+            let failed = libc::waitid(libc::P_ALL, 0, &raw mut info, flags) != 0;
+            (failed, info.si_pid())
+        };
+        match failed {
+            false => return (pid != 0).then_some(pid),
+            true if Errno::last() == Errno::EINTR => {}
+            true => return None,
+        }
     }
 }
 

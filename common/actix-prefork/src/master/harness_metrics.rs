@@ -4,27 +4,40 @@ use super::{
     reason::SpawnReason,
     snapshot::{SlotSnapshot, Snapshot},
     tally::ExitKind,
+    usage::Usage,
 };
 
 /// A metric of the harness.
 ///
-/// Points of a slot have the attribute `slot`; points of the whole server do not. A
-/// metric may have one more attribute, with a fixed set of values. There are at most
-/// two dozen series for each slot.
+/// Points of a slot have the attribute `slot`; points of the whole server or of the
+/// master do not. A metric may have one more attribute, with a fixed set of values.
+/// There are at most 30 series for each slot.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct HarnessMetric {
     /// The OpenTelemetry name, for example `worker.spawns`.
     pub name: &'static str,
-    /// The UCUM unit: `s`, or an annotation in braces such as `{process}`.
+    /// The UCUM unit: `s`, `By`, or an annotation in braces such as `{process}`.
     pub unit: &'static str,
     /// The description, for people.
     pub description: &'static str,
-    /// Whether it is a counter, as opposed to a gauge.
-    pub is_counter: bool,
+    /// The kind of instrument.
+    pub kind: MetricKind,
     /// The name of the attribute that it has besides `slot`.
     pub attribute: Option<&'static str>,
+    prometheus: Option<&'static str>,
     read: Read,
+}
+
+/// The kind of a [`HarnessMetric`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// A sum that only rises.
+    Counter,
+    /// A sum that rises and falls, in Prometheus a gauge.
+    UpDownCounter,
+    /// A value of its own.
+    Gauge,
 }
 
 /// One value of a [`HarnessMetric`].
@@ -51,14 +64,26 @@ impl HarnessMetric {
         self
     }
 
-    /// The Prometheus name, for example `worker_spawns_total`, mapped from the
-    /// OpenTelemetry name as the OpenTelemetry specification says.
+    /// With the name that Prometheus' client libraries have for it.
+    const fn in_prometheus(mut self, name: &'static str) -> Self {
+        self.prometheus = Some(name);
+        self
+    }
+
+    /// The Prometheus name, for example `worker_spawns_total`: the one that Prometheus'
+    /// [client libraries] agree on, else mapped from the OpenTelemetry name as the
+    /// OpenTelemetry specification says.
+    ///
+    /// [client libraries]: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics
     pub fn prometheus_name(&self) -> String {
+        if let Some(name) = self.prometheus {
+            return name.to_owned();
+        }
         let mut name = self.name.replace('.', "_");
         if self.unit == "s" {
             name += "_seconds";
         }
-        if self.is_counter {
+        if self.kind == MetricKind::Counter {
             name += "_total";
         }
         name
@@ -71,7 +96,7 @@ impl HarnessMetric {
 }
 
 /// Every metric of the harness.
-pub const HARNESS_METRICS: [HarnessMetric; 12] = [
+pub const HARNESS_METRICS: [HarnessMetric; 17] = [
     gauge("worker.up", "{worker}", |all| {
         each(all, |slot| Some(f64::from(u8::from(slot.up))))
     })
@@ -132,13 +157,47 @@ pub const HARNESS_METRICS: [HarnessMetric; 12] = [
     })
     .by("result")
     .about("Reloads, by result"),
+    counter("process.cpu.time", "s", |all| {
+        used(all, |usage| Some(usage.cpu.as_secs_f64()))
+    })
+    .in_prometheus("process_cpu_seconds_total")
+    .about("User and system CPU time, of a slot over all its processes"),
+    up_down_counter("process.memory.usage", "By", |all| {
+        used(all, |usage| Some(usage.resident_memory as f64))
+    })
+    .in_prometheus("process_resident_memory_bytes")
+    .about("Resident memory"),
+    up_down_counter("process.memory.virtual", "By", |all| {
+        used(all, |usage| Some(usage.virtual_memory as f64))
+    })
+    .in_prometheus("process_virtual_memory_bytes")
+    .about("Virtual memory"),
+    up_down_counter(
+        "process.unix.file_descriptor.count",
+        "{file_descriptor}",
+        |all| used(all, |usage| Some(usage.open_fds? as f64)),
+    )
+    .in_prometheus("process_open_fds")
+    .about("Open file descriptors"),
+    gauge("worker.start_time", "s", |all| {
+        used(all, |usage| Some(usage.start_time?.as_secs_f64()))
+    })
+    .in_prometheus("process_start_time_seconds")
+    .about("Start of the newest process since the Unix epoch"),
 ];
 
 type Read = fn(&Snapshot) -> Vec<Point>;
 
 const fn counter(name: &'static str, unit: &'static str, read: Read) -> HarnessMetric {
     HarnessMetric {
-        is_counter: true,
+        kind: MetricKind::Counter,
+        ..gauge(name, unit, read)
+    }
+}
+
+const fn up_down_counter(name: &'static str, unit: &'static str, read: Read) -> HarnessMetric {
+    HarnessMetric {
+        kind: MetricKind::UpDownCounter,
         ..gauge(name, unit, read)
     }
 }
@@ -148,8 +207,9 @@ const fn gauge(name: &'static str, unit: &'static str, read: Read) -> HarnessMet
         name,
         unit,
         description: "",
-        is_counter: false,
+        kind: MetricKind::Gauge,
         attribute: None,
+        prometheus: None,
         read,
     }
 }
@@ -166,6 +226,18 @@ fn each(snapshot: &Snapshot, value: impl Fn(&SlotSnapshot) -> Option<f64>) -> Ve
         })
     };
     snapshot.slots.iter().filter_map(point).collect()
+}
+
+/// A point of the master, and one of each slot.
+fn used(snapshot: &Snapshot, value: impl Fn(&Usage) -> Option<f64>) -> Vec<Point> {
+    let master = snapshot.master.as_ref().and_then(&value);
+    let master = master.map(|value| Point {
+        slot: None,
+        attribute: None,
+        value,
+    });
+    let slots = each(snapshot, |slot| value(&slot.usage));
+    master.into_iter().chain(slots).collect()
 }
 
 fn each_of<const N: usize>(
@@ -200,6 +272,7 @@ mod tests {
             "worker_spawns_total",
             "worker_heartbeat_age_seconds",
             "worker_cut_connections_total",
+            "process_cpu_seconds_total",
         ] {
             assert!(names.iter().any(|name| name == expected), "{names:?}");
         }

@@ -22,17 +22,19 @@ mod sockets;
 mod steering;
 mod supervisor;
 mod tally;
+mod usage;
 mod wording;
 mod work;
 
 use std::{future::Future, process::ExitCode};
 
 pub use self::{
-    harness_metrics::{HARNESS_METRICS, HarnessMetric, Point},
+    harness_metrics::{HARNESS_METRICS, HarnessMetric, MetricKind, Point},
     hooks::{Environment, Exit, Ready, Spawn, Start, Stop},
     policy::FLUSH_TIMEOUT,
     reason::{SpawnReason, StopReason},
     snapshot::{SlotSnapshot, Snapshot, Snapshots},
+    usage::Usage,
 };
 use self::{
     hooks::{Hooks, OnStart},

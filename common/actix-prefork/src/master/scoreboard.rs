@@ -9,7 +9,7 @@ use std::{
     io, mem,
     os::fd::{AsFd as _, OwnedFd},
     sync::atomic::{
-        AtomicU32,
+        AtomicU32, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
     },
 };
@@ -24,7 +24,7 @@ use super::tally::Tally;
 use crate::{MAX_WORKERS, activity::Activity, stop::Stop};
 
 /// Changes with the layout, so that a worker of another build notices.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// The error of a worker that cannot read the scoreboard of its master.
 pub(crate) const OTHER_BUILD: &str = "the master runs another build of this program with an \
@@ -52,6 +52,7 @@ struct Layout {
 #[repr(C, align(128))]
 struct Header {
     version: AtomicU32,
+    master: AtomicU32,
     /// Reloads that replaced every worker, and those that did not.
     reloads: [AtomicU32; 2],
 }
@@ -70,6 +71,8 @@ pub(crate) struct Row {
     slot: AtomicU32,
     /// 0 where there is no process: the row is free.
     pid: AtomicU32,
+    /// The CPU time of a process that has ended, in clock ticks, by the word of the master.
+    cpu: AtomicU64,
 }
 
 /// How far a worker has come.
@@ -96,7 +99,9 @@ impl Scoreboard {
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
         let board = Self::map(&file)?;
-        board.layout().header.version.store(VERSION, Release);
+        let header = &board.layout().header;
+        header.master.store(std::process::id(), Release);
+        header.version.store(VERSION, Release);
         Ok((board, file.into()))
     }
 
@@ -134,6 +139,11 @@ impl Scoreboard {
         unsafe { &*self.memory.as_ptr().cast::<Layout>() }
     }
 
+    /// The process id of the master.
+    pub(crate) fn master(&self) -> u32 {
+        self.layout().header.master.load(Acquire)
+    }
+
     /// A row, by its number below [`ROWS`].
     pub(crate) fn row(&self, row: u16) -> &Row {
         &self.layout().rows[usize::from(row)]
@@ -162,6 +172,7 @@ impl Row {
         self.slot.store(slot.into(), Relaxed);
         self.told.store(Stop::Not as u32, Relaxed);
         self.asked.store(0, Relaxed);
+        self.set_cpu(0);
         self.set(State::Booting);
     }
 
@@ -169,6 +180,15 @@ impl Row {
     pub(crate) fn set_pid(&self, pid: u32) {
         // Whoever sees the pid sees what the row held when the process got it.
         self.pid.store(pid, Release);
+    }
+
+    /// Keeps the CPU time of a process that has ended, which the kernel is about to forget.
+    pub(crate) fn set_cpu(&self, ticks: u64) {
+        self.cpu.store(ticks, Release);
+    }
+
+    pub(crate) fn cpu(&self) -> u64 {
+        self.cpu.load(Acquire)
     }
 
     pub(crate) fn slot(&self) -> u16 {

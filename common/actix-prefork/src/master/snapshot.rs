@@ -14,12 +14,13 @@ use super::{
     reason::SpawnReason,
     scoreboard::{ROWS, Row, Scoreboard, State},
     tally::{ExitKind, Tally},
+    usage::{self, Usage},
 };
 use crate::{activity::monotonic, stop::Stop};
 
 /// Takes snapshots, in the master and in workers.
 ///
-/// It reads shared memory, so it never waits for another process.
+/// It reads shared memory and `/proc`, so it never waits for another process.
 #[derive(Clone)]
 pub struct Snapshots(Arc<Scoreboard>);
 
@@ -37,6 +38,7 @@ impl Snapshots {
             slots: slots.map(|slot| SlotSnapshot::take(board, slot)).collect(),
             reloads,
             failed_reloads,
+            master: Usage::of(board.master()),
         }
     }
 }
@@ -60,6 +62,8 @@ pub struct Snapshot {
     pub reloads: u64,
     /// Reloads that failed.
     pub failed_reloads: u64,
+    /// What the master uses of the machine; `None` if it has ended.
+    pub master: Option<Usage>,
 }
 
 /// One slot in a [`Snapshot`].
@@ -72,6 +76,10 @@ pub struct SlotSnapshot {
     pub up: bool,
     /// The process id of that worker.
     pub pid: Option<u32>,
+    /// The process ids of all its processes: one that serves, those that boot or drain.
+    pub pids: Vec<u32>,
+    /// What all its processes use of the machine.
+    pub usage: Usage,
     /// Processes started, by reason, in the order of [`SpawnReason::ALL`].
     pub spawns: [u64; SpawnReason::ALL.len()],
     /// Processes ended: with exit status 0, with another status, by a signal.
@@ -121,6 +129,11 @@ impl SlotSnapshot {
             slot,
             up: false,
             pid: None,
+            pids: Vec::new(),
+            usage: Usage {
+                cpu: usage::time(tally.cpu.load(Relaxed)),
+                ..Usage::default()
+            },
             spawns: tally.spawns.each_ref().map(|count| load(count).into()),
             exits: tally.exits.each_ref().map(|count| load(count).into()),
             processes: [0; 3],
@@ -137,6 +150,13 @@ impl SlotSnapshot {
     fn add(&mut self, row: &Row) {
         self.connections += u64::from(row.activity.connections());
         self.requests += row.activity.requests();
+        self.pids.push(row.pid());
+        // The master has written down what one used that the kernel no longer knows.
+        let ended = || Usage {
+            cpu: usage::time(row.cpu()),
+            ..Usage::default()
+        };
+        self.usage.add(Usage::of(row.pid()).unwrap_or_else(ended));
         let state = match row.state() {
             State::Booting => 0,
             State::Ready if row.told() == Stop::Not => {

@@ -10,8 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::reason::SpawnReason;
-use crate::activity::Activity;
+use super::{reason::SpawnReason, scoreboard::Row};
 
 /// Counters of one slot, which only ever rise, and its last times. They lie in
 /// shared memory; the master alone writes them.
@@ -30,6 +29,8 @@ pub(crate) struct Tally {
     pub(crate) cut: AtomicU64,
     /// Requests that workers answered which have ended since.
     pub(crate) requests: AtomicU64,
+    /// CPU time of workers that have ended, in clock ticks.
+    pub(crate) cpu: AtomicU64,
     /// One more than the connections that wait to be accepted; 0 if that is not known.
     pub(crate) accept_queue: AtomicU32,
 }
@@ -89,21 +90,16 @@ impl Tally {
         self.drain_ms.store(milliseconds(time), Relaxed);
     }
 
-    /// Takes over what an ended worker had counted. `free` gives its row back, so
-    /// that whoever adds tallies and rows up counts it once.
-    pub(crate) fn take_over(
-        &self,
-        activity: &Activity,
-        status: ExitStatus,
-        cut: u32,
-        free: impl FnOnce(),
-    ) {
+    /// Takes over what an ended worker had counted, and frees its row, so that whoever
+    /// adds tallies and rows up counts it once.
+    pub(crate) fn take_over(&self, row: &Row, status: ExitStatus, cut: u32) {
         self.changes.fetch_add(1, Relaxed);
         fence(Release);
         self.exits[ExitKind::of(status) as usize].fetch_add(1, Relaxed);
         self.cut.fetch_add(cut.into(), Relaxed);
-        self.requests.fetch_add(activity.requests(), Relaxed);
-        free();
+        self.requests.fetch_add(row.activity.requests(), Relaxed);
+        self.cpu.fetch_add(row.cpu(), Relaxed);
+        row.set_pid(0);
         self.changes.fetch_add(1, Release);
     }
 

@@ -2,8 +2,10 @@
 
 use std::cell::OnceCell;
 #[cfg(feature = "prefork")]
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
+#[cfg(feature = "prefork")]
+use actix_prefork::{Snapshot, Snapshots, Start};
 use actix_web::http::StatusCode;
 use opentelemetry_sdk::Resource;
 use prometheus::HistogramOpts;
@@ -114,10 +116,7 @@ impl HttpMetrics for StoreHttpMetrics {
 ///
 /// If another master uses the directory, or it cannot be used.
 #[cfg(feature = "prefork")]
-pub fn prepare(
-    start: &mut actix_prefork::Start,
-    resource: &Resource,
-) -> anyhow::Result<Arc<Directory>> {
+pub fn prepare(start: &mut Start, resource: &Resource) -> anyhow::Result<Arc<Directory>> {
     hand_on(&mut start.environment);
     let directory = Arc::new(Directory::from_env()?);
     let path = directory.path().display().to_string();
@@ -134,18 +133,39 @@ pub fn prepare(
 /// Answers a scrape with the sum over all processes of the store, and with the
 /// metrics of the harness if `snapshots` are given.
 #[cfg(feature = "prefork")]
-pub fn exposition(
-    collector: MultiProcessCollector,
-    snapshots: Option<actix_prefork::Snapshots>,
-) -> Exposition {
+pub fn exposition(collector: MultiProcessCollector, snapshots: Option<Snapshots>) -> Exposition {
     Exposition::new(move || {
         let mut text = String::new();
         collector.encode_text(&mut text)?;
         if let Some(snapshots) = &snapshots {
-            snapshots.take().encode_text(&mut text);
+            let snapshot = snapshots.take();
+            snapshot.encode_text(&mut text);
+            encode_worker_info(&collector, &snapshot, &mut text);
         }
         Ok(text)
     })
+}
+
+/// Appends `worker_info`, which joins what is known of a worker by its slot, by its
+/// identifier in the store (`pid`, as Python's client calls that label) and by its
+/// process id.
+#[cfg(feature = "prefork")]
+fn encode_worker_info(collector: &MultiProcessCollector, snapshot: &Snapshot, text: &mut String) {
+    let slot_of = |process| {
+        let mut slots = snapshot.slots.iter();
+        slots.find(|slot| slot.pids.contains(&process))
+    };
+    text.push_str("# HELP worker_info Slot, identifier and process id of each worker\n");
+    text.push_str("# TYPE worker_info gauge\n");
+    for (identifier, process) in collector.processes() {
+        if let Some(slot) = slot_of(process).map(|slot| slot.slot) {
+            // Writing to a string cannot fail, and an identifier is letters and digits.
+            let _ = writeln!(
+                text,
+                "worker_info{{pid=\"{identifier}\",process_pid=\"{process}\",slot=\"{slot}\"}} 1.0"
+            );
+        }
+    }
 }
 
 #[cfg_attr(not(feature = "prefork"), expect(dead_code))]

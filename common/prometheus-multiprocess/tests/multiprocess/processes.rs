@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, io::BufRead};
 
-use prometheus_multiprocess::Directory;
+use prometheus_multiprocess::{Directory, MultiProcessCollector};
 
 use crate::support::{Peer, Random, Temporary, eventually, files, names, scrape, value};
 
@@ -146,7 +146,7 @@ fn many_processes_count_exactly_while_others_scrape() {
     for worker in &mut workers {
         worker.send("load load 3 2000");
     }
-    let collector = prometheus_multiprocess::MultiProcessCollector::new(directory.path()).unwrap();
+    let collector = MultiProcessCollector::new(directory.path()).unwrap();
     let mut before = 0.0;
     eventually("the load", || {
         let mut text = String::new();
@@ -189,46 +189,16 @@ fn a_forked_child_cannot_add_to_its_parents_files() {
 }
 
 #[test]
-fn each_live_process_shows_its_own_metrics() {
+fn the_processes_that_hold_an_identifier_are_known_by_their_pids() {
     let parent = Temporary::new();
     let directory = Directory::prepare(Some(parent.path())).unwrap();
     let worker = Peer::worker(parent.path());
-    let text = scrape(parent.path());
-    let pid = worker.pid();
-    for name in [
-        "process_cpu_seconds_total",
-        "process_open_fds",
-        "process_resident_memory_bytes",
-        "process_start_time_seconds",
-        "process_virtual_memory_bytes",
-    ] {
-        assert!(
-            text.contains(&format!("\n{name}{{worker=\"master\"}} ")),
-            "{name}:\n{text}"
-        );
-        assert!(
-            text.contains(&format!("\n{name}{{worker=\"worker-0\"}} ")),
-            "{name}:\n{text}"
-        );
-    }
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    assert_eq!(
-        value(&text, "process_open_fds{worker=\"worker-0\"}"),
-        descriptors as f64
-    );
-    assert!(value(&text, "process_resident_memory_bytes{worker=\"worker-0\"}") > 100_000.0);
-    assert!(value(&text, "process_start_time_seconds{worker=\"worker-0\"}") > 1.7e9);
-
+    let collector = MultiProcessCollector::new(parent.path()).unwrap();
+    let master = ("master".to_owned(), std::process::id());
+    let first = ("worker-0".to_owned(), worker.pid());
+    assert_eq!(collector.processes(), [master.clone(), first]);
     worker.kill();
-    let text = scrape(parent.path());
-    assert!(!text.contains("worker=\"worker-0\""), "{text}");
-    // Another process with the pid that the lock file names is not the one that held it.
-    fs::write(
-        parent.join("master/lock"),
-        format!("{} 12345\n", std::process::id()),
-    )
-    .unwrap();
-    let text = scrape(parent.path());
-    assert!(!text.contains("\nprocess_"), "{text}");
+    assert_eq!(collector.processes(), [master]);
     drop(directory);
+    assert_eq!(collector.processes(), []);
 }

@@ -25,7 +25,7 @@ impl Watch<'_> {
         let counters = scrape.samples.iter();
         let counters = counters.filter(|(series, _)| {
             let name = series.split('{').next().unwrap_or_default();
-            name.starts_with("worker_") && name.ends_with("_total")
+            name.ends_with("_total") && !name.starts_with("multiprocess_")
         });
         self.last = counters
             .map(|(series, value)| (series.clone(), *value))
@@ -115,5 +115,69 @@ fn the_harness_counts_exactly_over_reload_scaling_and_death() -> Result<()> {
     let last = watch.scrape()?;
     assert!(last.sum("worker_boot_duration_seconds") > 0.0);
     assert_eq!(last.series("worker_heartbeat_age_seconds").count(), 2);
+    // The master, and slots that have a process.
+    assert_eq!(last.series("process_open_fds").count(), 3);
+    assert_eq!(last.series("process_start_time_seconds").count(), 3);
+    assert_eq!(
+        last.sum_with("process_resident_memory_bytes", "slot=\"2\""),
+        0.0
+    );
+    stop(running)
+}
+
+#[test]
+fn a_gauge_of_a_worker_can_be_joined_with_its_slot_and_its_process() -> Result<()> {
+    let running = pull().option("--workers", 2).start()?;
+    let scrape = Scrape::of(running.addr()?)?;
+    let workers: Vec<_> = scrape.series("worker_info").collect();
+    assert_eq!(workers.len(), 2, "{}", scrape.text);
+    for pid in running.workers() {
+        let process = format!("process_pid=\"{pid}\"");
+        let of_it = workers
+            .iter()
+            .filter(|(labels, _)| labels.contains(&process));
+        assert_eq!(of_it.count(), 1, "{}", scrape.text);
+    }
+    for label in [
+        "pid=\"worker-0\"",
+        "pid=\"worker-1\"",
+        "slot=\"0\"",
+        "slot=\"1\"",
+    ] {
+        assert_eq!(
+            scrape.sum_with("worker_info", label),
+            1.0,
+            "{}",
+            scrape.text
+        );
+    }
+    stop(running)
+}
+
+#[test]
+fn cpu_time_of_a_slot_never_falls_while_its_processes_end() -> Result<()> {
+    let running = pull()
+        .env("METRICS_PORT", "0")
+        .option("--workers", 1)
+        .start()?;
+    let mut watch = Watch {
+        running: &running,
+        last: BTreeMap::new(),
+    };
+    for deaths in 1..=5_u32 {
+        Load::on(running.addr()?).clients(4).requests(200).run()?;
+        process::send(running.workers()[0], Signal::SIGKILL)?;
+        // It compares each of many scrapes with the one before.
+        watch.wait(&[
+            ("worker_exits_total", "kind=\"signal\"", deaths.into()),
+            ("worker_up", "", 1.0),
+        ])?;
+    }
+    let last = watch.scrape()?;
+    assert!(
+        last.sum_with("process_cpu_seconds_total", "slot=\"0\"") > 0.0,
+        "{}",
+        last.text
+    );
     stop(running)
 }
