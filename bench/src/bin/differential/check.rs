@@ -179,7 +179,7 @@ fn lines(text: &str) -> Vec<String> {
         let name = line
             .trim_start_matches("# HELP ")
             .trim_start_matches("# TYPE ");
-        name.starts_with("multiprocess_") || name.starts_with("process_")
+        name.starts_with("multiprocess_")
     };
     let lines = text
         .split('\n')
