@@ -22,7 +22,7 @@ pub struct ReceivedSeries {
     pub sum: f64,
     /// Number of observations over all instances. 0 unless it is a histogram or summary.
     pub count: u64,
-    /// Total of each instance, by [`Instance::id`]. For a histogram, its number of observations.
+    /// Total of each instance, by [`Instance::id`](crate::Instance::id). For a histogram, its number of observations.
     pub per_instance: BTreeMap<String, f64>,
 }
 
