@@ -31,9 +31,9 @@ pub(crate) fn configure(app: &mut ServiceConfig, state: &State, demo: bool) {
         .service(web::resource("/chain").get(chain).head(chain))
         .service(web::resource("/healthz").get(healthz).head(healthz));
     if demo {
-        app.service(web::resource("/demo/threads").get(threads))
-            .service(web::resource("/demo/fail").get(fail))
-            .service(web::resource("/demo/panic").get(panic));
+        app.service(web::resource("/demo/threads").get(threads).head(threads))
+            .service(web::resource("/demo/fail").get(fail).head(fail))
+            .service(web::resource("/demo/panic").get(panic).head(panic));
     }
 }
 

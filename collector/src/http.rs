@@ -102,7 +102,8 @@ impl From<BodyError> for Refusal {
     fn from(err: BodyError) -> Self {
         let status = match err {
             BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            // 408 is none of the statuses after which an exporter tries again.
+            BodyError::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
             BodyError::Broken(_) | BodyError::NotGzip(_) => StatusCode::BAD_REQUEST,
         };
         Self::new(status, err.to_string())
@@ -135,7 +136,6 @@ impl Status {
         let code = match status {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => tonic::Code::Unimplemented,
             StatusCode::PAYLOAD_TOO_LARGE => tonic::Code::ResourceExhausted,
-            StatusCode::REQUEST_TIMEOUT => tonic::Code::DeadlineExceeded,
             StatusCode::SERVICE_UNAVAILABLE => tonic::Code::Unavailable,
             _ => tonic::Code::InvalidArgument,
         };

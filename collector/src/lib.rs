@@ -23,6 +23,7 @@ mod identity;
 mod instance;
 mod intake;
 mod json;
+mod kept;
 mod points;
 mod printer;
 mod received;

@@ -19,13 +19,17 @@ pub(crate) fn configure(app: &mut ServiceConfig) {
     app.service(
         web::scope("/demo")
             .app_data(PayloadConfig::new(BODY_LIMIT))
-            .route("/threads", web::get().to(threads))
-            .route("/values", web::get().to(values))
+            .service(web::resource("/threads").get(threads).head(threads))
+            .service(web::resource("/values").get(values).head(values))
             .route("/echo", web::post().to(echo))
-            .route("/burst/{count}", web::get().to(burst))
-            .route("/sleep/{ms}", web::get().to(sleep_a_while))
-            .route("/panic", web::get().to(panic))
-            .route("/crash", web::get().to(crash)),
+            .service(web::resource("/burst/{count}").get(burst).head(burst))
+            .service(
+                web::resource("/sleep/{ms}")
+                    .get(sleep_a_while)
+                    .head(sleep_a_while),
+            )
+            .service(web::resource("/panic").get(panic).head(panic))
+            .service(web::resource("/crash").get(crash).head(crash)),
     );
 }
 

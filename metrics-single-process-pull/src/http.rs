@@ -14,7 +14,7 @@ use actix_web_prom::{
     ActixMetricsConfiguration, LabelsConfiguration, PrometheusMetrics, PrometheusMetricsBuilder,
 };
 use anyhow::anyhow;
-use common::telemetry::{self, DURATION_BOUNDS, Finished, Method};
+use common::telemetry::{self, DURATION_BOUNDS, Finished, Method, Scheme};
 use prometheus::{IntGaugeVec, Opts, Registry};
 
 /// The service speaks plain HTTP. The header that says what a proxy speaks comes from
@@ -104,7 +104,7 @@ pub(crate) async fn answer_errors(
 pub(crate) struct ActiveRequests(IntGaugeVec);
 
 impl telemetry::HttpMetrics for ActiveRequests {
-    fn began(&self, method: Method) {
+    fn began(&self, method: Method, _scheme: Scheme) {
         self.0.with_label_values(&[method.as_str()]).inc();
     }
 

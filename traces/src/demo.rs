@@ -33,14 +33,18 @@ use crate::{
 pub(crate) fn configure(app: &mut ServiceConfig) {
     app.service(
         web::scope("/demo")
-            .route("/threads", web::get().to(threads))
-            .route("/baggage", web::get().to(baggage))
-            .route("/relay", web::get().to(relay))
-            .route("/burst/{count}", web::get().to(burst))
-            .route("/sleep/{ms}", web::get().to(sleep_a_while))
-            .route("/status/{code}", web::get().to(status))
-            .route("/endless", web::get().to(endless))
-            .route("/panic", web::get().to(panic)),
+            .service(web::resource("/threads").get(threads).head(threads))
+            .service(web::resource("/baggage").get(baggage).head(baggage))
+            .service(web::resource("/relay").get(relay).head(relay))
+            .service(web::resource("/burst/{count}").get(burst).head(burst))
+            .service(
+                web::resource("/sleep/{ms}")
+                    .get(sleep_a_while)
+                    .head(sleep_a_while),
+            )
+            .service(web::resource("/status/{code}").get(status).head(status))
+            .service(web::resource("/endless").get(endless).head(endless))
+            .service(web::resource("/panic").get(panic).head(panic)),
     );
 }
 

@@ -27,6 +27,7 @@ mod feedback;
 mod limit;
 mod observe;
 pub mod panics;
+mod process;
 pub mod propagation;
 mod query;
 mod resource;
@@ -77,6 +78,7 @@ pub use crate::{
     exception::Exception,
     observe::{
         DURATION_BOUNDS, Finished, HttpMetrics, Method, Observe, OtelHttpMetrics, RecordErrors,
+        Scheme,
     },
     propagation::install_propagators,
     resource::resource,

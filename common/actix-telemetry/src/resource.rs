@@ -1,17 +1,18 @@
 //! Who sends the telemetry: one process of the service.
 
-use std::{process, sync::LazyLock};
+use std::sync::LazyLock;
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::{Resource, resource::TelemetryResourceDetector};
 use opentelemetry_semantic_conventions::attribute::{
-    HOST_NAME, PROCESS_PID, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION,
+    HOST_NAME, SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION,
 };
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use crate::{
     env::Env,
+    process,
     warn::{is_worker, warn},
 };
 
@@ -28,7 +29,8 @@ static INSTANCE: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().to_string())
 /// - `service.instance.id` is that of `OTEL_RESOURCE_ATTRIBUTES`, else a new UUID. The
 ///   worker processes of one service share the variable, so each adds its process id:
 ///   two senders of one identity would overwrite each other's numbers.
-/// - `process.pid` is the process id.
+/// - `process.pid`, `process.creation.time` (Linux) and `process.command`, the zeroth
+///   argument.
 /// - `host.name` is that of `OTEL_RESOURCE_ATTRIBUTES`, else what the system says; in a
 ///   pod of Kubernetes that is the name of the pod.
 ///
@@ -92,10 +94,10 @@ pub(crate) fn attributes(
         .map(|attribute| attribute.value.to_string())
         .filter(|instance| is_worker && *instance != *INSTANCE);
     if let Some(instance) = instance {
-        let instance = format!("{instance}-{}", process::id());
+        let instance = format!("{instance}-{}", std::process::id());
         attributes.push(KeyValue::new(SERVICE_INSTANCE_ID, instance));
     }
-    attributes.push(KeyValue::new(PROCESS_PID, i64::from(process::id())));
+    attributes.extend(process::attributes());
     attributes
 }
 
@@ -179,7 +181,7 @@ mod tests {
     fn an_instance_id_of_the_user_is_kept_and_made_unique_in_a_worker() {
         let attribute = ("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=me");
         assert_eq!(found(&[attribute], false, SERVICE_INSTANCE_ID), "me");
-        let expected = format!("me-{}", process::id());
+        let expected = format!("me-{}", std::process::id());
         assert_eq!(found(&[attribute], true, SERVICE_INSTANCE_ID), expected);
         assert_eq!(found(&[], true, SERVICE_INSTANCE_ID), *INSTANCE);
     }

@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-use actix_telemetry::{Finished, HttpMetrics, Method, Observe};
+use actix_telemetry::{Finished, HttpMetrics, Method, Observe, Scheme};
 use actix_web::{
     App, Error, HttpResponse, ResponseError,
     body::{BodySize, MessageBody, SizedStream, to_bytes},
@@ -37,7 +37,8 @@ impl Log {
 }
 
 impl HttpMetrics for Log {
-    fn began(&self, method: Method) {
+    fn began(&self, method: Method, scheme: Scheme) {
+        assert_eq!(scheme, Scheme::Http);
         self.push(format!("+{}", method.as_str()));
     }
 

@@ -21,6 +21,7 @@ use super::{
     open,
     parts::Thread,
     request::{RequestAttributes, bounded, protocol_version},
+    scheme::Scheme,
     span,
 };
 use crate::{
@@ -32,6 +33,7 @@ pub(super) struct Exchange {
     thread: Rc<Thread>,
     began: Instant,
     method: Method,
+    scheme: Scheme,
     protocol_version: Option<&'static str>,
     route: Option<Arc<str>>,
     /// Where a signal needs it: request attributes, and the span or its caller's.
@@ -64,8 +66,9 @@ impl Exchange {
         open::began();
         let parts = &thread.parts;
         let method = Method::from(request.method());
+        let scheme = Scheme::of(request);
         for metrics in &parts.metrics {
-            metrics.began(method);
+            metrics.began(method, scheme);
         }
         let route = thread.route(request);
         Self {
@@ -75,6 +78,7 @@ impl Exchange {
             thread: thread.clone(),
             began: Instant::now(),
             method,
+            scheme,
             protocol_version: protocol_version(request.version()),
             route,
             status: None,
@@ -185,6 +189,7 @@ impl Drop for Exchange {
         for metrics in &parts.metrics {
             metrics.ended(&Finished {
                 method: self.method,
+                scheme: self.scheme,
                 route: self.route.as_deref(),
                 status: self.status,
                 error_type,

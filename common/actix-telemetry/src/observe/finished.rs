@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 
-use super::method::Method;
+use super::{method::Method, scheme::Scheme};
 
 /// Turns the begin and the end of requests into numbers.
 ///
 /// Each serving thread has its own clone, so a cache in a `RefCell` is enough.
 pub trait HttpMetrics: Clone + Send + 'static {
     /// A request arrived.
-    fn began(&self, method: Method);
+    fn began(&self, method: Method, scheme: Scheme);
 
     /// The request that began is over. Called once for each [`Self::began`], also
     /// where the handler panics or the client goes away.
@@ -26,6 +26,8 @@ pub trait HttpMetrics: Clone + Send + 'static {
 pub struct Finished<'a> {
     /// The method.
     pub method: Method,
+    /// Whether it came over TLS.
+    pub scheme: Scheme,
     /// The pattern of the route, such as `/orders/{id}`; `None` if no route matched.
     pub route: Option<&'a str>,
     /// The status of the response; `None` if the request was cut before it.

@@ -20,6 +20,7 @@ use opentelemetry_semantic_conventions::{
 use super::{
     finished::{Finished, HttpMetrics},
     method::Method,
+    scheme::Scheme,
     series::Series,
 };
 
@@ -30,10 +31,6 @@ use super::{
 pub const DURATION_BOUNDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
-
-/// The attribute `url.scheme`. A service behind a proxy speaks plain HTTP, and the
-/// header that says what the proxy speaks comes from the client.
-pub(crate) const SCHEME: &str = "http";
 
 /// `http.server.request.duration` and `http.server.active_requests`, after the
 /// [HTTP semantic conventions].
@@ -63,12 +60,12 @@ impl OtelHttpMetrics {
 }
 
 impl HttpMetrics for OtelHttpMetrics {
-    fn began(&self, method: Method) {
-        self.active.began(method);
+    fn began(&self, method: Method, scheme: Scheme) {
+        self.active.of(method, scheme).began();
     }
 
     fn ended(&self, request: &Finished<'_>) {
-        self.active.ended(request.method);
+        self.active.of(request.method, request.scheme).ended();
         let Some(duration) = request.duration else {
             return;
         };
@@ -89,7 +86,7 @@ fn attributes(request: &Finished<'_>) -> Vec<KeyValue> {
         status.map(|status| KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status)),
         text(HTTP_ROUTE, request.route),
         text(NETWORK_PROTOCOL_VERSION, request.protocol_version),
-        Some(KeyValue::new(URL_SCHEME, SCHEME)),
+        Some(KeyValue::new(URL_SCHEME, request.scheme.as_str())),
     ];
     attributes.into_iter().flatten().collect()
 }
@@ -97,12 +94,12 @@ fn attributes(request: &Finished<'_>) -> Vec<KeyValue> {
 /// Counts requests in progress and is asked for the numbers at each export: two
 /// atomic additions a request, where an up-down counter looks up its attributes twice.
 #[derive(Default)]
-struct ActiveRequests([Active; Method::ALL.len()]);
+struct ActiveRequests([[Active; Scheme::ALL.len()]; Method::ALL.len()]);
 
 #[derive(Default)]
 struct Active {
     now: AtomicI64,
-    /// Whether there was such a request. Other methods have no series.
+    /// Whether there was such a request. Others have no series.
     seen: AtomicBool,
 }
 
@@ -119,27 +116,34 @@ impl ActiveRequests {
         active
     }
 
+    fn of(&self, method: Method, scheme: Scheme) -> &Active {
+        &self.0[method as usize][scheme as usize]
+    }
+
     fn observe(&self, instrument: &dyn AsyncInstrument<i64>) {
-        for (method, active) in Method::ALL.iter().zip(&self.0) {
+        let all = Method::ALL.map(|method| Scheme::ALL.map(|scheme| (method, scheme)));
+        for (method, scheme) in all.into_iter().flatten() {
+            let active = self.of(method, scheme);
             if active.seen.load(Relaxed) {
                 let attributes = [
                     KeyValue::new(HTTP_REQUEST_METHOD, method.as_str()),
-                    KeyValue::new(URL_SCHEME, SCHEME),
+                    KeyValue::new(URL_SCHEME, scheme.as_str()),
                 ];
                 instrument.observe(active.now.load(Relaxed), &attributes);
             }
         }
     }
+}
 
-    fn began(&self, method: Method) {
-        let active = &self.0[method as usize];
-        active.now.fetch_add(1, Relaxed);
-        if !active.seen.load(Relaxed) {
-            active.seen.store(true, Relaxed);
+impl Active {
+    fn began(&self) {
+        self.now.fetch_add(1, Relaxed);
+        if !self.seen.load(Relaxed) {
+            self.seen.store(true, Relaxed);
         }
     }
 
-    fn ended(&self, method: Method) {
-        self.0[method as usize].now.fetch_sub(1, Relaxed);
+    fn ended(&self) {
+        self.now.fetch_sub(1, Relaxed);
     }
 }

@@ -11,6 +11,7 @@ mod open;
 mod parts;
 mod request;
 mod response_header;
+mod scheme;
 mod series;
 mod span;
 
@@ -35,14 +36,15 @@ pub(crate) use self::method::known;
 pub(crate) use self::open::all_ended;
 #[cfg(feature = "logs")]
 pub(crate) use self::request::RequestAttributes;
+#[cfg(feature = "multiprocess")]
+pub(crate) use self::series::Series;
 pub use self::{
     errors::RecordErrors,
     finished::{Finished, HttpMetrics},
     http_metrics::{DURATION_BOUNDS, OtelHttpMetrics},
     method::Method,
+    scheme::Scheme,
 };
-#[cfg(feature = "multiprocess")]
-pub(crate) use self::{http_metrics::SCHEME, series::Series};
 
 use self::{
     body::ObservedBody,

@@ -9,6 +9,7 @@ use super::{
     errors::Recognize,
     finished::{Finished, HttpMetrics},
     method::Method,
+    scheme::Scheme,
 };
 
 /// What a serving thread needs.
@@ -58,7 +59,7 @@ pub(super) struct Parts {
 /// [`HttpMetrics`] without its type.
 pub(super) trait ThreadMetrics: Send {
     fn boxed(&self) -> Box<dyn ThreadMetrics>;
-    fn began(&self, method: Method);
+    fn began(&self, method: Method, scheme: Scheme);
     fn ended(&self, request: &Finished<'_>);
 }
 
@@ -67,8 +68,8 @@ impl<M: HttpMetrics> ThreadMetrics for M {
         Box::new(self.clone())
     }
 
-    fn began(&self, method: Method) {
-        HttpMetrics::began(self, method);
+    fn began(&self, method: Method, scheme: Scheme) {
+        HttpMetrics::began(self, method, scheme);
     }
 
     fn ended(&self, request: &Finished<'_>) {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use actix_web::http::StatusCode;
 
-use super::{finished::Finished, method::Method};
+use super::{finished::Finished, method::Method, scheme::Scheme};
 
 /// What a metrics library has looked up for each combination of attributes, on one
 /// thread. They are few, and a short list is the quickest to search.
@@ -14,6 +14,7 @@ pub(crate) struct Series<T>(RefCell<Vec<(Key, T)>>);
 #[derive(Clone)]
 struct Key {
     method: Method,
+    scheme: Scheme,
     status: Option<StatusCode>,
     protocol_version: Option<&'static str>,
     route: Option<Box<str>>,
@@ -48,6 +49,7 @@ impl Key {
     fn of(request: &Finished<'_>) -> Self {
         Self {
             method: request.method,
+            scheme: request.scheme,
             status: request.status,
             protocol_version: request.protocol_version,
             route: request.route.map(Box::from),
@@ -57,6 +59,7 @@ impl Key {
 
     fn is(&self, request: &Finished<'_>) -> bool {
         self.method == request.method
+            && self.scheme == request.scheme
             && self.status == request.status
             && self.protocol_version == request.protocol_version
             && self.route.as_deref() == request.route

@@ -20,9 +20,9 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 
 use super::{
-    http_metrics::SCHEME,
     method::Method,
     request::{bounded, protocol_version},
+    scheme::Scheme,
 };
 use crate::{exception::Exception, query::without_values};
 
@@ -78,7 +78,7 @@ fn attributes(request: &ServiceRequest, method: Method, route: Option<&Arc<str>>
     if !query.is_empty() {
         add(URL_QUERY, bounded(&without_values(query)).into());
     }
-    add(URL_SCHEME, SCHEME.into());
+    add(URL_SCHEME, Scheme::of(request).as_str().into());
     if let Some(version) = protocol_version(request.version()) {
         add(NETWORK_PROTOCOL_VERSION, version.into());
     }

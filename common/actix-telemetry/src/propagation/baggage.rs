@@ -77,8 +77,8 @@ impl TextMapPropagator for BaggagePropagator {
     }
 }
 
-/// Parses `name=value;property;property=value`. The value is decoded, once; the
-/// properties are kept as they are, which is safe in a header.
+/// Parses `name=value;property;property=value`. The value is decoded, once. The
+/// properties only lose the blanks around them and their `=`, which is safe in a header.
 fn parse(member: &str) -> Option<KeyValueMetadata> {
     let (pair, properties) = member.split_once(';').unwrap_or((member, ""));
     // Only the first `=` separates; base64 has more of them.
@@ -89,7 +89,13 @@ fn parse(member: &str) -> Option<KeyValueMetadata> {
         return None;
     }
     let value = percent_decode_str(value.trim()).decode_utf8_lossy();
-    let properties: Vec<_> = properties.split(';').map(str::trim).collect();
+    let properties = properties
+        .split(';')
+        .map(|property| match property.split_once('=') {
+            Some((name, value)) => format!("{}={}", name.trim(), value.trim()),
+            None => property.trim().to_owned(),
+        });
+    let properties: Vec<_> = properties.collect();
     Some(KeyValueMetadata::new(
         name.to_owned(),
         value.into_owned(),

@@ -17,7 +17,7 @@ use prometheus_multiprocess::{
 
 #[cfg(feature = "prefork")]
 use super::exposition::Exposition;
-use crate::observe::{DURATION_BOUNDS, Finished, HttpMetrics, Method, SCHEME, Series};
+use crate::observe::{DURATION_BOUNDS, Finished, HttpMetrics, Method, Scheme, Series};
 #[cfg(feature = "prefork")]
 use crate::resource::hand_on;
 
@@ -38,7 +38,7 @@ const LABELS: [&str; 6] = [
 pub struct StoreHttpMetrics {
     duration: HistogramVec,
     active: GaugeVec,
-    active_by_method: [OnceCell<Gauge>; Method::ALL.len()],
+    known_active: [[OnceCell<Gauge>; Scheme::ALL.len()]; Method::ALL.len()],
     known: Series<Histogram>,
 }
 
@@ -65,26 +65,26 @@ impl StoreHttpMetrics {
                 active.mode(GaugeMode::LiveSum),
                 &["http_request_method", "url_scheme"],
             )?,
-            active_by_method: Default::default(),
+            known_active: Default::default(),
             known: Series::default(),
         })
     }
 
-    fn active(&self, method: Method) -> &Gauge {
-        self.active_by_method[method as usize].get_or_init(|| {
-            let labels = [method.as_str(), SCHEME];
+    fn active(&self, method: Method, scheme: Scheme) -> &Gauge {
+        self.known_active[method as usize][scheme as usize].get_or_init(|| {
+            let labels = [method.as_str(), scheme.as_str()];
             self.active.with_label_values(&labels).clone()
         })
     }
 }
 
 impl HttpMetrics for StoreHttpMetrics {
-    fn began(&self, method: Method) {
-        self.active(method).inc();
+    fn began(&self, method: Method, scheme: Scheme) {
+        self.active(method, scheme).inc();
     }
 
     fn ended(&self, request: &Finished<'_>) {
-        self.active(request.method).dec();
+        self.active(request.method, request.scheme).dec();
         let Some(took) = request.duration else {
             return;
         };
@@ -95,7 +95,7 @@ impl HttpMetrics for StoreHttpMetrics {
                 request.status.as_ref().map_or("", StatusCode::as_str),
                 request.route.unwrap_or_default(),
                 request.protocol_version.unwrap_or_default(),
-                SCHEME,
+                request.scheme.as_str(),
             ];
             self.duration.with_label_values(&labels).clone()
         };

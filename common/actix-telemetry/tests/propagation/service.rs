@@ -20,8 +20,12 @@ static SERVICE: LazyLock<SocketAddr> = LazyLock::new(|| {
     thread::spawn(move || {
         let app = || {
             let app = App::new().route("/", web::get().to(outgoing));
-            app.route("/baggage", web::get().to(baggage_of_request))
-                .wrap(Observe::new().spans())
+            let app = app.route("/baggage", web::get().to(baggage_of_request));
+            #[cfg(feature = "client")]
+            let app = app
+                .route("/calls", web::get().to(calls))
+                .route("/received", web::get().to(received));
+            app.wrap(Observe::new().spans())
         };
         let server = HttpServer::new(app).workers(1).disable_signals();
         let server = server.bind(("127.0.0.1", 0)).unwrap();
@@ -39,6 +43,26 @@ async fn outgoing() -> String {
         format!("{name}: {value}\n")
     });
     lines.collect()
+}
+
+/// Calls this service three times, and tells what it received, one a line.
+#[cfg(feature = "client")]
+async fn calls(request: actix_web::HttpRequest) -> String {
+    let client = reqwest::Client::new();
+    let url = format!("http://{}/received", request.app_config().local_addr());
+    let mut all = String::new();
+    for _ in 0..3 {
+        let call = client.get(&url).build().unwrap();
+        let response = actix_telemetry::client::send(&client, call).await.unwrap();
+        all += &response.text().await.unwrap();
+    }
+    all
+}
+
+#[cfg(feature = "client")]
+async fn received(request: actix_web::HttpRequest) -> String {
+    let header = request.headers().get("traceparent").unwrap();
+    format!("{}\n", header.to_str().unwrap())
 }
 
 /// The decoded members, one a line.

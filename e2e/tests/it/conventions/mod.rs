@@ -174,7 +174,10 @@ fn every_metric_span_and_record_follows_the_registry() -> Result<()> {
                 "service.name",
                 "service.version",
                 "service.instance.id",
+                "host.name",
                 "process.pid",
+                "process.creation.time",
+                "process.command",
             ] {
                 registry::attribute(resource, name).context(name)?;
             }

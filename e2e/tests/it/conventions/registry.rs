@@ -40,9 +40,9 @@ struct Metric {
 /// The values of an attribute are open unless they are of these.
 const CLOSED: [&str; 1] = ["http.request.method"];
 
-/// Attributes outside of the registry: what `tracing-opentelemetry` 0.34 adds, and the
-/// duration of the access line, which has the name and unit of the metric.
-const OTHERS: [&str; 2] = ["code.module.name", "http.server.request.duration"];
+/// Attributes outside of the registry that are in one of its namespaces: what
+/// `tracing-opentelemetry` 0.34 adds.
+const OTHERS: [&str; 1] = ["code.module.name"];
 
 impl Registry {
     pub(super) fn read() -> Result<Self> {

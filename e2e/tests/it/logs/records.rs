@@ -60,7 +60,7 @@ fn an_access_line_has_status_duration_client_and_user_agent() -> Result<()> {
     assert_eq!(send(&running, "BREW /nowhere", agent, "")?.status, 404);
     let log = wait_for_access(&collector, "/nowhere")?;
     assert_eq!(int(&log, "http.response.status_code"), Some(404));
-    let duration = log.attribute("http.server.request.duration");
+    let duration = log.attribute("access.duration");
     assert!(matches!(duration, Some(Value::DoubleValue(took)) if *took > 0.0));
     assert_eq!(text(&log, "client.address"), Some("127.0.0.1"));
     assert_eq!(text(&log, "user_agent.original"), Some("test/1"));

@@ -80,7 +80,7 @@ fn a_quick_stop_logs_the_requests_that_it_interrupts() -> Result<()> {
     let log = received.logs().iter().find(|log| log.body() == cut);
     let log = log.unwrap_or_else(|| panic!("{}", running.console()));
     assert_eq!(log.record.severity_text, "WARN");
-    let took = log.attribute("http.server.request.duration");
+    let took = log.attribute("access.duration");
     assert!(matches!(took, Some(Value::DoubleValue(_))), "{took:?}");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Patterns, each with its replacement.
-const VOLATILE: [(&str, &str); 25] = [
+const VOLATILE: [(&str, &str); 26] = [
     // Columns are as wide as their numbers.
     (r" {2,}", " "),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
@@ -20,6 +20,7 @@ const VOLATILE: [(&str, &str); 25] = [
     // Process ids, wherever the programs name one.
     (r"\b(pid|master|process|from|workers) \d+( \d+)*", "$1 PID"),
     (r#"process_pid="\d+""#, "process_pid=PID"),
+    (r#"process_command="[^"]+""#, "process_command=PATH"),
     (r#"host_name="[^"]+""#, "host_name=HOST"),
     (r"(TIME +[A-Z]+ +)\d+ ", "${1}PID "),
     // Ports that the embedded collector found free, and what was left for a client.
