@@ -3,7 +3,7 @@
 //! Keys are parsed and ordered when they are seen first. From then on a scrape adds up numbers by
 //! position: each entry of each file knows its series.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
 
@@ -59,7 +59,13 @@ impl Merge {
     /// process has the same entries in the same places, so those of the file before it are
     /// looked at first. Returns whether all of them count.
     pub(crate) fn learn(&mut self, sources: &mut [Source], index: usize) -> bool {
-        let mut entries = std::mem::take(&mut sources[index].entries);
+        if sources[index].learned >= sources[index].used() {
+            return !self.families.has_newer();
+        }
+        if sources[index].entries.is_empty() {
+            sources[index].populate();
+        }
+        let mut entries = Arc::unwrap_or_clone(std::mem::take(&mut sources[index].entries));
         let mut rejected = Vec::new();
         let (mut bad, mut unusable) = (None, None);
         let source = &sources[index];
@@ -102,6 +108,13 @@ impl Merge {
                 }
             }
             start = value + 16;
+        }
+        let entries = match example {
+            Some(example) if *example.entries == entries => Arc::clone(&example.entries),
+            _ => Arc::new(entries),
+        };
+        if let Some(example) = example {
+            example.release();
         }
         let source = &mut sources[index];
         source.entries = entries;
@@ -152,6 +165,7 @@ impl Merge {
                 | Kind::Histogram
                 | Kind::Summary => source.values(|series, value| values[series as usize] += value),
             }
+            source.release();
         }
     }
 
@@ -168,18 +182,20 @@ impl Merge {
             return self.parse(file, key, (index, layout.value));
         }
         // The first file of a kind has no key twice, so nothing has to be looked up for it.
-        let keys = self.keys.entry(file.kind).or_default();
-        if !is_first && let Some(series) = keys.find(sources, key) {
-            return series;
-        }
-        let series = self.parse(file, key, (index, layout.value));
-        let seen = FirstSeen {
-            source: index,
-            key: layout.key.clone(),
-            series,
+        let known = match is_first {
+            true => None,
+            false => self.keys.entry(file.kind).or_default().find(sources, key),
         };
-        self.keys.entry(file.kind).or_default().add(seen);
-        series
+        if let Some(series) = known {
+            return Ok(series);
+        }
+        let series = self.parse(file, key, (index, layout.value))?;
+        self.keys.entry(file.kind).or_default().add(FirstSeen {
+            source: index as u32,
+            start: layout.key.start as u32 - 4,
+            series,
+        });
+        Ok(series)
     }
 
     /// The series of an entry, which is at a place in a file.
