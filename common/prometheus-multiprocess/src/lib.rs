@@ -64,6 +64,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
 
 mod cell;
 mod collector;
+mod declared;
 mod definition;
 mod directory;
 mod error;

@@ -3,6 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeSet, fs, io, path::Path};
 
 use crate::{
+    declared::{self, Stamp},
     format::{GaugeMode, Kind},
     home, identity,
     identity::Holder,
@@ -37,6 +38,14 @@ impl ListedFile {
     }
 }
 
+/// A process that has, or had, a directory of its own.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Writer {
+    since: i128,
+    pub(crate) identifier: String,
+    declared: Stamp,
+}
+
 /// What is in the directory right now.
 #[derive(Default)]
 pub(crate) struct Listing {
@@ -46,6 +55,8 @@ pub(crate) struct Listing {
     pub(crate) bad: Vec<BadFile>,
     /// The identifiers that processes hold, sorted.
     pub(crate) held: BTreeSet<String>,
+    /// The processes that wrote files, the newest last.
+    pub(crate) writers: Vec<Writer>,
 }
 
 /// Lists the directory.
@@ -60,6 +71,11 @@ pub(crate) fn list(directory: &Path) -> io::Result<Listing> {
                 listing.held.insert(identifier.clone());
             }
             listing.add_own(&home, &identifier, holder);
+            listing.writers.push(Writer {
+                since: holder.since,
+                identifier: identifier.clone(),
+                declared: declared::stamp(&home),
+            });
         }
         ours.insert(identifier);
     }
@@ -84,6 +100,7 @@ pub(crate) fn list(directory: &Path) -> io::Result<Listing> {
         }
     }
     listing.sort();
+    listing.writers.sort_by_key(|writer| writer.since);
     Ok(listing)
 }
 

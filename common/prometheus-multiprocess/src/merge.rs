@@ -8,6 +8,7 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use foldhash::fast::RandomState;
 
 use crate::{
+    declared::Declared,
     families::{Families, Newest, SUPERSEDED},
     family::Rank,
     format::{self, EntryLayout, GaugeMode, Kind},
@@ -20,6 +21,7 @@ use crate::{
 /// The samples of all files.
 pub(crate) struct Merge {
     families: Families,
+    declared: Declared,
     /// Where each key was seen first. Not of files whose entries are looked at one by one.
     keys: HashMap<Kind, Keys, RandomState>,
     /// What each series is before the first file is added.
@@ -31,9 +33,10 @@ pub(crate) struct Merge {
 
 impl Merge {
     /// Nothing yet; `newest` is what an earlier attempt found out.
-    pub(crate) fn new(newest: Newest) -> Merge {
+    pub(crate) fn new(newest: Newest, declared: Declared) -> Merge {
         Merge {
             families: Families::new(newest),
+            declared,
             keys: HashMap::default(),
             initial: Vec::new(),
             values: Vec::new(),
@@ -207,7 +210,15 @@ impl Merge {
     ) -> Result<u32, &'static str> {
         let kind = file.kind;
         let mut key = Key::parse(key).ok_or("key is not JSON")?;
-        let rank = Rank::of_key(kind, &mut key);
+        let mut rank = Rank::of_key(kind, &mut key);
+        if file.holder.is_some() {
+            if !self.declared.has(&key.family) {
+                return Err(SUPERSEDED);
+            }
+            if let Ok(Rank::Bucket(bound)) = &mut rank {
+                *bound = self.declared.bucket(&key.family, *bound);
+            }
+        }
         let Key {
             family,
             mut labels,

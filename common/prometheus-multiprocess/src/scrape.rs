@@ -10,11 +10,12 @@ use std::{
 };
 
 use crate::{
+    declared::Declared,
     families::Newest,
     files::Files,
     format::Kind,
     identity,
-    list::{self, BadFile, Listing},
+    list::{self, BadFile, Listing, Writer},
     lock,
     merge::Merge,
     number, process,
@@ -42,6 +43,7 @@ pub(crate) struct Scrape {
     /// What follows the metrics of the files.
     tail: String,
     sources: Vec<Source>,
+    writers: Vec<Writer>,
     /// Room for a copy of a file, for each thread that reads.
     spare: [Vec<u8>; 2],
     merge: Merge,
@@ -58,20 +60,22 @@ impl Scrape {
             number: 0,
             tail: String::new(),
             sources: Vec::new(),
+            writers: Vec::new(),
             spare: Default::default(),
-            merge: Merge::new(Newest::default()),
+            merge: Merge::new(Newest::default(), Declared::default()),
             template: Template::default(),
             logged: HashSet::new(),
         }
     }
 
     pub(crate) fn run(&mut self, directory: &Path, own: Option<&Files>) {
-        let mut listing = scan(directory, &self.sources);
+        let mut listing = self.scan(directory);
         let images = unwritten(own, &mut listing);
         // What a new entry means can depend on the order in which the files were read,
         // where they contradict each other. A fresh start reads the newest first.
-        let is_known = self.sources.iter().map(|source| &source.file);
-        if !(is_known.eq(&listing.files) && self.refresh(directory, &images) && self.learn()) {
+        let files = self.sources.iter().map(|source| &source.file);
+        let is_known = files.eq(&listing.files) && self.writers == listing.writers;
+        if !(is_known && self.refresh(directory, &images) && self.learn()) {
             self.start_over(directory, &listing, &images);
         }
         self.merge.add_up(&self.sources);
@@ -105,10 +109,13 @@ impl Scrape {
             source.file = file.clone();
             self.sources.push(source);
         }
+        self.writers.clone_from(&listing.writers);
+        let writers = self.writers.iter().map(|writer| &*writer.identifier);
+        let declared = Declared::read(directory, writers);
         // Once more for each definition that turns out to be newer; a directory cannot have many.
         for _ in 0..MAX_ATTEMPTS {
             self.sources.iter_mut().for_each(Source::forget);
-            self.merge = Merge::new(newest);
+            self.merge = Merge::new(newest, declared.clone());
             self.template = Template::default();
             self.refresh(directory, images);
             self.learn();
@@ -117,6 +124,23 @@ impl Scrape {
                 None => break,
             }
         }
+    }
+
+    /// Lists the directory. If that fails, the files are those that were there before.
+    fn scan(&self, directory: &Path) -> Listing {
+        list::list(directory).unwrap_or_else(|error| {
+            let mut listing = Listing::default();
+            if error.kind() != io::ErrorKind::NotFound {
+                listing.files = self
+                    .sources
+                    .iter()
+                    .map(|known| known.file.clone())
+                    .collect();
+                listing.writers.clone_from(&self.writers);
+            }
+            listing.add_bad(".", source::unreadable(error));
+            listing
+        })
     }
 
     /// Reads all files; `false` if what was learned of one is no longer true.
@@ -226,21 +250,6 @@ impl Scrape {
             );
             number::push(&mut self.tail, more as f64);
             self.tail.push('\n');
-        }
-    }
-}
-
-/// Lists the directory. If that fails, the files are those that were there before.
-fn scan(directory: &Path, before: &[Source]) -> Listing {
-    match list::list(directory) {
-        Ok(listing) => listing,
-        Err(error) => {
-            let mut listing = Listing::default();
-            if error.kind() != io::ErrorKind::NotFound {
-                listing.files = before.iter().map(|source| source.file.clone()).collect();
-            }
-            listing.add_bad(".", source::unreadable(error));
-            listing
         }
     }
 }
