@@ -21,38 +21,40 @@ const FILE: &str = "declared";
 #[derive(Default)]
 pub(crate) struct Declaration {
     text: String,
+    /// Whether the file says what it should.
+    is_written: bool,
 }
 
 impl Declaration {
-    pub(crate) fn add(&mut self, family: &str, bounds: &[f64]) {
+    /// Adds a metric. What a predecessor in `home` declared stands until the second one, since the
+    /// first one is of the store itself.
+    pub(crate) fn add(&mut self, home: Option<&Path>, family: &str, bounds: &[f64]) {
+        let is_first = self.text.is_empty();
         self.text.push_str(family);
         for bound in bounds {
             // Writing to a String cannot fail.
             let _ = write!(self.text, " {bound}");
         }
         self.text.push('\n');
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.text.is_empty()
-    }
-
-    /// Writes it again where it is missing.
-    pub(crate) fn renew(&self, home: &Path) {
-        if stamp(home).is_none() {
-            self.write(home);
+        self.is_written = is_first;
+        if let Some(home) = home {
+            self.renew(home);
         }
     }
 
-    /// Writes it, as a whole. If that fails, no file says what is declared, and readers show
-    /// everything.
-    pub(crate) fn write(&self, home: &Path) {
+    /// Writes the whole file, if it is missing or old. If that fails, no file says what is
+    /// declared, and readers show everything.
+    pub(crate) fn renew(&mut self, home: &Path) {
+        if self.is_written && stamp(home).is_some() {
+            return;
+        }
         let path = home.join(FILE);
         let unfinished = path.with_extension("new");
         let written = home::create(&unfinished)
             .and_then(|mut file| file.write_all(self.text.as_bytes()))
             .and_then(|()| fs::rename(&unfinished, &path));
-        if written.is_err() {
+        self.is_written = written.is_ok();
+        if !self.is_written {
             let _ = home::remove(path);
         }
     }

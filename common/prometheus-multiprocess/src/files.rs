@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     cell,
-    declared::{self, Declaration},
+    declared::Declaration,
     error::DirectoryError,
     file::OwnFile,
     format::Kind,
@@ -116,15 +116,8 @@ impl Files {
     /// Tells readers that this process has a metric.
     pub(crate) fn declare(&self, family: &str, bounds: &[f64]) {
         let identity = lock(&self.identity);
-        let mut declaration = lock(&self.declaration);
-        let is_first = declaration.is_empty();
-        declaration.add(family, bounds);
-        if let Some(identity) = &*identity
-            // What a predecessor declared stands until this process has metrics of its own.
-            && !(is_first && declared::stamp(identity.home()).is_some())
-        {
-            declaration.write(identity.home());
-        }
+        let home = identity.as_ref().map(Identity::home);
+        lock(&self.declaration).add(home, family, bounds);
     }
 
     /// The file of a kind.

@@ -85,6 +85,7 @@ mod metric;
 mod number;
 mod periodic;
 mod process;
+mod read;
 mod scrape;
 mod source;
 mod state;

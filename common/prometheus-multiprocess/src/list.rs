@@ -7,6 +7,7 @@ use crate::{
     format::{GaugeMode, Kind},
     home, identity,
     identity::Holder,
+    read,
 };
 
 /// A metric file that could not be read in full, and the reason.
@@ -109,7 +110,7 @@ impl Listing {
         let files = match home::files(home) {
             Ok(files) => files,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(_) => return self.add_bad(identifier, "unreadable"),
+            Err(error) => return self.add_bad(identifier, read::unreadable(error)),
         };
         for (kind, path) in files {
             let Ok(modified) = fs::metadata(path).map(|found| home::modified(&found)) else {
@@ -132,6 +133,16 @@ impl Listing {
                 });
             }
         }
+    }
+
+    /// Adds the files of processes whose directories cannot be read now.
+    pub(crate) fn keep_unreadable<'a>(&mut self, known: impl Iterator<Item = &'a ListedFile>) {
+        let is_bad = |file: &&ListedFile| {
+            file.holder.is_some() && self.bad.iter().any(|bad| bad.name == file.identifier)
+        };
+        let kept: Vec<_> = known.filter(is_bad).cloned().collect();
+        self.files.extend(kept);
+        self.sort();
     }
 
     /// Adds files that are not in the directory yet, of the process `identifier`.

@@ -20,7 +20,8 @@ use crate::{
     merge::Merge,
     number, process,
     process::ProcessMetrics,
-    source::{self, REMOVED, Source},
+    read::{self, REMOVED},
+    source::Source,
     text::{self, Template},
 };
 
@@ -126,21 +127,24 @@ impl Scrape {
         }
     }
 
-    /// Lists the directory. If that fails, the files are those that were there before.
+    /// Lists the directory. Where that fails, the files are those that were there before.
     fn scan(&self, directory: &Path) -> Listing {
-        list::list(directory).unwrap_or_else(|error| {
-            let mut listing = Listing::default();
-            if error.kind() != io::ErrorKind::NotFound {
-                listing.files = self
-                    .sources
-                    .iter()
-                    .map(|known| known.file.clone())
-                    .collect();
-                listing.writers.clone_from(&self.writers);
+        let known = || self.sources.iter().map(|known| &known.file);
+        match list::list(directory) {
+            Ok(mut listing) => {
+                listing.keep_unreadable(known());
+                listing
             }
-            listing.add_bad(".", source::unreadable(error));
-            listing
-        })
+            Err(error) => {
+                let mut listing = Listing::default();
+                if error.kind() != io::ErrorKind::NotFound {
+                    listing.files = known().cloned().collect();
+                    listing.writers.clone_from(&self.writers);
+                }
+                listing.add_bad(".", read::unreadable(error));
+                listing
+            }
+        }
     }
 
     /// Reads all files; `false` if what was learned of one is no longer true.

@@ -6,22 +6,20 @@
 //! process by SIGBUS; those files are read with system calls.
 
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
-    io::{self, Read},
+    fs::{self, Metadata},
     ops::Range,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::Path,
     sync::Arc,
 };
 
-use nix::libc;
-
-use crate::{cell, format::HEADER, list::ListedFile, map::Map};
-
-/// The reason of a file that was removed after the directory was listed: it is not bad.
-pub(crate) const REMOVED: &str = "removed";
-/// The reasons of a file that may still be what it was when it was read last.
-const UNREADABLE: [&str; 2] = ["permission denied", "unreadable"];
+use crate::{
+    cell,
+    format::HEADER,
+    list::ListedFile,
+    map::Map,
+    read::{self, UNREADABLE, unreadable},
+};
 
 /// A file that is being read, and what is known of its entries.
 pub(crate) struct Source {
@@ -214,7 +212,7 @@ impl Source {
         if self.file.holder.is_some() && self.load_mapped(path)? {
             return Ok(true);
         }
-        read(path, spare)?;
+        read::whole(path, spare)?;
         Ok(self.use_bytes(spare))
     }
 
@@ -228,7 +226,7 @@ impl Source {
         };
         if !is_known(&self.data) {
             // What is mapped is what was asked about, whatever has taken the name meanwhile.
-            let (file, found) = open(path)?;
+            let (file, found) = read::open(path)?;
             let size = usize::try_from(found.len()).map_err(|_| "too large")?;
             if size < HEADER || found.blocks() * 512 < found.len() {
                 return Ok(false);
@@ -248,7 +246,7 @@ impl Source {
     /// Goes on with other bytes, and leaves those of before in their place. Returns whether the
     /// known keys are in the same places in both.
     fn use_bytes(&mut self, bytes: &mut Vec<u8>) -> bool {
-        self.use_up_to(used_of(bytes), bytes.len());
+        self.use_up_to(read::used(bytes), bytes.len());
         let Data::Read(before) = &mut self.data else {
             self.data = Data::Read(std::mem::take(bytes));
             return false;
@@ -270,51 +268,8 @@ impl Source {
     }
 }
 
-/// Reads a file whole, as Python's reader does: `used` first, then up to it.
-fn read(path: &Path, bytes: &mut Vec<u8>) -> Result<(), &'static str> {
-    let (mut file, _) = open(path)?;
-    bytes.clear();
-    bytes.resize(HEADER, 0);
-    file.read_exact(bytes).map_err(|_| "empty")?;
-    let wanted = u64::try_from(used_of(bytes)).unwrap_or(0);
-    file.take(wanted.saturating_sub(HEADER as u64))
-        .read_to_end(bytes)
-        .map_err(unreadable)?;
-    Ok(())
-}
-
-/// Opens a regular file; a pipe of that name must not make the scrape wait.
-fn open(path: &Path) -> Result<(File, Metadata), &'static str> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    match metadata.is_file() {
-        true => Ok((file, metadata)),
-        false => Err("not a file"),
-    }
-}
-
 fn inode_of(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
-}
-
-/// The field `used` of a file, whose header is there.
-fn used_of(bytes: &[u8]) -> i32 {
-    bytes
-        .first_chunk()
-        .map_or(0, |used| i32::from_ne_bytes(*used))
-}
-
-/// Why a file, or the directory, was not read.
-pub(crate) fn unreadable(error: io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound => REMOVED,
-        io::ErrorKind::PermissionDenied => UNREADABLE[0],
-        _ => UNREADABLE[1],
-    }
 }
 
 fn f64_at(bytes: &[u8], offset: usize) -> f64 {
