@@ -70,7 +70,7 @@ fn run(store: &Store, command: &[&str]) -> Result<String, Box<dyn Error>> {
         ["load", name, threads, times] => load(store, name, threads.parse()?, times.parse()?)?,
         ["forever", name] => forever(store, name)?,
         ["open", directory] => std::mem::forget(Store::open(directory)?),
-        ["scrape", sample] => return scraped(store, sample),
+        ["scrape", ref sample @ ..] => return scraped(store, &sample.join(" ")),
         ["descriptors", more] => {
             let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
             let is_free = |fd: &u64| fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_err();

@@ -126,7 +126,7 @@ impl Shared {
             scrape.number = self.begun.fetch_add(1, SeqCst) + 1;
             scrape.run(&self.directory, self.own.as_deref());
         }
-        out.push_str(&scrape.text);
+        scrape.render(out);
     }
 }
 

@@ -94,6 +94,14 @@ impl DirectoryError {
     }
 
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, DirectoryError::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
+        self.is_io(io::ErrorKind::NotFound)
+    }
+
+    pub(crate) fn is_denied(&self) -> bool {
+        self.is_io(io::ErrorKind::PermissionDenied)
+    }
+
+    fn is_io(&self, kind: io::ErrorKind) -> bool {
+        matches!(self, DirectoryError::Io { error, .. } if error.kind() == kind)
     }
 }

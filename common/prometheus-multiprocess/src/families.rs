@@ -135,11 +135,11 @@ impl Families {
     /// Adds a family, unless its samples would have the names of another one's.
     fn add(&mut self, family: Family) -> Result<usize, &'static str> {
         let is_taken = |name: &String| self.printed.contains(name);
-        if family.samples.iter().any(is_taken) {
+        if family.names.iter().any(is_taken) {
             return Err("name of another metric");
         }
         let index = self.families.len();
-        self.printed.extend(family.samples.iter().cloned());
+        self.printed.extend(family.names.iter().cloned());
         self.by_name.insert(family.name.clone(), index);
         self.families.push(family);
         Ok(index)

@@ -23,9 +23,13 @@ pub(crate) struct Family {
     /// When the newest process that lives and has it took its identifier.
     pub(crate) live_since: i128,
     /// The names of its samples and its own, as they are printed; see [`printed_names`].
-    pub(crate) samples: Vec<String>,
+    pub(crate) names: Vec<String>,
+    /// The labels of all groups, one after the other.
+    text: String,
     pub(crate) groups: Vec<Group>,
-    by_labels: HashTable<u32>,
+    samples: Vec<Sample>,
+    /// The hash of the labels of each group, and its index.
+    by_labels: HashTable<(u32, u32)>,
     hasher: RandomState,
 }
 
@@ -33,20 +37,27 @@ pub(crate) struct Family {
 /// later has it, or it is behind the other one in a file. The time, the file and the offset.
 pub(crate) type Age = (i128, usize, usize);
 
-/// The samples of one set of labels; `le` is not one of them.
+/// The samples of one set of labels; `le` is not one of them. There may be many of them, so this is
+/// short, and refers to the vectors of the family.
 pub(crate) struct Group {
-    /// As they stand in the text, such as `a="x",b="y"`.
-    pub(crate) labels: String,
-    /// Where `le` belongs among them.
-    pub(crate) le: usize,
-    /// In the order of the output.
-    pub(crate) samples: Vec<Sample>,
+    start: u32,
+    end: u32,
+    /// Where `le` belongs among the labels.
+    pub(crate) le: u32,
+    /// The sample that is printed last.
+    last: u32,
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) rank: Rank,
     pub(crate) series: u32,
+    /// The sample of the same group that is printed before this one.
+    before: u32,
 }
+
+/// No sample.
+const NONE: u32 = u32::MAX;
 
 /// The order of the samples in a group.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -74,8 +85,10 @@ impl Family {
             label_names,
             age,
             live_since: i128::MIN,
-            samples: printed_names(kind, name),
+            names: printed_names(kind, name),
+            text: String::new(),
             groups: Vec::new(),
+            samples: Vec::new(),
             by_labels: HashTable::new(),
             hasher: RandomState::default(),
         }
@@ -88,51 +101,106 @@ impl Family {
         rank: Rank,
         next: u32,
     ) -> Result<u32, &'static str> {
-        let (labels, le) = label_text(labels).ok_or("two labels are one when escaped")?;
-        let hash = self.hasher.hash_one(&labels);
-        let same = |known: &u32| self.groups[*known as usize].labels == labels;
-        let index = match self.by_labels.find(hash, same) {
-            Some(index) => *index as usize,
-            None => {
-                let rehash =
-                    |known: &u32| self.hasher.hash_one(&self.groups[*known as usize].labels);
-                self.by_labels
-                    .insert_unique(hash, self.groups.len() as u32, rehash);
-                let samples = Vec::with_capacity(1);
-                self.groups.push(Group {
-                    labels,
-                    le,
-                    samples,
-                });
-                self.groups.len() - 1
-            }
+        let start = self.text.len();
+        let group = self.group(labels);
+        let group = group.inspect_err(|_| self.text.truncate(start))?;
+        let samples = &mut self.samples;
+        let number = u32::try_from(samples.len()).map_err(|_| "too many series")?;
+        // A new bucket is mostly the last one but the sum.
+        let (mut after, mut before) = (NONE, self.groups[group].last);
+        while let Some(known) = samples.get(before as usize)
+            && known.rank > rank
+        {
+            (after, before) = (before, known.before);
+        }
+        if let Some(known) = samples.get(before as usize)
+            && known.rank == rank
+        {
+            return Ok(known.series);
+        }
+        match samples.get_mut(after as usize) {
+            Some(after) => after.before = number,
+            None => self.groups[group].last = number,
+        }
+        let series = next;
+        samples.push(Sample {
+            rank,
+            series,
+            before,
+        });
+        Ok(series)
+    }
+
+    /// The index of the group with these labels, which is added if it is new.
+    fn group(&mut self, labels: &[Label<'_>]) -> Result<usize, &'static str> {
+        let Family {
+            text,
+            groups,
+            by_labels,
+            hasher,
+            ..
+        } = self;
+        let start = text.len();
+        let le = push_labels(text, labels).ok_or("two labels are one when escaped")?;
+        let end = u32::try_from(text.len()).map_err(|_| "too many series")?;
+        let hash = hasher.hash_one(&text[start..]) as u32;
+        let wide = |hash: u32| u64::from(hash) << 32 | u64::from(hash);
+        let same = |&(other, index): &(u32, u32)| {
+            other == hash && groups[index as usize].labels(text) == &text[start..]
         };
-        let group = &mut self.groups[index];
-        let before = group.samples.partition_point(|known| known.rank < rank);
-        Ok(match group.samples.get(before) {
-            Some(known) if known.rank == rank => known.series,
-            _ => {
-                let series = next;
-                group.samples.insert(before, Sample { rank, series });
-                series
-            }
-        })
+        if let Some((_, index)) = by_labels.find(wide(hash), same) {
+            text.truncate(start);
+            return Ok(*index as usize);
+        }
+        let index = groups.len();
+        groups.push(Group {
+            start: start as u32,
+            end,
+            le: le as u32,
+            last: NONE,
+        });
+        // The labels of a group take a byte at least, but for one group.
+        let entry = (hash, index as u32);
+        by_labels.insert_unique(wide(hash), entry, |&(hash, _)| wide(hash));
+        Ok(index)
     }
 
     /// The name of a sample, as it is printed.
     pub(crate) fn sample_name(&self, rank: Rank) -> &str {
         match rank {
-            Rank::Value | Rank::Count => &self.samples[0],
-            Rank::Sum => &self.samples[1],
-            Rank::Bucket(_) => &self.samples[2],
+            Rank::Value | Rank::Count => &self.names[0],
+            Rank::Sum => &self.names[1],
+            Rank::Bucket(_) => &self.names[2],
         }
     }
 
     /// The groups in the order of the output.
     pub(crate) fn sorted(&self) -> Vec<&Group> {
         let mut groups: Vec<&Group> = self.groups.iter().collect();
-        groups.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        groups.sort_unstable_by_key(|group| group.labels(&self.text));
         groups
+    }
+
+    /// The labels of a group as they stand in the text, such as `a="x",b="y"`.
+    pub(crate) fn labels(&self, group: &Group) -> &str {
+        group.labels(&self.text)
+    }
+
+    /// Puts the samples of a group into `out`, in the order of the output.
+    pub(crate) fn samples(&self, group: &Group, out: &mut Vec<Sample>) {
+        out.clear();
+        let mut next = group.last;
+        while let Some(sample) = self.samples.get(next as usize) {
+            out.push(*sample);
+            next = sample.before;
+        }
+        out.reverse();
+    }
+}
+
+impl Group {
+    fn labels<'a>(&self, text: &'a str) -> &'a str {
+        &text[self.start as usize..self.end as usize]
     }
 }
 
@@ -188,26 +256,26 @@ impl Rank {
     }
 }
 
-/// The labels as they stand in the text, and where `le` would stand; `None` if two of them have
-/// the same name there.
-fn label_text(labels: &[Label<'_>]) -> Option<(String, usize)> {
-    let mut text = String::with_capacity(32 * labels.len());
+/// Appends the labels as they stand in the text. Returns how far behind the start of them `le`
+/// would stand; `None` if two of them have the same name there.
+fn push_labels(text: &mut String, labels: &[Label<'_>]) -> Option<usize> {
+    let first = text.len();
     let mut le = 0;
     let mut escaped: Vec<String> = Vec::new();
     for (name, value) in labels {
-        if !text.is_empty() {
+        if text.len() > first {
             text.push(',');
         }
         let start = text.len();
-        number::push_name(&mut text, name, false);
+        number::push_name(text, name, false);
         if text[start..] != **name {
             escaped.push(text[start..].to_owned());
         }
         text.push_str("=\"");
-        number::push_label_value(&mut text, value);
+        number::push_label_value(text, value);
         text.push('"');
         if **name < *"le" {
-            le = text.len();
+            le = text.len() - first;
         }
     }
     // Names that stay as they are differ already.
@@ -215,5 +283,5 @@ fn label_text(labels: &[Label<'_>]) -> Option<(String, usize)> {
         escaped[..index].contains(name) || labels.iter().any(|(other, _)| other == name)
     };
     let is_unique = !escaped.iter().enumerate().any(is_twice);
-    is_unique.then_some((text, le))
+    is_unique.then_some(le)
 }

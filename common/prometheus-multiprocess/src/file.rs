@@ -7,9 +7,8 @@ mod takeover;
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -255,13 +254,7 @@ impl State {
     /// Writes all entries to a new file and puts it in the place of what is mapped, and at `path`.
     fn rewrite(&mut self, path: &Path, kind: Kind) -> io::Result<()> {
         let unfinished = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)?;
+        let mut file = home::create(&unfinished)?;
         allocate(&file, 0, self.end())?;
         let aliases = self.regions.iter().map(|region| region.map.alias());
         let aliases = aliases.collect::<io::Result<Vec<Map>>>()?;

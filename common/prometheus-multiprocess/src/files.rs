@@ -15,6 +15,7 @@ use std::{
 
 use crate::{
     cell,
+    declared::Declaration,
     error::DirectoryError,
     file::OwnFile,
     format::Kind,
@@ -54,6 +55,7 @@ pub(crate) struct Files {
     /// Whether the directory is about to go.
     closed: AtomicBool,
     files: Mutex<HashMap<Kind, Arc<OwnFile>>>,
+    declaration: Mutex<Declaration>,
     /// The cells of `multiprocess_incidents_total`.
     incidents: OnceLock<Vec<Cell>>,
     /// Whether something is counted in memory, which was logged.
@@ -78,6 +80,7 @@ impl Files {
             identity: Mutex::new(identity.ok()),
             closed: AtomicBool::new(false),
             files: Mutex::new(HashMap::new()),
+            declaration: Mutex::default(),
             incidents: OnceLock::new(),
             in_memory: AtomicBool::new(false),
         };
@@ -87,6 +90,7 @@ impl Files {
             .map(|kind| key::write(name, &format!("{name}_total"), [("kind", kind)], help));
         let cells = files.file(Kind::Counter)?.cells(name, &keys)?;
         files.incidents.get_or_init(|| cells);
+        files.declare(name, &[]);
         match failure {
             Some(failure) => files.report_in_memory(&failure),
             // Creating the first file may have failed before there was something to count with.
@@ -107,6 +111,13 @@ impl Files {
         if let Some(cells) = self.incidents.get() {
             cell::add(cells[incident as usize].value(), 1.0);
         }
+    }
+
+    /// Tells readers that this process has a metric.
+    pub(crate) fn declare(&self, family: &str, bounds: &[f64]) {
+        let identity = lock(&self.identity);
+        let home = identity.as_ref().map(Identity::home);
+        lock(&self.declaration).add(home, family, bounds);
     }
 
     /// The file of a kind.
@@ -163,6 +174,7 @@ impl Files {
             }
         }
         let Some(identity) = &*identity else { return };
+        lock(&self.declaration).renew(identity.home());
         let mut failure = None;
         for file in lock(&self.files).values() {
             let was_in_memory = file.is_in_memory();

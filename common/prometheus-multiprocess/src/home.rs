@@ -1,9 +1,9 @@
 //! The directory of one process, such as `worker-0`: its lock and its metric files.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs::{self, File, Metadata, OpenOptions},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -67,7 +67,14 @@ pub(crate) fn clear(home: &Path) -> io::Result<()> {
 
 /// Marks a process that still runs, but belongs to an earlier run.
 pub(crate) fn retire(home: &Path) -> io::Result<()> {
-    File::create(home.join(RETIRED)).map(drop)
+    create(&home.join(RETIRED)).map(drop)
+}
+
+/// Creates a file that only this user can read, or empties the one that is there.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true);
+    options.mode(0o600).open(path)
 }
 
 pub(crate) fn is_retired(home: &Path) -> bool {

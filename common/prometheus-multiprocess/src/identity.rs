@@ -71,7 +71,13 @@ impl Identity {
         }
         for number in 0..LIMIT {
             let name = format!("worker-{number}");
-            if let Some(identity) = Identity::try_lock(directory, name)? {
+            let is_there = directory.join(&name).is_dir();
+            let identity = match Identity::try_lock(directory, name) {
+                // It is another user's.
+                Err(error) if is_there && error.is_denied() => None,
+                result => result?,
+            };
+            if let Some(identity) = identity {
                 let home = &identity.home;
                 let removed = match home::is_retired(home) {
                     true => home::clear(home),

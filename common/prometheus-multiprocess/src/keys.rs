@@ -1,6 +1,6 @@
 //! Where each key was seen first, so that it is parsed once.
 
-use std::{hash::BuildHasher, ops::Range};
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -19,10 +19,10 @@ pub(crate) struct Keys {
 /// An entry whose key was seen for the first time.
 pub(crate) struct FirstSeen {
     /// The index of its file.
-    pub(crate) source: usize,
-    pub(crate) key: Range<usize>,
-    /// Its series, or why it has none.
-    pub(crate) series: Result<u32, &'static str>,
+    pub(crate) source: u32,
+    /// Where it begins in the file.
+    pub(crate) start: u32,
+    pub(crate) series: u32,
 }
 
 impl Keys {
@@ -30,12 +30,8 @@ impl Keys {
         self.seen.push(seen);
     }
 
-    /// What was found out about a key that another file has too.
-    pub(crate) fn find(
-        &mut self,
-        sources: &[Source],
-        key: &[u8],
-    ) -> Option<Result<u32, &'static str>> {
+    /// The series of a key that another file has too.
+    pub(crate) fn find(&mut self, sources: &[Source], key: &[u8]) -> Option<u32> {
         let Keys {
             seen,
             index,
@@ -43,7 +39,7 @@ impl Keys {
         } = self;
         let bytes = |number: &u32| {
             let seen = &seen[*number as usize];
-            sources[seen.source].bytes(seen.key.start, seen.key.end)
+            sources[seen.source as usize].key_at(seen.start as usize)
         };
         let hash = |number: &u32| hasher.hash_one(bytes(number));
         for number in index.len() as u32..seen.len() as u32 {

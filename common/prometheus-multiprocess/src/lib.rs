@@ -64,6 +64,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
 
 mod cell;
 mod collector;
+mod declared;
 mod definition;
 mod directory;
 mod error;
@@ -83,6 +84,7 @@ mod merge;
 mod metric;
 mod number;
 mod periodic;
+mod read;
 mod scrape;
 mod source;
 mod state;

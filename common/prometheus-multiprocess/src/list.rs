@@ -3,9 +3,11 @@
 use std::{cmp::Reverse, collections::BTreeSet, fs, io, path::Path};
 
 use crate::{
+    declared::{self, Stamp},
     format::{GaugeMode, Kind},
     home, identity,
     identity::Holder,
+    read,
 };
 
 /// A metric file that could not be read in full, and the reason.
@@ -37,6 +39,14 @@ impl ListedFile {
     }
 }
 
+/// A process that has, or had, a directory of its own.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Writer {
+    since: i128,
+    pub(crate) identifier: String,
+    declared: Stamp,
+}
+
 /// What is in the directory right now.
 #[derive(Default)]
 pub(crate) struct Listing {
@@ -44,6 +54,8 @@ pub(crate) struct Listing {
     /// of ours are left out.
     pub(crate) files: Vec<ListedFile>,
     pub(crate) bad: Vec<BadFile>,
+    /// The processes that wrote files, the newest last.
+    pub(crate) writers: Vec<Writer>,
 }
 
 /// Lists the directory.
@@ -55,6 +67,11 @@ pub(crate) fn list(directory: &Path) -> io::Result<Listing> {
         let holder = identity::holder(directory, &identifier);
         if !home::is_retired(&home) {
             listing.add_own(&home, &identifier, holder);
+            listing.writers.push(Writer {
+                since: holder.since,
+                identifier: identifier.clone(),
+                declared: declared::stamp(&home),
+            });
         }
         ours.insert(identifier);
     }
@@ -79,6 +96,7 @@ pub(crate) fn list(directory: &Path) -> io::Result<Listing> {
         }
     }
     listing.sort();
+    listing.writers.sort_by_key(|writer| writer.since);
     Ok(listing)
 }
 
@@ -87,7 +105,7 @@ impl Listing {
         let files = match home::files(home) {
             Ok(files) => files,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(_) => return self.add_bad(identifier, "unreadable"),
+            Err(error) => return self.add_bad(identifier, read::unreadable(error)),
         };
         for (kind, path) in files {
             let Ok(modified) = fs::metadata(path).map(|found| home::modified(&found)) else {
@@ -110,6 +128,16 @@ impl Listing {
                 });
             }
         }
+    }
+
+    /// Adds the files of processes whose directories cannot be read now.
+    pub(crate) fn keep_unreadable<'a>(&mut self, known: impl Iterator<Item = &'a ListedFile>) {
+        let is_bad = |file: &&ListedFile| {
+            file.holder.is_some() && self.bad.iter().any(|bad| bad.name == file.identifier)
+        };
+        let kept: Vec<_> = known.filter(is_bad).cloned().collect();
+        self.files.extend(kept);
+        self.sort();
     }
 
     /// Adds files that are not in the directory yet, of the process `identifier`.

@@ -3,11 +3,12 @@
 //! Keys are parsed and ordered when they are seen first. From then on a scrape adds up numbers by
 //! position: each entry of each file knows its series.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
 
 use crate::{
+    declared::Declared,
     families::{Families, Newest, SUPERSEDED},
     family::Rank,
     format::{self, EntryLayout, GaugeMode, Kind},
@@ -20,6 +21,7 @@ use crate::{
 /// The samples of all files.
 pub(crate) struct Merge {
     families: Families,
+    declared: Declared,
     /// Where each key was seen first. Not of files whose entries are looked at one by one.
     keys: HashMap<Kind, Keys, RandomState>,
     /// What each series is before the first file is added.
@@ -31,9 +33,10 @@ pub(crate) struct Merge {
 
 impl Merge {
     /// Nothing yet; `newest` is what an earlier attempt found out.
-    pub(crate) fn new(newest: Newest) -> Merge {
+    pub(crate) fn new(newest: Newest, declared: Declared) -> Merge {
         Merge {
             families: Families::new(newest),
+            declared,
             keys: HashMap::default(),
             initial: Vec::new(),
             values: Vec::new(),
@@ -59,7 +62,13 @@ impl Merge {
     /// process has the same entries in the same places, so those of the file before it are
     /// looked at first. Returns whether all of them count.
     pub(crate) fn learn(&mut self, sources: &mut [Source], index: usize) -> bool {
-        let mut entries = std::mem::take(&mut sources[index].entries);
+        if sources[index].learned >= sources[index].used() {
+            return !self.families.has_newer();
+        }
+        if sources[index].entries.is_empty() {
+            sources[index].populate();
+        }
+        let mut entries = Arc::unwrap_or_clone(std::mem::take(&mut sources[index].entries));
         let mut rejected = Vec::new();
         let (mut bad, mut unusable) = (None, None);
         let source = &sources[index];
@@ -102,6 +111,13 @@ impl Merge {
                 }
             }
             start = value + 16;
+        }
+        let entries = match example {
+            Some(example) if *example.entries == entries => Arc::clone(&example.entries),
+            _ => Arc::new(entries),
+        };
+        if let Some(example) = example {
+            example.release();
         }
         let source = &mut sources[index];
         source.entries = entries;
@@ -152,6 +168,7 @@ impl Merge {
                 | Kind::Histogram
                 | Kind::Summary => source.values(|series, value| values[series as usize] += value),
             }
+            source.release();
         }
     }
 
@@ -168,18 +185,20 @@ impl Merge {
             return self.parse(file, key, (index, layout.value));
         }
         // The first file of a kind has no key twice, so nothing has to be looked up for it.
-        let keys = self.keys.entry(file.kind).or_default();
-        if !is_first && let Some(series) = keys.find(sources, key) {
-            return series;
-        }
-        let series = self.parse(file, key, (index, layout.value));
-        let seen = FirstSeen {
-            source: index,
-            key: layout.key.clone(),
-            series,
+        let known = match is_first {
+            true => None,
+            false => self.keys.entry(file.kind).or_default().find(sources, key),
         };
-        self.keys.entry(file.kind).or_default().add(seen);
-        series
+        if let Some(series) = known {
+            return Ok(series);
+        }
+        let series = self.parse(file, key, (index, layout.value))?;
+        self.keys.entry(file.kind).or_default().add(FirstSeen {
+            source: index as u32,
+            start: layout.key.start as u32 - 4,
+            series,
+        });
+        Ok(series)
     }
 
     /// The series of an entry, which is at a place in a file.
@@ -191,7 +210,15 @@ impl Merge {
     ) -> Result<u32, &'static str> {
         let kind = file.kind;
         let mut key = Key::parse(key).ok_or("key is not JSON")?;
-        let rank = Rank::of_key(kind, &mut key);
+        let mut rank = Rank::of_key(kind, &mut key);
+        if file.holder.is_some() {
+            if !self.declared.has(&key.family) {
+                return Err(SUPERSEDED);
+            }
+            if let Ok(Rank::Bucket(bound)) = &mut rank {
+                *bound = self.declared.bucket(&key.family, *bound);
+            }
+        }
         let Key {
             family,
             mut labels,

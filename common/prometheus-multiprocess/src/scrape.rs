@@ -1,20 +1,25 @@
-//! One scrape: the text, and what the next one needs again.
+//! One scrape: the values, and what the next one needs again.
 
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write,
     io,
     path::Path,
+    sync::Mutex,
+    thread,
 };
 
 use crate::{
+    declared::Declared,
     families::Newest,
     files::Files,
     format::Kind,
-    list::{self, BadFile, Listing},
+    list::{self, BadFile, Listing, Writer},
+    lock,
     merge::Merge,
     number,
-    source::{self, REMOVED, Source},
+    read::{self, REMOVED},
+    source::Source,
     text::{self, Template},
 };
 
@@ -22,6 +27,11 @@ const BAD_FILES: &str = "multiprocess_bad_files";
 const BAD_FILES_HELP: &str = "Metric files that could not be read in full, by reason";
 /// How often a scrape starts over for a newer definition.
 const MAX_ATTEMPTS: usize = 8;
+/// Bytes of files that stay mapped between scrapes. They are memory that the writers' files take
+/// anyway, but count for this process too.
+const MAPPED: usize = 64 << 20;
+/// Bytes of files of other programs, which have to be copied, that one thread reads.
+const COPIED_ALONE: usize = 1 << 20;
 /// Bad files that are listed by name; a directory full of strange files must not
 /// fill the scrape.
 const MAX_BAD_FILES: usize = 100;
@@ -29,8 +39,12 @@ const MAX_BAD_FILES: usize = 100;
 /// The last scrape, and what the next one needs again.
 pub(crate) struct Scrape {
     pub(crate) number: u64,
-    pub(crate) text: String,
+    /// What follows the metrics of the files.
+    tail: String,
     sources: Vec<Source>,
+    writers: Vec<Writer>,
+    /// Room for a copy of a file, for each thread that reads.
+    spare: [Vec<u8>; 2],
     merge: Merge,
     template: Template,
     logged: HashSet<BadFile>,
@@ -43,23 +57,25 @@ impl Scrape {
     pub(crate) fn new() -> Scrape {
         Scrape {
             number: 0,
-            text: String::new(),
+            tail: String::new(),
             sources: Vec::new(),
-            merge: Merge::new(Newest::default()),
+            writers: Vec::new(),
+            spare: Default::default(),
+            merge: Merge::new(Newest::default(), Declared::default()),
             template: Template::default(),
             logged: HashSet::new(),
         }
     }
 
     pub(crate) fn run(&mut self, directory: &Path, own: Option<&Files>) {
-        let mut listing = scan(directory, &self.sources);
-        let mut images = unwritten(own, &mut listing);
+        let mut listing = self.scan(directory);
+        let images = unwritten(own, &mut listing);
         // What a new entry means can depend on the order in which the files were read,
         // where they contradict each other. A fresh start reads the newest first.
-        let is_known = self.sources.iter().map(|source| &source.file);
-        if !(is_known.eq(&listing.files) && self.refresh(directory, &mut images) && self.learn()) {
-            images = unwritten(own, &mut listing);
-            self.start_over(directory, &listing, &mut images);
+        let files = self.sources.iter().map(|source| &source.file);
+        let is_known = files.eq(&listing.files) && self.writers == listing.writers;
+        if !(is_known && self.refresh(directory, &images) && self.learn()) {
+            self.start_over(directory, &listing, &images);
         }
         self.merge.add_up(&self.sources);
         for source in &self.sources {
@@ -68,13 +84,18 @@ impl Scrape {
                 listing.add_bad(&source.file.name, reason);
             }
         }
-        self.text.clear();
-        self.template.render(&self.merge, &mut self.text);
+        self.tail.clear();
         self.push_bad_files(listing.bad);
     }
 
+    /// Appends the text.
+    pub(crate) fn render(&self, out: &mut String) {
+        self.template.render(&self.merge, out);
+        out.push_str(&self.tail);
+    }
+
     /// Forgets everything. This is rare: a file came or went, or was replaced.
-    fn start_over(&mut self, directory: &Path, listing: &Listing, images: &mut Images) {
+    fn start_over(&mut self, directory: &Path, listing: &Listing, images: &Images) {
         let mut newest = Newest::default();
         let mut before = std::mem::take(&mut self.sources);
         for file in &listing.files {
@@ -86,12 +107,15 @@ impl Scrape {
             source.file = file.clone();
             self.sources.push(source);
         }
+        self.writers.clone_from(&listing.writers);
+        let writers = self.writers.iter().map(|writer| &*writer.identifier);
+        let declared = Declared::read(directory, writers);
         // Once more for each definition that turns out to be newer; a directory cannot have many.
         for _ in 0..MAX_ATTEMPTS {
             self.sources.iter_mut().for_each(Source::forget);
-            self.merge = Merge::new(newest);
+            self.merge = Merge::new(newest, declared.clone());
             self.template = Template::default();
-            self.refresh(directory, &mut images.clone());
+            self.refresh(directory, images);
             self.learn();
             match self.merge.take_newest() {
                 Some(found) => newest = found,
@@ -100,11 +124,56 @@ impl Scrape {
         }
     }
 
+    /// Lists the directory. Where that fails, the files are those that were there before.
+    fn scan(&self, directory: &Path) -> Listing {
+        let known = || self.sources.iter().map(|known| &known.file);
+        match list::list(directory) {
+            Ok(mut listing) => {
+                listing.keep_unreadable(known());
+                listing
+            }
+            Err(error) => {
+                let mut listing = Listing::default();
+                if error.kind() != io::ErrorKind::NotFound {
+                    listing.files = known().cloned().collect();
+                    listing.writers.clone_from(&self.writers);
+                }
+                listing.add_bad(".", read::unreadable(error));
+                listing
+            }
+        }
+    }
+
     /// Reads all files; `false` if what was learned of one is no longer true.
-    fn refresh(&mut self, directory: &Path, images: &mut Images) -> bool {
-        let mut same = true;
+    fn refresh(&mut self, directory: &Path, images: &Images) -> bool {
+        let copied: usize = self.sources.iter().map(Source::copied).sum();
+        let rest = Mutex::new(self.sources.iter_mut());
+        let read = |spare: &mut Vec<u8>| {
+            let mut same = true;
+            loop {
+                let Some(source) = lock(&rest).next() else {
+                    return same;
+                };
+                let image = images.get(&source.file.name);
+                same &= source.refresh(directory, image.cloned(), spare);
+            }
+        };
+        let [own, others] = &mut self.spare;
+        let same = thread::scope(|scope| {
+            let builder = thread::Builder::new().name("scrape".to_owned());
+            let read_too = || read(others);
+            let other = (copied > COPIED_ALONE).then(|| builder.spawn_scoped(scope, read_too));
+            let same = read(own);
+            match other {
+                // After a panic nothing is known.
+                Some(Ok(other)) => same & other.join().unwrap_or(false),
+                _ => same,
+            }
+        });
+        let mut mapped = 0;
         for source in &mut self.sources {
-            same &= source.refresh(directory, images.remove(&source.file.name));
+            mapped += source.used();
+            source.stays = mapped <= MAPPED;
         }
         same
     }
@@ -127,7 +196,7 @@ impl Scrape {
         if bad.is_empty() || self.merge.families().has(BAD_FILES) {
             return;
         }
-        text::push_header(&mut self.text, &[BAD_FILES], BAD_FILES_HELP, "gauge");
+        text::push_header(&mut self.tail, &[BAD_FILES], BAD_FILES_HELP, "gauge");
         for file in bad.iter().take(MAX_BAD_FILES) {
             let name: String = file.name.chars().take(100).map(printable).collect();
             if self.logged.len() < MAX_BAD_FILES && self.logged.insert(file.clone()) {
@@ -136,9 +205,9 @@ impl Scrape {
                     file.reason
                 );
             }
-            let _ = write!(self.text, "{BAD_FILES}{{file=\"");
-            number::push_label_value(&mut self.text, &name);
-            let _ = writeln!(self.text, "\",reason=\"{}\"}} 1.0", file.reason);
+            let _ = write!(self.tail, "{BAD_FILES}{{file=\"");
+            number::push_label_value(&mut self.tail, &name);
+            let _ = writeln!(self.tail, "\",reason=\"{}\"}} 1.0", file.reason);
         }
         if let Some(more) = bad
             .len()
@@ -146,27 +215,12 @@ impl Scrape {
             .filter(|&more| more > 0)
         {
             let _ = write!(
-                self.text,
+                self.tail,
                 "{BAD_FILES}{{file=\"{}\",reason=\"\"}} ",
                 crate::OVERFLOW
             );
-            number::push(&mut self.text, more as f64);
-            self.text.push('\n');
-        }
-    }
-}
-
-/// Lists the directory. If that fails, the files are those that were there before.
-fn scan(directory: &Path, before: &[Source]) -> Listing {
-    match list::list(directory) {
-        Ok(listing) => listing,
-        Err(error) => {
-            let mut listing = Listing::default();
-            if error.kind() != io::ErrorKind::NotFound {
-                listing.files = before.iter().map(|source| source.file.clone()).collect();
-            }
-            listing.add_bad(".", source::unreadable(error));
-            listing
+            number::push(&mut self.tail, more as f64);
+            self.tail.push('\n');
         }
     }
 }

@@ -6,21 +6,20 @@
 //! process by SIGBUS; those files are read with system calls.
 
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
-    io::{self, Read},
+    fs::{self, Metadata},
     ops::Range,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::Path,
+    sync::Arc,
 };
 
-use nix::libc;
-
-use crate::{cell, format::HEADER, list::ListedFile, map::Map};
-
-/// The reason of a file that was removed after the directory was listed: it is not bad.
-pub(crate) const REMOVED: &str = "removed";
-/// The reasons of a file that may still be what it was when it was read last.
-const UNREADABLE: [&str; 2] = ["permission denied", "unreadable"];
+use crate::{
+    cell,
+    format::HEADER,
+    list::ListedFile,
+    map::Map,
+    read::{self, UNREADABLE, unreadable},
+};
 
 /// A file that is being read, and what is known of its entries.
 pub(crate) struct Source {
@@ -28,12 +27,14 @@ pub(crate) struct Source {
     data: Data,
     /// How many bytes can be read as entries.
     used: usize,
-    /// The entries up to `learned` that count.
-    pub(crate) entries: Vec<Entry>,
+    /// The entries up to `learned` that count. Files that have the same ones share this.
+    pub(crate) entries: Arc<Vec<Entry>>,
     /// Where the others have their keys.
     pub(crate) rejected: Vec<Range<usize>>,
     /// The first byte behind the entries that were looked at.
     pub(crate) learned: usize,
+    /// Whether what is mapped stays in memory until the next scrape.
+    pub(crate) stays: bool,
     /// Why a part of the file cannot be read now.
     pub(crate) bad: Option<&'static str>,
     /// Why entries that were looked at do not count.
@@ -41,7 +42,7 @@ pub(crate) struct Source {
 }
 
 /// Where an entry and its value are, and to which series it belongs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) start: u32,
     pub(crate) value: u32,
@@ -52,10 +53,7 @@ enum Data {
     Nothing,
     /// With its device and inode.
     Mapped(Map, (u64, u64)),
-    Read {
-        now: Vec<u8>,
-        before: Vec<u8>,
-    },
+    Read(Vec<u8>),
 }
 
 impl Source {
@@ -64,9 +62,10 @@ impl Source {
             file,
             data: Data::Nothing,
             used: 0,
-            entries: Vec::new(),
+            entries: Arc::default(),
             rejected: Vec::new(),
             learned: HEADER,
+            stays: true,
             bad: None,
             unusable: None,
         }
@@ -74,38 +73,38 @@ impl Source {
 
     /// Forgets what was learned. What was read stays, also where it cannot be read again.
     pub(crate) fn forget(&mut self) {
-        self.entries.clear();
+        self.entries = Arc::default();
         self.rejected.clear();
         self.learned = HEADER;
         self.unusable = None;
     }
 
     /// Looks at what the file holds now, or at `image`, which stands for it. What was learned of
-    /// it stays true if this returns `true`.
-    pub(crate) fn refresh(&mut self, directory: &Path, image: Option<Vec<u8>>) -> bool {
+    /// it stays true if this returns `true`. `spare` is room for a copy of a file.
+    pub(crate) fn refresh(
+        &mut self,
+        directory: &Path,
+        image: Option<Vec<u8>>,
+        spare: &mut Vec<u8>,
+    ) -> bool {
         self.bad = None;
         let before = self.inode();
         let loaded = match image {
-            Some(image) => {
-                self.use_bytes(image);
-                Ok(())
-            }
-            None => self.load(&directory.join(&self.file.name)),
+            Some(mut image) => Ok(self.use_bytes(&mut image)),
+            None => self.load(&directory.join(&self.file.name), spare),
         };
-        if let Err(reason) = loaded {
+        let is_unchanged = loaded.unwrap_or_else(|reason| {
             self.bad = Some(reason);
-            if UNREADABLE.contains(&reason) {
-                // A sum that falls for a moment looks like a restart of the service.
-                return true;
+            // A sum that falls for a moment looks like a restart of the service.
+            let stays = UNREADABLE.contains(&reason);
+            if !stays {
+                self.used = 0;
+                self.data = Data::Nothing;
             }
-            self.used = 0;
-            self.data = Data::Nothing;
-        }
+            stays
+        });
         let is_new = self.entries.is_empty() && self.rejected.is_empty();
-        is_new
-            || self.learned <= self.used.max(HEADER)
-                && self.inode() == before
-                && self.is_unchanged()
+        is_new || is_unchanged && self.learned <= self.used.max(HEADER) && self.inode() == before
     }
 
     /// The device and the inode of the file that is mapped.
@@ -113,6 +112,31 @@ impl Source {
         match &self.data {
             Data::Mapped(_, inode) => Some(*inode),
             _ => None,
+        }
+    }
+
+    /// How many bytes a refresh copies, by the last one.
+    pub(crate) fn copied(&self) -> usize {
+        match &self.data {
+            Data::Read(now) => now.len(),
+            _ => 0,
+        }
+    }
+
+    /// Prepares for reading all of it.
+    pub(crate) fn populate(&self) {
+        if let Data::Mapped(map, _) = &self.data {
+            // Up to half of the file is room for more, which nobody reads.
+            map.populate(self.used);
+        }
+    }
+
+    /// Gives memory back, unless it stays.
+    pub(crate) fn release(&self) {
+        if let Data::Mapped(map, _) = &self.data
+            && !self.stays
+        {
+            map.release();
         }
     }
 
@@ -127,6 +151,14 @@ impl Source {
         i32::from_ne_bytes(bytes)
     }
 
+    /// The key of the entry that begins at `start`, which was looked at. It is empty if a program
+    /// that does not keep to the format has written another length there.
+    pub(crate) fn key_at(&self, start: usize) -> &[u8] {
+        let length = usize::try_from(self.length_at(start)).unwrap_or(0);
+        let (key, end) = (start + 4, start + 4 + length);
+        self.bytes(key, if end <= self.used { end } else { key })
+    }
+
     /// Bytes of a length field or a key: they do not change once they are published.
     pub(crate) fn bytes(&self, start: usize, end: usize) -> &[u8] {
         assert!(start <= end && end <= self.used);
@@ -134,7 +166,7 @@ impl Source {
             Data::Nothing => &[],
             // SAFETY: the owner writes nothing but values there once `used` is published.
             Data::Mapped(map, _) => unsafe { map.bytes(start, end) },
-            Data::Read { now, .. } => &now[start..end],
+            Data::Read(now) => &now[start..end],
         }
     }
 
@@ -143,15 +175,15 @@ impl Source {
         match &self.data {
             Data::Nothing => {}
             Data::Mapped(map, _) => {
-                for entry in &self.entries {
+                for entry in self.entries.iter() {
                     with(
                         entry.series,
                         cell::get(&map.slot(entry.value as usize).value),
                     );
                 }
             }
-            Data::Read { now, .. } => {
-                for entry in &self.entries {
+            Data::Read(now) => {
+                for entry in self.entries.iter() {
                     with(entry.series, f64_at(now, entry.value as usize));
                 }
             }
@@ -160,7 +192,7 @@ impl Source {
 
     /// Calls `with` for the series, the value and the time of each entry.
     pub(crate) fn values_at(&self, mut with: impl FnMut(u32, f64, f64)) {
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             let offset = entry.value as usize;
             let (value, time) = match &self.data {
                 Data::Nothing => return,
@@ -168,17 +200,20 @@ impl Source {
                     let slot = map.slot(offset);
                     cell::get_at(&slot.value, &slot.time)
                 }
-                Data::Read { now, .. } => (f64_at(now, offset), f64_at(now, offset + 8)),
+                Data::Read(now) => (f64_at(now, offset), f64_at(now, offset + 8)),
             };
             with(entry.series, value, time);
         }
     }
 
-    fn load(&mut self, path: &Path) -> Result<(), &'static str> {
+    /// Whether the known entries are where they were.
+    fn load(&mut self, path: &Path, spare: &mut Vec<u8>) -> Result<bool, &'static str> {
+        // A mapping pins the file, to which its owner only appends.
         if self.file.holder.is_some() && self.load_mapped(path)? {
-            return Ok(());
+            return Ok(true);
         }
-        self.load_read(path)
+        read::whole(path, spare)?;
+        Ok(self.use_bytes(spare))
     }
 
     /// Maps the file, or what has been added to it. `false` if it cannot be trusted.
@@ -189,10 +224,9 @@ impl Source {
             matches!(data, Data::Mapped(map, inode)
                 if *inode == inode_of(&found) && map.length() as u64 == found.len())
         };
-        let is_new = !is_known(&self.data);
-        if is_new {
+        if !is_known(&self.data) {
             // What is mapped is what was asked about, whatever has taken the name meanwhile.
-            let (file, found) = open(path)?;
+            let (file, found) = read::open(path)?;
             let size = usize::try_from(found.len()).map_err(|_| "too large")?;
             if size < HEADER || found.blocks() * 512 < found.len() {
                 return Ok(false);
@@ -205,39 +239,23 @@ impl Source {
         };
         let used = cell::published(map.used());
         let size = map.length();
-        if is_new {
-            // Up to half of the file is room for more, which nobody reads.
-            map.populate(used as usize);
-        }
         self.use_up_to(used as i32, size);
         Ok(true)
     }
 
-    /// Reads the file whole, as Python's reader does: `used` first, then up to it.
-    fn load_read(&mut self, path: &Path) -> Result<(), &'static str> {
-        let (mut file, _) = open(path)?;
-        let mut bytes = match &mut self.data {
-            Data::Read { before, .. } => std::mem::take(before),
-            _ => Vec::new(),
+    /// Goes on with other bytes, and leaves those of before in their place. Returns whether the
+    /// known keys are in the same places in both.
+    fn use_bytes(&mut self, bytes: &mut Vec<u8>) -> bool {
+        self.use_up_to(read::used(bytes), bytes.len());
+        let Data::Read(before) = &mut self.data else {
+            self.data = Data::Read(std::mem::take(bytes));
+            return false;
         };
-        bytes.clear();
-        bytes.resize(HEADER, 0);
-        file.read_exact(&mut bytes).map_err(|_| "empty")?;
-        let wanted = u64::try_from(used_of(&bytes)).unwrap_or(0);
-        file.take(wanted.saturating_sub(HEADER as u64))
-            .read_to_end(&mut bytes)
-            .map_err(unreadable)?;
-        self.use_bytes(bytes);
-        Ok(())
-    }
-
-    fn use_bytes(&mut self, now: Vec<u8>) {
-        let before = match std::mem::replace(&mut self.data, Data::Nothing) {
-            Data::Read { now, .. } => now,
-            _ => Vec::new(),
-        };
-        self.use_up_to(used_of(&now), now.len());
-        self.data = Data::Read { now, before };
+        std::mem::swap(before, bytes);
+        let keys = self.entries.iter();
+        let keys = keys.map(|entry| entry.start as usize..entry.value as usize);
+        let mut all = keys.chain(self.rejected.iter().cloned());
+        all.all(|key| before.get(key.clone()) == bytes.get(key))
     }
 
     fn use_up_to(&mut self, used: i32, size: usize) {
@@ -248,54 +266,10 @@ impl Source {
             self.bad = Some("truncated");
         }
     }
-
-    /// Whether a file that was read has the same keys in the same places. A mapping pins the
-    /// file, to which its owner only appends.
-    fn is_unchanged(&self) -> bool {
-        let Data::Read { now, before } = &self.data else {
-            return true;
-        };
-        let keys = self
-            .entries
-            .iter()
-            .map(|entry| entry.start as usize..entry.value as usize);
-        let mut all = keys.chain(self.rejected.iter().cloned());
-        all.all(|key| now.get(key.clone()) == before.get(key))
-    }
-}
-
-/// Opens a regular file; a pipe of that name must not make the scrape wait.
-fn open(path: &Path) -> Result<(File, Metadata), &'static str> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    match metadata.is_file() {
-        true => Ok((file, metadata)),
-        false => Err("not a file"),
-    }
 }
 
 fn inode_of(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
-}
-
-/// The field `used` of a file, whose header is there.
-fn used_of(bytes: &[u8]) -> i32 {
-    bytes
-        .first_chunk()
-        .map_or(0, |used| i32::from_ne_bytes(*used))
-}
-
-/// Why a file, or the directory, was not read.
-pub(crate) fn unreadable(error: io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound => REMOVED,
-        io::ErrorKind::PermissionDenied => UNREADABLE[0],
-        _ => UNREADABLE[1],
-    }
 }
 
 fn f64_at(bytes: &[u8], offset: usize) -> f64 {

@@ -309,7 +309,9 @@ impl Store {
                 known.state.definition().name
             )));
         }
-        let file = self.0.shared.files.file(definition.kind)?;
+        let files = &self.0.shared.files;
+        let file = files.file(definition.kind)?;
+        files.declare(&definition.name, &definition.bounds);
         let name = definition.name.clone();
         let shared = Arc::clone(&self.0.shared);
         let state = Arc::new(MetricState::new(definition, shared, file));

@@ -49,7 +49,7 @@ impl Template {
 
     /// Appends the text with the numbers of `merge`.
     pub(crate) fn render(&self, merge: &Merge, out: &mut String) {
-        out.reserve(self.text.len() + 8 * self.steps.len());
+        out.reserve(self.text.len() + 12 * self.steps.len());
         let mut start = 0;
         let mut sum = 0.0;
         for step in &self.steps {
@@ -89,14 +89,16 @@ impl Template {
             family.kind.type_name(),
         );
         self.end(Number::Nothing);
+        let mut samples = Vec::new();
         for group in family.sorted() {
-            for sample in &group.samples {
+            family.samples(group, &mut samples);
+            for sample in &samples {
                 match sample.rank {
                     Rank::Bucket(bound) => self.bucket(family, group, bound, sample.series),
                     _ => self.sample(family, group, sample),
                 }
             }
-            if let Some(Rank::Bucket(_)) = group.samples.first().map(|sample| sample.rank) {
+            if let Some(Rank::Bucket(_)) = samples.first().map(|sample| sample.rank) {
                 self.count(family, group);
             }
         }
@@ -104,7 +106,7 @@ impl Template {
 
     fn sample(&mut self, family: &Family, group: &Group, sample: &Sample) {
         self.text.push_str(family.sample_name(sample.rank));
-        self.labels(&[&group.labels]);
+        self.labels(&[family.labels(group)]);
         self.end(match family.kind.is_most_recent() {
             true => Number::MostRecent(sample.series),
             false => Number::Value(sample.series),
@@ -116,14 +118,14 @@ impl Template {
         let mut label = String::from("le=\"");
         number::push(&mut label, bound);
         label.push('"');
-        let (before, after) = group.labels.split_at(group.le);
+        let (before, after) = family.labels(group).split_at(group.le as usize);
         self.labels(&[before, &label, after.trim_start_matches(',')]);
         self.end(Number::Bucket(series));
     }
 
     fn count(&mut self, family: &Family, group: &Group) {
         self.text.push_str(family.sample_name(Rank::Count));
-        self.labels(&[&group.labels]);
+        self.labels(&[family.labels(group)]);
         self.end(Number::Count);
     }
 

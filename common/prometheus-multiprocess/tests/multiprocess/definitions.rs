@@ -122,6 +122,90 @@ fn a_metric_whose_type_or_labels_change_has_the_new_ones_and_no_others() {
 }
 
 #[test]
+fn a_metric_that_no_process_declares_any_more_goes_when_the_last_one_ends_that_did() {
+    let directory = Temporary::new();
+    let kept = |store: &Store| store.counter(Opts::new("kept", "Help")).unwrap().inc();
+    let old = generation(directory.path(), |store| {
+        kept(store);
+        store.counter(Opts::new("gone", "Help")).unwrap().inc();
+        gauge(store, "gone_gauge", GaugeMode::Max);
+    });
+    // Each new one takes the place of an old one, as in a reload.
+    let mut new = Vec::new();
+    for ended in old {
+        let text = scrape(directory.path());
+        assert_eq!(value(&text, "gone_total"), 2.0, "{text}");
+        assert_eq!(value(&text, "gone_gauge"), 50.0, "{text}");
+        drop(ended);
+        let store = Store::open(directory.path()).unwrap();
+        // It has not said yet what it will have.
+        assert_eq!(value(&scrape(directory.path()), "gone_total"), 2.0);
+        kept(&store);
+        new.push(store);
+    }
+    let text = scrape(directory.path());
+    assert!(!text.contains("gone"), "{text}");
+    assert!(!text.contains("bad_files"), "{text}");
+    assert_eq!(value(&text, "kept_total"), 4.0, "{text}");
+    // One that comes late goes on from what was counted.
+    new[1].counter(Opts::new("gone", "Help")).unwrap().inc();
+    assert_eq!(value(&scrape(directory.path()), "gone_total"), 3.0);
+    drop(new);
+    assert_eq!(value(&scrape(directory.path()), "gone_total"), 3.0);
+    assert_eq!(value(&scrape(directory.path()), "kept_total"), 4.0);
+}
+
+#[test]
+fn a_histogram_whose_bounds_change_has_the_new_ones_at_once_and_counts_nothing_twice() {
+    let directory = Temporary::new();
+    let observe = |store: &Store, buckets: &[f64], values: &[f64]| {
+        let opts = HistogramOpts::new("h", "Help").buckets(buckets.to_vec());
+        let histogram = store.histogram(opts).unwrap();
+        values.iter().for_each(|&value| histogram.observe(value));
+    };
+    let buckets = |text: &str| -> Vec<(String, f64)> {
+        let bucket = |line: &str| {
+            let (bound, value) = line.strip_prefix("h_bucket{le=\"")?.split_once("\"} ")?;
+            Some((bound.to_owned(), value.parse().unwrap()))
+        };
+        text.lines().filter_map(bucket).collect()
+    };
+    let expect = |expected: &[(&str, f64)]| {
+        let text = scrape(directory.path());
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(le, n)| ((*le).to_owned(), *n))
+            .collect();
+        assert_eq!(buckets(&text), expected, "{text}");
+        assert_eq!(value(&text, "h_count"), expected[expected.len() - 1].1);
+        assert!(!text.contains("bad_files"), "{text}");
+    };
+    let values = [0.05, 0.3, 0.7, 3.0, 20.0];
+    let old = generation(directory.path(), |store| {
+        observe(store, &[0.1, 0.5, 1.0, 10.0], &values)
+    });
+    expect(&[
+        ("0.1", 2.0),
+        ("0.5", 4.0),
+        ("1.0", 6.0),
+        ("10.0", 8.0),
+        ("+Inf", 10.0),
+    ]);
+    let new = generation(directory.path(), |store| {
+        observe(store, &[0.2, 1.0, 5.0], &values)
+    });
+    // What was observed up to 0.5 and up to 10 may be in the next bucket.
+    expect(&[("0.2", 4.0), ("1.0", 12.0), ("5.0", 14.0), ("+Inf", 20.0)]);
+    drop(old);
+    expect(&[("0.2", 4.0), ("1.0", 12.0), ("5.0", 14.0), ("+Inf", 20.0)]);
+    // Their successors go on with the files that have the old bounds.
+    let next = generation(directory.path(), |store| observe(store, &[1.0], &values));
+    expect(&[("1.0", 18.0), ("+Inf", 30.0)]);
+    drop((new, next));
+    expect(&[("1.0", 18.0), ("+Inf", 30.0)]);
+}
+
+#[test]
 fn a_metric_whose_samples_have_the_name_of_another_is_refused() {
     let directory = Temporary::new();
     let store = Store::open(directory.path()).unwrap();

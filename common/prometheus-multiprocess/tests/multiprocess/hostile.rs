@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::FileExt,
     path::Path,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
@@ -143,4 +144,41 @@ fn files_that_are_swapped_for_smaller_ones_while_they_are_read_harm_nobody() {
         }
         done.store(true, Relaxed);
     });
+}
+
+#[test]
+fn a_length_that_changes_after_it_was_read_does_not_stop_a_scrape() {
+    let directory = Temporary::new();
+    let stores = [(); 2].map(|()| Store::open(directory.path()).unwrap());
+    let count = |store: &Store, value: &str| {
+        let counters = store.counter_vec(Opts::new("c", "Help"), &["v"]).unwrap();
+        counters.with_label_values(&[value]).inc();
+    };
+    // In another order, so that keys are looked up.
+    let orders = [["a", "b"], ["b", "a"]];
+    for (store, order) in stores.iter().zip(orders) {
+        order.iter().for_each(|value| count(store, value));
+    }
+    let collector = MultiProcessCollector::new(directory.path()).unwrap();
+    let collect = || {
+        let mut text = String::new();
+        collector.encode_text(&mut text).unwrap();
+        text
+    };
+    assert_eq!(value(&collect(), "c_total{v=\"a\"}"), 2.0);
+    for name in ["worker-0/counter.db", "worker-1/counter.db"] {
+        let path = directory.join(name);
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        // Each length field stands before the bracket of its key.
+        let starts = (4..bytes.len()).filter(|at| bytes[*at..].starts_with(b"[\"c\""));
+        for start in starts {
+            file.write_all_at(&i32::MAX.to_ne_bytes(), start as u64 - 4)
+                .unwrap();
+        }
+    }
+    count(&stores[0], "c");
+    count(&stores[1], "more");
+    count(&stores[1], "c");
+    assert_eq!(value(&collect(), "c_total{v=\"c\"}"), 2.0);
 }

@@ -1,0 +1,109 @@
+//! The metrics that each process declares, in a file of its directory for the readers.
+//!
+//! A process goes on with the files of an earlier one, in which there may be metrics and buckets
+//! that its own program no longer has. What no process declares is not shown.
+
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
+
+use crate::home;
+
+/// A line for each metric family: its name, and the bounds of its buckets.
+const FILE: &str = "declared";
+
+/// What this process declares.
+#[derive(Default)]
+pub(crate) struct Declaration {
+    text: String,
+    /// Whether the file says what it should.
+    is_written: bool,
+}
+
+impl Declaration {
+    /// Adds a metric. What a predecessor in `home` declared stands until the second one, since the
+    /// first one is of the store itself.
+    pub(crate) fn add(&mut self, home: Option<&Path>, family: &str, bounds: &[f64]) {
+        let is_first = self.text.is_empty();
+        self.text.push_str(family);
+        for bound in bounds {
+            // Writing to a String cannot fail.
+            let _ = write!(self.text, " {bound}");
+        }
+        self.text.push('\n');
+        self.is_written = is_first;
+        if let Some(home) = home {
+            self.renew(home);
+        }
+    }
+
+    /// Writes the whole file, if it is missing or old. If that fails, no file says what is
+    /// declared, and readers show everything.
+    pub(crate) fn renew(&mut self, home: &Path) {
+        if self.is_written && stamp(home).is_some() {
+            return;
+        }
+        let path = home.join(FILE);
+        let unfinished = path.with_extension("new");
+        let written = home::create(&unfinished)
+            .and_then(|mut file| file.write_all(self.text.as_bytes()))
+            .and_then(|()| fs::rename(&unfinished, &path));
+        self.is_written = written.is_ok();
+        if !self.is_written {
+            let _ = home::remove(path);
+        }
+    }
+}
+
+/// When the declaration of a process was written, and its inode; `None` if there is none.
+pub(crate) type Stamp = Option<(i128, u64)>;
+
+pub(crate) fn stamp(home: &Path) -> Stamp {
+    let found = fs::metadata(home.join(FILE)).ok()?;
+    Some((home::modified(&found), found.ino()))
+}
+
+/// What all processes declare.
+#[derive(Clone, Default)]
+pub(crate) struct Declared(Option<HashMap<String, Vec<f64>>>);
+
+impl Declared {
+    /// Reads the declarations of the processes, the newest one last. If one cannot be read, it may
+    /// have declared anything.
+    pub(crate) fn read<'a>(
+        directory: &Path,
+        identifiers: impl Iterator<Item = &'a str>,
+    ) -> Declared {
+        let read = |identifier| fs::read_to_string(directory.join(identifier).join(FILE));
+        let texts = identifiers.map(read).collect::<io::Result<Vec<String>>>();
+        let mut families = HashMap::new();
+        for line in texts.iter().flatten().flat_map(|text| text.lines()) {
+            let mut words = line.split(' ');
+            let family = words.next().unwrap_or_default().to_owned();
+            families.insert(
+                family,
+                words.filter_map(|bound| bound.parse().ok()).collect(),
+            );
+        }
+        Declared(texts.is_ok().then_some(families))
+    }
+
+    /// Whether a process may have declared this family.
+    pub(crate) fn has(&self, family: &str) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|known| known.contains_key(family))
+    }
+
+    /// The bucket in which observations up to `bound` are now, by the newest definition.
+    pub(crate) fn bucket(&self, family: &str, bound: f64) -> f64 {
+        let bounds = self.0.as_ref().and_then(|known| known.get(family));
+        let mut bounds = bounds.into_iter().flatten().copied();
+        bounds.find(|&new| bound <= new).unwrap_or(bound)
+    }
+}
