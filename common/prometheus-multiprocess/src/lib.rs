@@ -86,6 +86,7 @@ mod number;
 mod periodic;
 mod process;
 mod read;
+mod registry;
 mod scrape;
 mod source;
 mod state;
