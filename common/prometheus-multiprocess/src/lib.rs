@@ -85,6 +85,7 @@ mod metric;
 mod number;
 mod periodic;
 mod read;
+mod registry;
 mod scrape;
 mod source;
 mod state;

@@ -199,11 +199,8 @@ impl Histogram {
     #[inline]
     pub fn observe(&self, value: f64) {
         let cells = &*self.0;
-        let bucket = cells
-            .state
-            .bounds()
-            .iter()
-            .position(|&bound| value <= bound);
+        let mut bounds = cells.state.bounds().iter();
+        let bucket = bounds.position(|&bound| value <= bound);
         match bucket.filter(|_| value.is_finite()) {
             Some(bucket) => {
                 cell::add(cells.buckets[bucket].value(), 1.0);
@@ -262,12 +259,12 @@ impl Summary {
     /// `multiprocess_incidents_total`, and logged once: the sum could never be finite again.
     #[inline]
     pub fn observe(&self, value: f64) {
-        if !value.is_finite() {
+        if value.is_finite() {
+            cell::add(self.count.value(), 1.0);
+            cell::add(self.sum.value(), value);
+        } else {
             self.state.invalid_update(value, NOT_FINITE);
-            return;
         }
-        cell::add(self.count.value(), 1.0);
-        cell::add(self.sum.value(), value);
     }
 
     /// The number of observations.

@@ -1,12 +1,10 @@
 //! The metrics of one process.
 
 use std::{
-    any::Any,
-    collections::HashMap,
     env, fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -19,14 +17,13 @@ use crate::{
     collector::MultiProcessCollector,
     definition::{Definition, GaugeOpts},
     error::DirectoryError,
-    family::printed_names,
     files::{Files, Incident},
     format::Kind,
     identity::{Identity, Role},
-    lock,
     metric::{Counter, Gauge, Histogram, Metric, Summary},
     periodic::Periodic,
-    state::{MetricState, Shared},
+    registry::Registry,
+    state::Shared,
     vec::{CounterVec, GaugeVec, HistogramVec, MetricVec, SummaryVec},
 };
 
@@ -61,13 +58,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     directory: PathBuf,
     shared: Arc<Shared>,
-    metrics: Mutex<HashMap<String, Registered>>,
-}
-
-struct Registered {
-    state: Arc<MetricState>,
-    /// The `MetricVec` of the kind that the state names.
-    series: Box<dyn Any + Send + Sync>,
+    metrics: Registry,
 }
 
 impl fmt::Debug for Store {
@@ -257,7 +248,7 @@ impl Store {
                 pid: std::process::id(),
                 series_limit: AtomicUsize::new(SERIES_LIMIT),
             }),
-            metrics: Mutex::new(HashMap::new()),
+            metrics: Registry::default(),
         })))
     }
 
@@ -283,44 +274,6 @@ impl Store {
     }
 
     fn series<M: Metric>(&self, definition: Definition) -> Result<MetricVec<M>, Error> {
-        self.0.shared.check_process()?;
-        let mut metrics = lock(&self.0.metrics);
-        if let Some(registered) = metrics.get(&definition.name) {
-            return match registered.series.downcast_ref::<MetricVec<M>>() {
-                Some(series) if *registered.state.definition() == definition => Ok(series.clone()),
-                _ => Err(Error::Msg(format!(
-                    "metric {:?} is already registered with another type, help or labels: {:?}",
-                    definition.name,
-                    registered.state.definition()
-                ))),
-            };
-        }
-        let names = |known: &Definition| printed_names(known.kind, &known.name);
-        let own = names(&definition);
-        let is_taken = |known: &&Registered| {
-            names(known.state.definition())
-                .iter()
-                .any(|name| own.contains(name))
-        };
-        if let Some(known) = metrics.values().find(is_taken) {
-            return Err(Error::Msg(format!(
-                "metric {:?} has a name in common with the samples of metric {:?}, rename one of them",
-                definition.name,
-                known.state.definition().name
-            )));
-        }
-        let files = &self.0.shared.files;
-        let file = files.file(definition.kind)?;
-        files.declare(&definition.name, &definition.bounds);
-        let name = definition.name.clone();
-        let shared = Arc::clone(&self.0.shared);
-        let state = Arc::new(MetricState::new(definition, shared, file));
-        let series = MetricVec::<M>::new(Arc::clone(&state));
-        let registered = Registered {
-            state,
-            series: Box::new(series.clone()),
-        };
-        metrics.insert(name, registered);
-        Ok(series)
+        self.0.metrics.series(&self.0.shared, definition)
     }
 }

@@ -4,6 +4,8 @@
 //! same series do not slow each other down. That is possible since series are only ever
 //! added, as in the file. A new one is linked to the end of a chain that readers follow.
 
+mod values;
+
 use std::{
     fmt,
     hash::{BuildHasher, Hasher},
@@ -13,6 +15,7 @@ use std::{
 use foldhash::fast::RandomState;
 use prometheus::Error;
 
+use self::values::Values;
 use crate::{
     files::Incident,
     lock,
@@ -151,7 +154,7 @@ impl<M: Metric> Series<M> {
     fn hash<V: AsRef<str>>(&self, values: &[V]) -> u64 {
         let mut hash = self.seed.build_hasher();
         for value in values {
-            // Where one value ends is part of the comparison in `Node::has`.
+            // Where one value ends is part of the comparison in `Values::are`.
             hash.write(value.as_ref().as_bytes());
         }
         hash.finish()
@@ -162,7 +165,7 @@ impl<M: Metric> Series<M> {
         // The number of chains is a power of two.
         let mut chain = &self.chains[hash as usize & (self.chains.len() - 1)];
         while let Some(node) = chain.get() {
-            if node.hash == hash && node.has(values) {
+            if node.hash == hash && node.values.are(values) {
                 return Ok(&node.metric);
             }
             chain = &node.next;
@@ -235,84 +238,5 @@ impl<M: Metric> Series<M> {
         });
         self.detached
             .get_or_init(|| M::from_cells(&self.state.detached_cells(), &self.state))
-    }
-}
-
-impl<M> Node<M> {
-    fn has<V: AsRef<str>>(&self, values: &[V]) -> bool {
-        let mut rest = self.values.as_bytes();
-        for value in values {
-            let value = value.as_ref().as_bytes();
-            match rest.split_at_checked(value.len()) {
-                Some((own, [END, more @ ..])) if own == value => rest = more,
-                _ => return false,
-            }
-        }
-        rest.is_empty()
-    }
-}
-
-/// Each value of a series and a byte that no UTF-8 text has.
-///
-/// Where there are many series, a lookup takes as long as memory does. So the values are in the node, where its other
-/// fields were just read, if they are as short as they mostly are.
-enum Values {
-    Short { length: u8, bytes: [u8; SHORT] },
-    Long(Box<[u8]>),
-}
-
-/// With the length and the variant it makes 64 bytes: a cache line, as a rule.
-const SHORT: usize = 62;
-
-/// Ends a label value in [`Values`]; it is in no UTF-8 text.
-const END: u8 = 0xff;
-
-impl Values {
-    fn new<V: AsRef<str>>(values: &[V]) -> Values {
-        let mut joined = Vec::new();
-        for value in values {
-            joined.extend_from_slice(value.as_ref().as_bytes());
-            joined.push(END);
-        }
-        let mut bytes = [0; SHORT];
-        match bytes.get_mut(..joined.len()) {
-            Some(start) => {
-                start.copy_from_slice(&joined);
-                let length = joined.len() as u8;
-                Values::Short { length, bytes }
-            }
-            None => Values::Long(joined.into()),
-        }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Values::Short { length, bytes } => &bytes[..usize::from(*length)],
-            Values::Long(bytes) => bytes,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_told_apart_whatever_their_length() {
-        let node = |values: &[&str]| Node {
-            hash: 0,
-            values: Values::new(values),
-            metric: (),
-            next: Chain::new(),
-        };
-        for length in [0, 1, SHORT - 3, SHORT - 2, SHORT - 1, SHORT, 1000] {
-            let long = "x".repeat(length);
-            let node = node(&[&long, ""]);
-            assert!(node.has(&[&*long, ""]), "{length}");
-            assert!(!node.has(&[&*long]), "{length}");
-            assert!(!node.has(&[&*long, "", ""]), "{length}");
-            assert!(!node.has(&["", &*long]) || length == 0, "{length}");
-            assert!(!node.has(&[&*(long + "x"), ""]), "{length}");
-        }
     }
 }

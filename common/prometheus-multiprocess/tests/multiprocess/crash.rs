@@ -7,7 +7,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         ptrace,
-        wait::{WaitStatus, waitpid},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::Pid,
 };
@@ -211,23 +211,12 @@ fn steps(
     command: &str,
     next: impl Fn(Pid) -> nix::Result<()>,
 ) -> Option<(Vec<Snapshot>, usize)> {
-    let pid = Pid::from_raw(worker.pid() as i32);
-    if let Err(errno) = ptrace::attach(pid) {
-        skip(&format!(
-            "stopping a process at each instruction needs ptrace, which is not permitted here: {errno}"
-        ));
-        return None;
-    }
-    assert!(matches!(waitpid(pid, None), Ok(WaitStatus::Stopped(..))));
+    let pid = attach(worker.pid() as i32)?;
     let mut snapshots = vec![snapshot(directory)];
     worker.send(command);
     let mut steps = 0;
     while !has_answered(&worker) {
-        next(pid).unwrap();
-        assert!(
-            matches!(waitpid(pid, None), Ok(WaitStatus::Stopped(..))),
-            "the worker ended"
-        );
+        step(pid, &next);
         steps += 1;
         if changed(directory, &snapshots[snapshots.len() - 1]) {
             snapshots.push(snapshot(directory));
@@ -238,7 +227,31 @@ fn steps(
     Some((snapshots, steps))
 }
 
-fn has_answered(worker: &Peer) -> bool {
+/// Stops a thread, if that is permitted.
+pub(crate) fn attach(thread: i32) -> Option<Pid> {
+    let pid = Pid::from_raw(thread);
+    if let Err(errno) = ptrace::attach(pid) {
+        skip(&format!(
+            "stopping a process at each instruction needs ptrace, which is not permitted here: {errno}"
+        ));
+        return None;
+    }
+    let stopped = waitpid(pid, Some(WaitPidFlag::__WALL));
+    assert!(matches!(stopped, Ok(WaitStatus::Stopped(..))));
+    Some(pid)
+}
+
+/// Lets a thread go on until it stops at the place that `next` says.
+pub(crate) fn step(pid: Pid, next: impl Fn(Pid) -> nix::Result<()>) {
+    next(pid).unwrap();
+    let stopped = waitpid(pid, Some(WaitPidFlag::__WALL));
+    assert!(
+        matches!(stopped, Ok(WaitStatus::Stopped(..))),
+        "the thread ended: {stopped:?}"
+    );
+}
+
+pub(crate) fn has_answered(worker: &Peer) -> bool {
     let mut answers = [PollFd::new(
         worker.answers.get_ref().as_fd(),
         PollFlags::POLLIN,

@@ -321,6 +321,17 @@ fn a_file_that_another_took_the_place_of_comes_back_with_what_was_counted() {
 
 #[test]
 fn services_that_start_and_stop_side_by_side_share_nothing_and_leave_nothing() {
+    start_and_stop(100);
+}
+
+#[test]
+#[ignore = "takes a while"]
+fn ten_thousand_starts_and_stops_side_by_side_share_nothing_and_leave_nothing() {
+    start_and_stop(1250);
+}
+
+/// Two processes with four threads each start and stop services that many times.
+fn start_and_stop(times: usize) {
     let runtime = Temporary::new();
     let directory = Temporary::new();
     let mut command = Peer::worker_command(directory.path());
@@ -328,7 +339,7 @@ fn services_that_start_and_stop_side_by_side_share_nothing_and_leave_nothing() {
         .map(|_| Peer::start(command.env("XDG_RUNTIME_DIR", runtime.path())))
         .collect();
     for peer in &mut peers {
-        peer.send("starts 4 250");
+        peer.send(&format!("starts 4 {times}"));
     }
     for peer in &mut peers {
         assert_eq!(peer.answer(), "ok");

@@ -1,6 +1,7 @@
 //! The metric store from outside: with real files, real processes, and Python's client.
 
 mod bad_files;
+mod calls;
 mod crash;
 mod definitions;
 mod directory;
