@@ -68,9 +68,11 @@ impl Definition {
         let refused = |why: String| Error::Msg(format!("metric {name:?}: {why}"));
         let mut names = opts.variable_labels.clone();
         names.extend(label_names.iter().map(|&name| name.to_owned()));
+        // An empty help is as good here as in Python.
+        let help = Some(opts.help.clone()).filter(|help| !help.is_empty());
         Desc::new(
             name.clone(),
-            opts.help.clone(),
+            help.unwrap_or_else(|| name.clone()),
             names.clone(),
             opts.const_labels.clone(),
         )

@@ -4,11 +4,11 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use prometheus_exposition::{is_label_name, push_quoted};
 
 use crate::{
     format::Kind,
     key::{Key, Label},
-    number,
 };
 
 /// The samples of one name.
@@ -82,13 +82,8 @@ impl Family {
     }
 
     /// The series of a sample, or `next` if the sample is new.
-    pub(crate) fn series(
-        &mut self,
-        labels: &[Label<'_>],
-        rank: Rank,
-        next: u32,
-    ) -> Result<u32, &'static str> {
-        let (labels, le) = label_text(labels).ok_or("two labels are one when escaped")?;
+    pub(crate) fn series(&mut self, labels: &[Label<'_>], rank: Rank, next: u32) -> u32 {
+        let (labels, le) = label_text(labels);
         let hash = self.hasher.hash_one(&labels);
         let same = |known: &u32| self.groups[*known as usize].labels == labels;
         let index = match self.by_labels.find(hash, same) {
@@ -109,14 +104,14 @@ impl Family {
         };
         let group = &mut self.groups[index];
         let before = group.samples.partition_point(|known| known.rank < rank);
-        Ok(match group.samples.get(before) {
+        match group.samples.get(before) {
             Some(known) if known.rank == rank => known.series,
             _ => {
                 let series = next;
                 group.samples.insert(before, Sample { rank, series });
                 series
             }
-        })
+        }
     }
 
     /// The name of a sample, as it is printed.
@@ -146,17 +141,12 @@ pub(crate) fn sample_suffixes(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// The names of a family and of its samples in the text, with an underscore for every character
-/// that a name may not have.
+/// The names of a family and of its samples in the text.
 pub(crate) fn printed_names(kind: Kind, name: &str) -> Vec<String> {
-    let printed = |suffix: &&str| {
-        let mut printed = String::new();
-        number::push_name(&mut printed, &format!("{name}{suffix}"), true);
-        printed
-    };
-    let mut names: Vec<String> = sample_suffixes(kind).iter().map(printed).collect();
+    let suffixes = sample_suffixes(kind).iter();
+    let mut names: Vec<String> = suffixes.map(|suffix| format!("{name}{suffix}")).collect();
     if matches!(kind, Kind::Summary | Kind::Histogram) {
-        names.push(printed(&""));
+        names.push(name.to_owned());
     }
     names
 }
@@ -188,32 +178,23 @@ impl Rank {
     }
 }
 
-/// The labels as they stand in the text, and where `le` would stand; `None` if two of them have
-/// the same name there.
-fn label_text(labels: &[Label<'_>]) -> Option<(String, usize)> {
+/// The labels as they stand in the text, and where `le` would stand.
+fn label_text(labels: &[Label<'_>]) -> (String, usize) {
     let mut text = String::with_capacity(32 * labels.len());
     let mut le = 0;
-    let mut escaped: Vec<String> = Vec::new();
     for (name, value) in labels {
         if !text.is_empty() {
             text.push(',');
         }
-        let start = text.len();
-        number::push_name(&mut text, name, false);
-        if text[start..] != **name {
-            escaped.push(text[start..].to_owned());
+        match is_label_name(name) {
+            true => text.push_str(name),
+            false => push_quoted(&mut text, name),
         }
-        text.push_str("=\"");
-        number::push_label_value(&mut text, value);
-        text.push('"');
+        text.push('=');
+        push_quoted(&mut text, value);
         if **name < *"le" {
             le = text.len();
         }
     }
-    // Names that stay as they are differ already.
-    let is_twice = |(index, name): (usize, &String)| {
-        escaped[..index].contains(name) || labels.iter().any(|(other, _)| other == name)
-    };
-    let is_unique = !escaped.iter().enumerate().any(is_twice);
-    is_unique.then_some((text, le))
+    (text, le)
 }

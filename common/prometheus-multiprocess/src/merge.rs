@@ -209,7 +209,7 @@ impl Merge {
             let pid = Cow::Borrowed(&*file.identifier);
             labels.insert(place, (Cow::Borrowed("pid"), pid));
         }
-        let series = found.series(&labels, rank, next)?;
+        let series = found.series(&labels, rank, next);
         if series == next {
             self.initial.push(initial(kind));
         }

@@ -7,6 +7,8 @@ use std::{
     path::Path,
 };
 
+use prometheus_exposition::push_quoted;
+
 use crate::{
     families::Newest,
     files::Files,
@@ -51,6 +53,11 @@ impl Scrape {
             template: Template::default(),
             logged: HashSet::new(),
         }
+    }
+
+    /// Whether a name in the text is not plain.
+    pub(crate) fn has_utf8(&self) -> bool {
+        self.template.has_utf8
     }
 
     pub(crate) fn run(&mut self, directory: &Path, own: Option<&Files>) {
@@ -169,9 +176,9 @@ impl Scrape {
                     file.reason
                 );
             }
-            let _ = write!(self.text, "{BAD_FILES}{{file=\"");
-            number::push_label_value(&mut self.text, &name);
-            let _ = writeln!(self.text, "\",reason=\"{}\"}} 1.0", file.reason);
+            let _ = write!(self.text, "{BAD_FILES}{{file=");
+            push_quoted(&mut self.text, &name);
+            let _ = writeln!(self.text, ",reason=\"{}\"}} 1.0", file.reason);
         }
         if let Some(more) = bad
             .len()

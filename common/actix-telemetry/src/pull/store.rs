@@ -140,7 +140,7 @@ pub fn exposition(
 ) -> Exposition {
     Exposition::new(move || {
         let mut text = String::new();
-        collector.encode_text(&mut text)?;
+        collector.encode_utf8_text(&mut text)?;
         if let Some(snapshots) = &snapshots {
             snapshots.take().encode_text(&mut text);
         }

@@ -7,6 +7,7 @@ mod directory;
 mod faults;
 mod hostile;
 mod metrics;
+mod openmetrics;
 mod processes;
 mod python;
 mod support;
