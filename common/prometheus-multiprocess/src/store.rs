@@ -283,11 +283,22 @@ impl Store {
     }
 
     fn series<M: Metric>(&self, definition: Definition) -> Result<MetricVec<M>, Error> {
+        self.register(definition, |state| MetricVec::<M>::new(Arc::clone(state)))
+    }
+
+    /// Registers a metric with what holds its series, which are made unless it is registered.
+    pub(crate) fn register<S: Any + Clone + Send + Sync>(
+        &self,
+        definition: Definition,
+        make: impl FnOnce(&Arc<MetricState>) -> S,
+    ) -> Result<S, Error> {
         self.0.shared.check_process()?;
         let mut metrics = lock(&self.0.metrics);
         if let Some(registered) = metrics.get(&definition.name) {
-            return match registered.series.downcast_ref::<MetricVec<M>>() {
-                Some(series) if *registered.state.definition() == definition => Ok(series.clone()),
+            return match registered.series.downcast_ref::<S>() {
+                Some(series) if registered.state.definition().is_same(&definition) => {
+                    Ok(series.clone())
+                }
                 _ => Err(Error::Msg(format!(
                     "metric {:?} is already registered with another type, help or labels: {:?}",
                     definition.name,
@@ -313,7 +324,7 @@ impl Store {
         let name = definition.name.clone();
         let shared = Arc::clone(&self.0.shared);
         let state = Arc::new(MetricState::new(definition, shared, file));
-        let series = MetricVec::<M>::new(Arc::clone(&state));
+        let series = make(&state);
         let registered = Registered {
             state,
             series: Box::new(series.clone()),

@@ -8,6 +8,8 @@ mod faults;
 mod hostile;
 mod metrics;
 mod openmetrics;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
 mod processes;
 mod python;
 mod support;
