@@ -1,4 +1,4 @@
-//! One directory to copy, and one dependency: a table of contents of three crates.
+//! One directory to copy, and one dependency: a table of contents of four crates.
 //!
 //! - [`workers`] is `actix-prefork`: a master that keeps worker processes serving on
 //!   one port, and what a worker needs to stop without losing a request. [`cli`] is
@@ -7,10 +7,14 @@
 //!   metrics that processes share through a directory.
 //! - `telemetry` (features `metrics`, `logs`, `traces`, `client`, `pull`, `tracing`)
 //!   is `actix-telemetry`: OpenTelemetry for actix-web.
+//! - `exposition` (features `multiprocess`, `pull`) is `prometheus-exposition`: an
+//!   answer in the format that a scraper asks for.
 
 pub use actix_prefork as workers;
 pub use actix_prefork::cli;
 #[cfg(feature = "telemetry")]
 pub use actix_telemetry as telemetry;
+#[cfg(any(feature = "multiprocess", feature = "pull"))]
+pub use prometheus_exposition as exposition;
 #[cfg(feature = "multiprocess")]
 pub use prometheus_multiprocess as multiprocess;

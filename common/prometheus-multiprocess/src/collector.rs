@@ -10,6 +10,7 @@ use std::{
 };
 
 use prometheus::Error;
+use prometheus_exposition::Format;
 
 use crate::{error::DirectoryError, files::Files, home, identity, lock, scrape::Scrape};
 
@@ -84,7 +85,9 @@ impl MultiProcessCollector {
         })))
     }
 
-    /// Appends the metrics in the text format 0.0.4, whose content type is [`CONTENT_TYPE`].
+    /// Appends the metrics in the text format 0.0.4, whose content type is [`CONTENT_TYPE`]. Each
+    /// character that a name may not have there becomes an underscore. A name that is another one's
+    /// then is told apart, see [`prometheus_exposition`].
     ///
     /// The order is stable: families by name, series by labels, buckets by bound, then bad
     /// files. Concurrent calls may share one scrape. Every update that happened
@@ -95,7 +98,19 @@ impl MultiProcessCollector {
     /// Never, so far. A bad file is not an error; it is listed in `multiprocess_bad_files`. So is
     /// the directory, as `.`, if it cannot be read.
     pub fn encode_text(&self, out: &mut String) -> Result<(), Error> {
-        self.0.encode_since(self.0.next(), out);
+        self.0.encode_since(self.0.next(), false, out);
+        Ok(())
+    }
+
+    /// Appends the metrics in the text format 1.0.0: names that are not plain, as Python's client
+    /// writes them, stand in quotes. Give the text to [`prometheus_exposition::Request::answer`],
+    /// which answers in the format that a scraper asks for.
+    ///
+    /// # Errors
+    ///
+    /// As [`MultiProcessCollector::encode_text`].
+    pub fn encode_utf8_text(&self, out: &mut String) -> Result<(), Error> {
+        self.0.encode_since(self.0.next(), true, out);
         Ok(())
     }
 
@@ -120,13 +135,18 @@ impl Shared {
     }
 
     /// Appends the text of the scrape `number` or a later one, which is made unless there is one.
-    fn encode_since(&self, number: u64, out: &mut String) {
+    fn encode_since(&self, number: u64, utf8: bool, out: &mut String) {
         let mut scrape = lock(&self.scrape);
         if scrape.number < number {
             scrape.number = self.begun.fetch_add(1, SeqCst) + 1;
             scrape.run(&self.directory, self.own.as_deref());
         }
-        scrape.render(out);
+        if utf8 || !scrape.has_utf8() {
+            return scrape.render(out);
+        }
+        let mut text = String::new();
+        scrape.render(&mut text);
+        out.push_str(&Format::default().encode(text));
     }
 }
 
@@ -138,7 +158,7 @@ mod tests {
     fn callers_that_wait_for_a_scrape_share_the_next_one() {
         let collector = MultiProcessCollector::new(std::env::temp_dir()).unwrap();
         let shared = &collector.0;
-        let scrape = |number| shared.encode_since(number, &mut String::new());
+        let scrape = |number| shared.encode_since(number, false, &mut String::new());
         // Three callers came before any scrape began.
         let waiting = [shared.next(), shared.next(), shared.next()];
         waiting.into_iter().for_each(scrape);

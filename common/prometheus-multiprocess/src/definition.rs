@@ -57,6 +57,8 @@ pub(crate) struct Definition {
     /// Names of the labels whose values come with each series, in the caller's order.
     pub(crate) label_names: Vec<String>,
     constant_labels: Vec<(String, String)>,
+    /// Whether each series has label names of its own, as in OpenTelemetry.
+    pub(crate) is_open: bool,
     /// Upper bounds of a histogram, ascending, the last one infinite; else empty.
     pub(crate) bounds: Vec<f64>,
 }
@@ -68,9 +70,11 @@ impl Definition {
         let refused = |why: String| Error::Msg(format!("metric {name:?}: {why}"));
         let mut names = opts.variable_labels.clone();
         names.extend(label_names.iter().map(|&name| name.to_owned()));
+        // An empty help is as good here as in Python.
+        let help = Some(opts.help.clone()).filter(|help| !help.is_empty());
         Desc::new(
             name.clone(),
-            opts.help.clone(),
+            help.unwrap_or_else(|| name.clone()),
             names.clone(),
             opts.const_labels.clone(),
         )
@@ -109,6 +113,7 @@ impl Definition {
             help: opts.help,
             label_names: names,
             constant_labels,
+            is_open: false,
             bounds: Vec::new(),
         })
     }
@@ -139,6 +144,15 @@ impl Definition {
         Ok(definition)
     }
 
+    /// Whether both can be one metric. Libraries that are instrumented with OpenTelemetry may
+    /// describe it differently.
+    pub(crate) fn is_same(&self, other: &Definition) -> bool {
+        self == other
+            || self.is_open
+                && other.is_open
+                && (self.kind, &self.name, &self.bounds) == (other.kind, &other.name, &other.bounds)
+    }
+
     /// How many entries one series has.
     pub(crate) fn entries(&self) -> usize {
         match self.kind {
@@ -161,10 +175,16 @@ impl Definition {
             .zip(values.iter().map(AsRef::as_ref));
         let mut labels: Vec<(&str, &str)> = constant.chain(variable).collect();
         labels.sort_unstable();
-        let key = |suffix: &str| {
-            let sample = format!("{}{suffix}", self.name);
-            key::write(&self.name, &sample, labels.iter().copied(), &self.help)
+        self.keys_of(&labels)
+    }
+
+    /// The keys of the series with these labels, which are sorted by name.
+    pub(crate) fn keys_of(&self, labels: &[(&str, &str)]) -> Vec<String> {
+        let write = |sample: &str, labels: &[(&str, &str)]| {
+            let key = key::write(&self.name, sample, labels.iter().copied(), &self.help);
+            if self.is_open { key::open(key) } else { key }
         };
+        let key = |suffix: &str| write(&format!("{}{suffix}", self.name), labels);
         match self.kind {
             Kind::Counter => vec![key("_total")],
             Kind::Gauge(_) => vec![key("")],
@@ -175,10 +195,10 @@ impl Definition {
                 keys.extend(self.bounds.iter().map(|&bound| {
                     let mut le = String::new();
                     number::push(&mut le, bound);
-                    let mut labels = labels.clone();
+                    let mut labels = labels.to_vec();
                     labels.push(("le", &le));
                     labels.sort_unstable();
-                    key::write(&self.name, &sample, labels, &self.help)
+                    write(&sample, &labels)
                 }));
                 keys
             }

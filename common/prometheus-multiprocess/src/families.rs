@@ -80,6 +80,9 @@ impl Families {
         labels: &[Label<'_>],
         (source, offset): (usize, usize),
     ) -> Result<&mut Family, &'static str> {
+        if name.is_empty() || labels.iter().any(|(name, _)| name.is_empty()) {
+            return Err("empty name");
+        }
         let age = file.holder.map(|holder| (holder.since, source, offset));
         let own_names = || {
             labels

@@ -4,11 +4,11 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use prometheus_exposition::{is_label_name, push_quoted};
 
 use crate::{
     format::Kind,
     key::{Key, Label},
-    number,
 };
 
 /// The samples of one name.
@@ -141,7 +141,7 @@ impl Family {
             ..
         } = self;
         let start = text.len();
-        let le = push_labels(text, labels).ok_or("two labels are one when escaped")?;
+        let le = push_labels(text, labels);
         let end = u32::try_from(text.len()).map_err(|_| "too many series")?;
         let hash = hasher.hash_one(&text[start..]) as u32;
         let wide = |hash: u32| u64::from(hash) << 32 | u64::from(hash);
@@ -214,17 +214,12 @@ pub(crate) fn sample_suffixes(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// The names of a family and of its samples in the text, with an underscore for every character
-/// that a name may not have.
+/// The names of a family and of its samples in the text.
 pub(crate) fn printed_names(kind: Kind, name: &str) -> Vec<String> {
-    let printed = |suffix: &&str| {
-        let mut printed = String::new();
-        number::push_name(&mut printed, &format!("{name}{suffix}"), true);
-        printed
-    };
-    let mut names: Vec<String> = sample_suffixes(kind).iter().map(printed).collect();
+    let suffixes = sample_suffixes(kind).iter();
+    let mut names: Vec<String> = suffixes.map(|suffix| format!("{name}{suffix}")).collect();
     if matches!(kind, Kind::Summary | Kind::Histogram) {
-        names.push(printed(&""));
+        names.push(name.to_owned());
     }
     names
 }
@@ -257,31 +252,23 @@ impl Rank {
 }
 
 /// Appends the labels as they stand in the text. Returns how far behind the start of them `le`
-/// would stand; `None` if two of them have the same name there.
-fn push_labels(text: &mut String, labels: &[Label<'_>]) -> Option<usize> {
+/// would stand.
+fn push_labels(text: &mut String, labels: &[Label<'_>]) -> usize {
     let first = text.len();
     let mut le = 0;
-    let mut escaped: Vec<String> = Vec::new();
     for (name, value) in labels {
         if text.len() > first {
             text.push(',');
         }
-        let start = text.len();
-        number::push_name(text, name, false);
-        if text[start..] != **name {
-            escaped.push(text[start..].to_owned());
+        match is_label_name(name) {
+            true => text.push_str(name),
+            false => push_quoted(text, name),
         }
-        text.push_str("=\"");
-        number::push_label_value(text, value);
-        text.push('"');
+        text.push('=');
+        push_quoted(text, value);
         if **name < *"le" {
             le = text.len() - first;
         }
     }
-    // Names that stay as they are differ already.
-    let is_twice = |(index, name): (usize, &String)| {
-        escaped[..index].contains(name) || labels.iter().any(|(other, _)| other == name)
-    };
-    let is_unique = !escaped.iter().enumerate().any(is_twice);
-    is_unique.then_some(le)
+    le
 }

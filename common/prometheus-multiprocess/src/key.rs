@@ -16,11 +16,14 @@ pub(crate) struct Key<'a> {
     /// Names and values, sorted by name.
     pub(crate) labels: Vec<Label<'a>>,
     pub(crate) help: Cow<'a, str>,
+    /// See [`open`].
+    pub(crate) is_open: bool,
 }
 
 impl<'a> Key<'a> {
     /// Reads a key; `None` if it is none.
     pub(crate) fn parse(key: &'a [u8]) -> Option<Key<'a>> {
+        let is_open = key.starts_with(b"[ ");
         let mut reader = Reader {
             rest: std::str::from_utf8(key).ok()?,
         };
@@ -38,6 +41,7 @@ impl<'a> Key<'a> {
             sample,
             labels,
             help,
+            is_open,
         };
         reader.rest.trim_ascii().is_empty().then_some(key)
     }
@@ -181,6 +185,14 @@ pub(crate) fn write<'a>(
     push_string(&mut out, help);
     out.push(']');
     out
+}
+
+/// Marks a key of a metric each of whose series has label names of its own, by a space that JSON
+/// allows and Python does not write. Otherwise the label names of the newest series would be those
+/// of the metric, and the series with others would not count.
+pub(crate) fn open(mut key: String) -> String {
+    key.insert(1, ' ');
+    key
 }
 
 /// Python's `ensure_ascii`: all but printable ASCII is escaped, in UTF-16 units.

@@ -83,6 +83,8 @@ mod map;
 mod merge;
 mod metric;
 mod number;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
 mod periodic;
 mod read;
 mod registry;
@@ -95,6 +97,8 @@ mod temporary;
 mod text;
 mod vec;
 
+#[cfg(feature = "opentelemetry")]
+pub use self::opentelemetry::{StoreMeterProvider, StoreMeterProviderBuilder};
 pub use self::{
     collector::{CONTENT_TYPE, MultiProcessCollector},
     definition::GaugeOpts,

@@ -12,11 +12,14 @@ use crate::{
     families::{Families, Newest, SUPERSEDED},
     family::Rank,
     format::{self, EntryLayout, GaugeMode, Kind},
-    key::Key,
+    key::{Key, Label},
     keys::{FirstSeen, Keys},
     list::ListedFile,
     source::{Entry, Source},
 };
+
+/// What the labels of a metric whose series have label names of their own are declared as.
+const OPEN: [Label<'static>; 1] = [(Cow::Borrowed("*"), Cow::Borrowed(""))];
 
 /// The samples of all files.
 pub(crate) struct Merge {
@@ -223,12 +226,14 @@ impl Merge {
             family,
             mut labels,
             help,
+            is_open,
             ..
         } = key;
         let next = u32::try_from(self.initial.len()).map_err(|_| "too many series")?;
+        let declared = if is_open { &OPEN[..] } else { &labels };
         let found = self
             .families
-            .of_entry(file, &family, &help, &labels, place)?;
+            .of_entry(file, &family, &help, declared, place)?;
         let rank = rank?;
         if kind.is_per_process() {
             labels.retain(|(name, _)| name != "pid");

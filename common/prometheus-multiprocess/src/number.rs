@@ -1,4 +1,4 @@
-//! Numbers and strings as Python's client prints them in the text format 0.0.4.
+//! Numbers as Python's client prints them in the text format 0.0.4.
 
 /// Positive numbers from 10 to this power on have an exponent, as in Go.
 const FIRST_EXPONENT: usize = 6;
@@ -109,50 +109,6 @@ fn layout(out: &mut String, sign: &str, digits: &str, point: i32) {
             out.push_str(integer(exponent.unsigned_abs().into(), &mut [0; 20]));
         }
     }
-}
-
-/// Appends a label value with the escapes of the text format.
-pub(crate) fn push_label_value(out: &mut String, value: &str) {
-    push_escaped(out, value, true);
-}
-
-/// Appends a help text with the escapes of the text format.
-pub(crate) fn push_help(out: &mut String, help: &str) {
-    push_escaped(out, help, false);
-}
-
-fn push_escaped(out: &mut String, text: &str, quotes: bool) {
-    let mut plain = 0;
-    for (index, byte) in text.bytes().enumerate() {
-        let escaped = match byte {
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'"' if quotes => "\\\"",
-            _ => continue,
-        };
-        out.push_str(&text[plain..index]);
-        out.push_str(escaped);
-        plain = index + 1;
-    }
-    out.push_str(&text[plain..]);
-}
-
-/// Appends a metric or label name, with an underscore for every character that a name
-/// may not have, as Python's client does; nothing that a file holds can forge a line.
-pub(crate) fn push_name(out: &mut String, name: &str, colons: bool) {
-    // Most names are fine as they are.
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if name.bytes().all(plain) && !name.starts_with(|first: char| first.is_ascii_digit()) {
-        out.push_str(name);
-        return;
-    }
-    out.extend(name.chars().enumerate().map(|(index, character)| {
-        let fits = character.is_ascii_alphabetic()
-            || character == '_'
-            || (character == ':' && colons)
-            || (character.is_ascii_digit() && index > 0);
-        if fits { character } else { '_' }
-    }));
 }
 
 #[cfg(test)]

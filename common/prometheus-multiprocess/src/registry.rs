@@ -12,9 +12,7 @@ use crate::{
     definition::Definition,
     family::printed_names,
     lock,
-    metric::Metric,
     state::{MetricState, Shared},
-    vec::MetricVec,
 };
 
 /// The metrics of a store, by name.
@@ -23,26 +21,29 @@ pub(crate) struct Registry(Mutex<HashMap<String, Registered>>);
 
 struct Registered {
     state: Arc<MetricState>,
-    /// The `MetricVec` of the kind that the state names.
+    /// What holds its series.
     series: Box<dyn Any + Send + Sync>,
 }
 
 impl Registry {
-    /// The series of a metric, which is registered unless it is.
+    /// What holds the series of a metric, which is made and registered unless it is.
     ///
     /// # Errors
     ///
-    /// If it differs from the registered one, or shares a name with another.
-    pub(crate) fn series<M: Metric>(
+    /// If the metric differs from the registered one, or shares a name with another.
+    pub(crate) fn register<S: Any + Clone + Send + Sync>(
         &self,
         shared: &Arc<Shared>,
         definition: Definition,
-    ) -> Result<MetricVec<M>, Error> {
+        make: impl FnOnce(&Arc<MetricState>) -> S,
+    ) -> Result<S, Error> {
         shared.check_process()?;
         let mut metrics = lock(&self.0);
         if let Some(registered) = metrics.get(&definition.name) {
-            return match registered.series.downcast_ref::<MetricVec<M>>() {
-                Some(series) if *registered.state.definition() == definition => Ok(series.clone()),
+            return match registered.series.downcast_ref::<S>() {
+                Some(series) if registered.state.definition().is_same(&definition) => {
+                    Ok(series.clone())
+                }
                 _ => Err(Error::Msg(format!(
                     "metric {:?} is already registered with another type, help or labels: {:?}",
                     definition.name,
@@ -70,7 +71,7 @@ impl Registry {
         let name = definition.name.clone();
         let shared = Arc::clone(shared);
         let state = Arc::new(MetricState::new(definition, shared, file));
-        let series = MetricVec::<M>::new(Arc::clone(&state));
+        let series = make(&state);
         let registered = Registered {
             state,
             series: Box::new(series.clone()),

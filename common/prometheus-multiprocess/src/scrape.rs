@@ -9,6 +9,8 @@ use std::{
     thread,
 };
 
+use prometheus_exposition::push_quoted;
+
 use crate::{
     declared::Declared,
     families::Newest,
@@ -65,6 +67,11 @@ impl Scrape {
             template: Template::default(),
             logged: HashSet::new(),
         }
+    }
+
+    /// Whether a name in the text is not plain.
+    pub(crate) fn has_utf8(&self) -> bool {
+        self.template.has_utf8
     }
 
     pub(crate) fn run(&mut self, directory: &Path, own: Option<&Files>) {
@@ -205,9 +212,9 @@ impl Scrape {
                     file.reason
                 );
             }
-            let _ = write!(self.tail, "{BAD_FILES}{{file=\"");
-            number::push_label_value(&mut self.tail, &name);
-            let _ = writeln!(self.tail, "\",reason=\"{}\"}} 1.0", file.reason);
+            let _ = write!(self.tail, "{BAD_FILES}{{file=");
+            push_quoted(&mut self.tail, &name);
+            let _ = writeln!(self.tail, ",reason=\"{}\"}} 1.0", file.reason);
         }
         if let Some(more) = bad
             .len()

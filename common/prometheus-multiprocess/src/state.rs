@@ -103,7 +103,6 @@ impl MetricState {
     /// The cells of a series that is stored already or fits into the limit; `None` if it
     /// has to go into the overflow series.
     pub(crate) fn cells<V: AsRef<str>>(&self, values: &[V]) -> Result<Option<Vec<Cell>>, Error> {
-        self.shared.check_process()?;
         let expect = self.definition.label_names.len();
         if values.len() != expect {
             return Err(Error::InconsistentCardinality {
@@ -112,14 +111,16 @@ impl MetricState {
             });
         }
         let keys = self.definition.keys(values);
-        let is_full = || {
-            let stored = self.file.entries_of(&self.definition.name);
-            stored / self.definition.entries() >= self.series_limit() && !self.file.has(&keys[0])
-        };
-        if expect > 0 && is_full() {
+        if expect > 0 && !self.fits(&keys) {
             return Ok(None);
         }
         self.append(&keys).map(Some)
+    }
+
+    /// Whether the series with these keys is stored already or fits into the limit.
+    pub(crate) fn fits(&self, keys: &[String]) -> bool {
+        let stored = self.file.entries_of(&self.definition.name);
+        stored / self.definition.entries() < self.series_limit() || self.file.has(&keys[0])
     }
 
     /// The label values of all series in the file, those of earlier processes included.
@@ -152,7 +153,9 @@ impl MetricState {
             .collect()
     }
 
-    fn append(&self, keys: &[String]) -> Result<Vec<Cell>, Error> {
+    /// The cells of the series with these keys.
+    pub(crate) fn append(&self, keys: &[String]) -> Result<Vec<Cell>, Error> {
+        self.shared.check_process()?;
         let files = &self.shared.files;
         Ok(files.cells(&self.file, &self.definition.name, keys)?)
     }

@@ -1,6 +1,7 @@
 //! The metrics of one process.
 
 use std::{
+    any::Any,
     env, fmt,
     path::{Path, PathBuf},
     sync::{
@@ -23,7 +24,7 @@ use crate::{
     metric::{Counter, Gauge, Histogram, Metric, Summary},
     periodic::Periodic,
     registry::Registry,
-    state::Shared,
+    state::{MetricState, Shared},
     vec::{CounterVec, GaugeVec, HistogramVec, MetricVec, SummaryVec},
 };
 
@@ -274,6 +275,15 @@ impl Store {
     }
 
     fn series<M: Metric>(&self, definition: Definition) -> Result<MetricVec<M>, Error> {
-        self.0.metrics.series(&self.0.shared, definition)
+        self.register(definition, |state| MetricVec::<M>::new(Arc::clone(state)))
+    }
+
+    /// Registers a metric with what holds its series, which are made unless it is registered.
+    pub(crate) fn register<S: Any + Clone + Send + Sync>(
+        &self,
+        definition: Definition,
+        make: impl FnOnce(&Arc<MetricState>) -> S,
+    ) -> Result<S, Error> {
+        self.0.metrics.register(&self.0.shared, definition, make)
     }
 }

@@ -1,4 +1,8 @@
-//! The text format 0.0.4: everything but the numbers is put together once and kept.
+//! The text format 1.0.0: everything but the numbers is put together once and kept.
+//!
+//! It differs from 0.0.4 only where a name is not plain: such a name stands in quotes.
+
+use prometheus_exposition::{has_quoted_names, is_metric_name, push_help, push_quoted};
 
 use crate::{
     family::{Family, Group, Rank, Sample},
@@ -12,6 +16,8 @@ use crate::{
 pub(crate) struct Template {
     text: String,
     steps: Vec<Step>,
+    /// Whether a name is not plain.
+    pub(crate) has_utf8: bool,
 }
 
 /// A piece of the text, up to `end`, and the number that follows it.
@@ -44,6 +50,7 @@ impl Template {
                 template.family(family);
             }
         }
+        template.has_utf8 = has_quoted_names(&template.text);
         template
     }
 
@@ -105,8 +112,7 @@ impl Template {
     }
 
     fn sample(&mut self, family: &Family, group: &Group, sample: &Sample) {
-        self.text.push_str(family.sample_name(sample.rank));
-        self.labels(&[family.labels(group)]);
+        self.series(family.sample_name(sample.rank), &[family.labels(group)]);
         self.end(match family.kind.is_most_recent() {
             true => Number::MostRecent(sample.series),
             false => Number::Value(sample.series),
@@ -114,23 +120,30 @@ impl Template {
     }
 
     fn bucket(&mut self, family: &Family, group: &Group, bound: f64, series: u32) {
-        self.text.push_str(family.sample_name(Rank::Bucket(bound)));
+        let name = family.sample_name(Rank::Bucket(bound));
         let mut label = String::from("le=\"");
         number::push(&mut label, bound);
         label.push('"');
         let (before, after) = family.labels(group).split_at(group.le as usize);
-        self.labels(&[before, &label, after.trim_start_matches(',')]);
+        self.series(name, &[before, &label, after.trim_start_matches(',')]);
         self.end(Number::Bucket(series));
     }
 
     fn count(&mut self, family: &Family, group: &Group) {
-        self.text.push_str(family.sample_name(Rank::Count));
-        self.labels(&[family.labels(group)]);
+        self.series(family.sample_name(Rank::Count), &[family.labels(group)]);
         self.end(Number::Count);
     }
 
-    fn labels(&mut self, parts: &[&str]) {
+    /// The name and the labels of a series.
+    fn series(&mut self, name: &str, parts: &[&str]) {
         let mut separator = '{';
+        if is_metric_name(name) {
+            self.text.push_str(name);
+        } else {
+            self.text.push(separator);
+            push_quoted(&mut self.text, name);
+            separator = ',';
+        }
         for part in parts.iter().filter(|part| !part.is_empty()) {
             self.text.push(separator);
             self.text.push_str(part);
@@ -150,13 +163,21 @@ impl Template {
 
 /// Appends the two lines before the samples of a family, whose name comes in parts.
 pub(crate) fn push_header(out: &mut String, name: &[&str], help: &str, kind: &str) {
+    let name = name.concat();
     out.push_str("# HELP ");
-    number::push_name(out, &name.concat(), true);
+    push_name(out, &name);
     out.push(' ');
-    number::push_help(out, help);
+    push_help(out, help);
     out.push_str("\n# TYPE ");
-    number::push_name(out, &name.concat(), true);
+    push_name(out, &name);
     out.push(' ');
     out.push_str(kind);
     out.push('\n');
+}
+
+fn push_name(out: &mut String, name: &str) {
+    match is_metric_name(name) {
+        true => out.push_str(name),
+        false => push_quoted(out, name),
+    }
 }

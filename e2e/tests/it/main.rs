@@ -10,6 +10,7 @@ mod logs;
 mod metrics_multi_process_pull;
 mod metrics_push;
 mod metrics_single_process_pull;
+mod negotiation;
 mod otlp;
 mod program;
 mod readme;

@@ -8,17 +8,18 @@ use std::{
 };
 
 use actix_web::{
-    App, HttpResponse, HttpServer,
+    App, HttpRequest, HttpResponse, HttpServer,
     dev::{Server, ServerHandle},
     error::ErrorInternalServerError,
-    http::KeepAlive,
+    http::{
+        KeepAlive,
+        header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING},
+    },
     rt::System,
     web::{self, ServiceConfig},
 };
 use anyhow::Context as _;
-
-/// The media type of Prometheus' text format.
-const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+use prometheus_exposition::Request;
 
 /// Connections to a port of its own at most. Scrapers are few; others wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -40,8 +41,9 @@ const CLOSE_TIMEOUT: u64 = 1;
 pub struct Exposition(Arc<dyn Fn() -> anyhow::Result<String> + Send + Sync>);
 
 impl Exposition {
-    /// Answers with the text that `render` returns, in Prometheus' text format. An
-    /// error is logged and answered with 500.
+    /// Answers with the text that `render` returns, in the format that the scraper asks
+    /// for; see [`prometheus_exposition`] for the text. An error is logged and answered
+    /// with 500.
     pub fn new(render: impl Fn() -> anyhow::Result<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(render))
     }
@@ -101,14 +103,25 @@ impl Exposition {
     }
 }
 
-async fn scrape(exposition: web::Data<Exposition>) -> actix_web::Result<HttpResponse> {
+async fn scrape(
+    request: HttpRequest,
+    exposition: web::Data<Exposition>,
+) -> actix_web::Result<HttpResponse> {
+    let header = |name| request.headers().get(name)?.to_str().ok();
+    let query = Some(request.query_string());
+    let wanted = Request::new(header(ACCEPT), header(ACCEPT_ENCODING), query);
     // Rendering takes a moment, in which the thread serves others.
-    let text = web::block(move || (exposition.0)()).await?;
-    let text = text.map_err(|error| {
+    let answer = move || anyhow::Ok(wanted.answer((exposition.0)()?));
+    let answer = web::block(answer).await?.map_err(|error| {
         log::error!("cannot answer a scrape of /metrics: {error:#}");
         ErrorInternalServerError("cannot read the metrics; see the log")
     })?;
-    Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).body(text))
+    let mut response = HttpResponse::Ok();
+    if let Some(encoding) = answer.content_encoding {
+        response.insert_header((CONTENT_ENCODING, encoding));
+    }
+    let response = response.content_type(answer.content_type);
+    Ok(response.body(answer.body))
 }
 
 /// The port of `/metrics`. Dropping it closes the port; a scrape gets a second to finish.

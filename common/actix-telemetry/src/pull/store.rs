@@ -136,7 +136,7 @@ pub fn prepare(start: &mut Start, resource: &Resource) -> anyhow::Result<Arc<Dir
 pub fn exposition(collector: MultiProcessCollector, snapshots: Option<Snapshots>) -> Exposition {
     Exposition::new(move || {
         let mut text = String::new();
-        collector.encode_text(&mut text)?;
+        collector.encode_utf8_text(&mut text)?;
         if let Some(snapshots) = &snapshots {
             let snapshot = snapshots.take();
             snapshot.encode_text(&mut text);

@@ -21,7 +21,8 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus_multiprocess::{CONTENT_TYPE, DIRECTORY_VARIABLE, MultiProcessCollector};
+use prometheus_exposition::{Answer, Request as Wanted};
+use prometheus_multiprocess::{DIRECTORY_VARIABLE, MultiProcessCollector};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
@@ -202,30 +203,41 @@ async fn answer(
     metrics: MultiProcessCollector,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (status, text) = match request.uri().path() {
-        "/metrics" | "/healthz" if !is_read => (StatusCode::METHOD_NOT_ALLOWED, String::new()),
-        "/metrics" => match tokio::task::spawn_blocking(move || read(&metrics)).await {
-            Ok(Ok(text)) => (StatusCode::OK, text),
-            _ => (StatusCode::INTERNAL_SERVER_ERROR, String::new()),
-        },
-        "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
-        _ => (StatusCode::NOT_FOUND, "see /metrics\n".to_owned()),
+    let plain = |text: &str| Wanted::default().answer(text.to_owned());
+    let (status, answer) = match request.uri().path() {
+        "/metrics" | "/healthz" if !is_read => (StatusCode::METHOD_NOT_ALLOWED, plain("")),
+        "/metrics" => {
+            let header = |name| request.headers().get(name)?.to_str().ok();
+            let (accept, encoding) = (header(header::ACCEPT), header(header::ACCEPT_ENCODING));
+            let wanted = Wanted::new(accept, encoding, request.uri().query());
+            match tokio::task::spawn_blocking(move || read(&metrics, &wanted)).await {
+                Ok(Ok(answer)) => (StatusCode::OK, answer),
+                _ => (StatusCode::INTERNAL_SERVER_ERROR, plain("")),
+            }
+        }
+        "/healthz" => (StatusCode::OK, plain("ok\n")),
+        _ => (StatusCode::NOT_FOUND, plain("see /metrics\n")),
     };
-    let length = text.len();
-    let mut response = Response::new(Full::from(text));
+    let length = answer.body.len();
+    let mut response = Response::new(Full::from(answer.body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     // For HEAD, too.
     headers.insert(header::CONTENT_LENGTH, length.into());
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    if let Ok(content_type) = HeaderValue::from_str(&answer.content_type) {
+        headers.insert(header::CONTENT_TYPE, content_type);
+    }
+    if let Some(encoding) = answer.content_encoding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     Ok(response)
 }
 
-fn read(metrics: &MultiProcessCollector) -> Result<String, prometheus::Error> {
+fn read(metrics: &MultiProcessCollector, wanted: &Wanted) -> Result<Answer, prometheus::Error> {
     let mut text = String::new();
-    metrics.encode_text(&mut text)?;
-    Ok(text)
+    metrics.encode_utf8_text(&mut text)?;
+    Ok(wanted.answer(text))
 }

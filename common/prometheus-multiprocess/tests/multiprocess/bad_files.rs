@@ -137,7 +137,7 @@ fn names_and_labels_in_a_file_cannot_forge_lines() {
 }
 
 #[test]
-fn names_that_become_one_when_they_are_escaped_cost_their_own_series() {
+fn names_that_become_one_when_they_are_escaped_are_told_apart() {
     let directory = Temporary::new();
     let mut bytes = vec![0; 8];
     for (key, value) in [
@@ -164,12 +164,29 @@ fn names_that_become_one_when_they_are_escaped_cost_their_own_series() {
     fs::write(directory.join("gauge_sum_1.db"), with_used(bytes, end)).unwrap();
     let text = scrape(directory.path());
     assert_eq!(value(&text, "lab_total{a_b=\"2\"}"), 4.0, "{text}");
-    assert_eq!(value(&text, "http_requests_total"), 1.0, "{text}");
+    assert_eq!(
+        value(&text, "lab_total{U__a_2e_b=\"1\",a_b=\"2\"}"),
+        3.0,
+        "{text}"
+    );
+    assert_eq!(value(&text, "http_requests_total"), 2.0, "{text}");
+    assert_eq!(value(&text, "U__http_2e_requests_total"), 1.0, "{text}");
     assert_eq!(value(&text, "fine_total"), 5.0, "{text}");
     assert_eq!(text.matches("TYPE fine_total").count(), 1, "{text}");
     assert_eq!(text.matches(" http_requests_total ").count(), 2, "{text}");
     assert_eq!(value(&text, "sglang:tokens_total{x=\"1\"}"), 6.0, "{text}");
-    assert_eq!(samples(&text).len(), 6, "two files are named:\n{text}");
+    let bad = "multiprocess_bad_files{file=\"gauge_sum_1.db\",reason=\"name of another metric\"}";
+    assert_eq!(value(&text, bad), 1.0, "{text}");
+    assert_eq!(samples(&text).len(), 7, "{text}");
+    let mut text = String::new();
+    let collector = MultiProcessCollector::new(directory.path()).unwrap();
+    collector.encode_utf8_text(&mut text).unwrap();
+    assert_eq!(value(&text, "{\"http.requests_total\"}"), 1.0, "{text}");
+    assert_eq!(
+        value(&text, "lab_total{\"a.b\"=\"1\",a_b=\"2\"}"),
+        3.0,
+        "{text}"
+    );
 }
 
 #[test]

@@ -8,6 +8,9 @@ mod directory;
 mod faults;
 mod hostile;
 mod metrics;
+mod openmetrics;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
 mod permissions;
 mod processes;
 mod python;

@@ -3,6 +3,7 @@
 {"do": "write", "directory": D, "workers": [{"identifier": I, "metrics": [METRIC, ...]}, ...]}
 {"do": "scrape", "directory": D}          answers with the text, as JSON
 {"do": "try_scrape", "directory": D}      answers with the text, or null if the scrape fails
+{"do": "parse", "text": T}                reads OpenMetrics; answers with [[NAME, TYPE, [[SAMPLE, LABELS, VALUE], ...]], ...]
 {"do": "load", "directory": D, "identifier": I, "name": N, "times": T}
 {"do": "wipe", "directory": D}            what a Flask application does when it starts
 
@@ -20,6 +21,7 @@ from prometheus_client import (  # noqa: E402
     CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest, values,
 )
 from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
+from prometheus_client.openmetrics.parser import text_string_to_metric_families  # noqa: E402
 
 
 def use(directory, identifier):
@@ -68,6 +70,14 @@ def try_scrape(request):
         return "null"
 
 
+def parse(request):
+    families = text_string_to_metric_families(request["text"])
+    return json.dumps([
+        [family.name, family.type, [[s.name, s.labels, s.value] for s in family.samples]]
+        for family in families
+    ])
+
+
 def load(request):
     use(request["directory"], request["identifier"])
     counter = Counter(request["name"], "A metric", registry=CollectorRegistry())
@@ -86,5 +96,5 @@ def wipe(request):
 
 for line in sys.stdin:
     request = json.loads(line)
-    todo = {"write": write, "scrape": scrape, "try_scrape": try_scrape, "load": load, "wipe": wipe}
+    todo = {"write": write, "scrape": scrape, "try_scrape": try_scrape, "parse": parse, "load": load, "wipe": wipe}
     print(todo[request["do"]](request), flush=True)

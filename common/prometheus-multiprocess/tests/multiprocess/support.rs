@@ -139,7 +139,12 @@ impl Peer {
 
     /// A worker process of ours that has joined `directory`.
     pub(crate) fn worker(directory: &Path) -> Peer {
-        let mut worker = Peer::start(&mut Peer::worker_command(directory));
+        Peer::example("store_worker", directory)
+    }
+
+    /// An example program that has joined `directory`.
+    pub(crate) fn example(name: &str, directory: &Path) -> Peer {
+        let mut worker = Peer::start(Command::new(example(name)).arg(directory));
         assert!(!worker.ask("identifier").is_empty());
         worker
     }
