@@ -20,44 +20,69 @@ const FILE: &str = "declared";
 /// What this process declares.
 #[derive(Default)]
 pub(crate) struct Declaration {
+    /// What the predecessor declared: it stands until this process has had the time to register
+    /// its metrics, so that none is missing meanwhile.
+    inherited: String,
     text: String,
     /// Whether the file says what it should.
     is_written: bool,
 }
 
 impl Declaration {
-    /// Adds a metric. What a predecessor in `home` declared stands until the second one, since the
-    /// first one is of the store itself.
+    /// Adds a metric, and writes the file in `home`.
     pub(crate) fn add(&mut self, home: Option<&Path>, family: &str, bounds: &[f64]) {
         let is_first = self.text.is_empty();
-        self.text.push_str(family);
+        if let Some(home) = home.filter(|_| is_first) {
+            self.inherited = fs::read_to_string(home.join(FILE)).unwrap_or_default();
+        }
+        let mut line = family.to_owned();
         for bound in bounds {
             // Writing to a String cannot fail.
-            let _ = write!(self.text, " {bound}");
+            let _ = write!(line, " {bound}");
         }
-        self.text.push('\n');
-        self.is_written = is_first;
-        if let Some(home) = home {
-            self.renew(home);
+        let inherited = std::mem::take(&mut self.inherited);
+        let is_other = |line: &&str| line.split(' ').next() != Some(family);
+        let others = inherited.lines().filter(is_other);
+        self.inherited = others.flat_map(|line| [line, "\n"]).collect();
+        self.text.extend([&*line, "\n"]);
+        // A full disk may have no room to write again what is there.
+        self.is_written =
+            (is_first || self.is_written) && inherited.lines().any(|known| known == line);
+        if let Some(home) = home.filter(|_| !self.is_written) {
+            self.write(home);
         }
     }
 
-    /// Writes the whole file, if it is missing or old. If that fails, no file says what is
-    /// declared, and readers show everything.
+    /// Ends what the predecessor declared, and writes the file again where it is missing or old.
+    /// Called a second after the start, and every second from then on.
     pub(crate) fn renew(&mut self, home: &Path) {
-        if self.is_written && stamp(home).is_some() {
-            return;
+        // The first metric is of the store itself.
+        let is_ready = self.text.lines().nth(1).is_some();
+        if is_ready && !self.inherited.is_empty() && put(home, &self.text).is_ok() {
+            self.inherited.clear();
+            self.is_written = true;
         }
-        let path = home.join(FILE);
-        let unfinished = path.with_extension("new");
-        let written = home::create(&unfinished)
-            .and_then(|mut file| file.write_all(self.text.as_bytes()))
-            .and_then(|()| fs::rename(&unfinished, &path));
-        self.is_written = written.is_ok();
-        if !self.is_written {
-            let _ = home::remove(path);
+        if !self.is_written || stamp(home).is_none() {
+            self.write(home);
         }
     }
+
+    /// Writes what stands. If that fails, no file says what is declared, and readers show
+    /// everything.
+    fn write(&mut self, home: &Path) {
+        self.is_written = put(home, &[&*self.inherited, &*self.text].concat()).is_ok();
+        if !self.is_written {
+            let _ = home::remove(home.join(FILE));
+        }
+    }
+}
+
+/// Replaces the file as a whole.
+fn put(home: &Path, text: &str) -> io::Result<()> {
+    let path = home.join(FILE);
+    let unfinished = path.with_extension("new");
+    home::create(&unfinished)?.write_all(text.as_bytes())?;
+    fs::rename(&unfinished, &path)
 }
 
 /// When the declaration of a process was written, and its inode; `None` if there is none.

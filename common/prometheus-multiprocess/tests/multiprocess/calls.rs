@@ -1,7 +1,11 @@
 //! A process that is stopped at each system call of taking an identifier, of going on with files, and
 //! of its repair thread: what is in the directory then is what `kill -9` there would leave.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use nix::{sys::ptrace, unistd::Pid};
 use prometheus::Opts;
@@ -10,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     crash::{attach, has_answered, step},
-    support::{Peer, Temporary, files, python, samples, scrape, value},
+    support::{Peer, Temporary, eventually, files, python, samples, scrape, value},
 };
 
 /// All files of a directory and their bytes.
@@ -139,13 +143,16 @@ fn a_process_killed_at_any_system_call_of_its_repair_thread_leaves_the_old_or_th
     assert_eq!(value(&scrape(directory.path()), "counter_total"), 111.0);
 }
 
+/// A thread names itself after it was started.
 fn thread_named(pid: u32, name: &str) -> i32 {
-    let tasks = format!("/proc/{pid}/task");
-    for task in fs::read_dir(tasks).unwrap() {
-        let task = task.unwrap();
-        if fs::read_to_string(task.path().join("comm")).unwrap().trim() == name {
-            return task.file_name().to_str().unwrap().parse().unwrap();
-        }
-    }
-    panic!("process {pid} has no thread {name}");
+    let mut found = None;
+    eventually(name, || {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let mut tasks = tasks.map(|task| task.unwrap().path());
+        let is_it = |task: &PathBuf| fs::read_to_string(task.join("comm")).unwrap().trim() == name;
+        found = tasks.find(is_it);
+        found.is_some()
+    });
+    let number = found.as_ref().and_then(|task| task.file_name()?.to_str());
+    number.unwrap().parse().unwrap()
 }

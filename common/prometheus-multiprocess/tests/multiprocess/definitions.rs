@@ -5,7 +5,7 @@ use std::path::Path;
 use prometheus::{HistogramOpts, Opts};
 use prometheus_multiprocess::{GaugeMode, GaugeOpts, Store};
 
-use crate::support::{Temporary, samples, scrape, value};
+use crate::support::{Temporary, eventually, samples, scrape, value};
 
 /// Two processes that do the same. They live as long as what is returned.
 fn generation(directory: &Path, count: impl Fn(&Store)) -> Vec<Store> {
@@ -143,8 +143,11 @@ fn a_metric_that_no_process_declares_any_more_goes_when_the_last_one_ends_that_d
         kept(&store);
         new.push(store);
     }
+    // They have a second to register what they have.
+    eventually("the end of what is gone", || {
+        !scrape(directory.path()).contains("gone")
+    });
     let text = scrape(directory.path());
-    assert!(!text.contains("gone"), "{text}");
     assert!(!text.contains("bad_files"), "{text}");
     assert_eq!(value(&text, "kept_total"), 4.0, "{text}");
     // One that comes late goes on from what was counted.
