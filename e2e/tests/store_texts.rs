@@ -8,6 +8,8 @@ use common::multiprocess::{Directory, Store};
 use prometheus::Opts;
 use proptest::prelude::*;
 
+// It writes other keys, too.
+#[expect(dead_code)]
 #[path = "../../common/prometheus-multiprocess/src/key.rs"]
 mod key;
 
