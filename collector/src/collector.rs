@@ -45,7 +45,7 @@ impl Collector {
             let _guard = runtime.enter();
             Listeners::new(grpc_listener, http_listener).map_err(Error::Threads)?
         };
-        let intake = Arc::new(Intake::new(config).map_err(Error::Threads)?);
+        let intake = Arc::new(Intake::new(config, http, grpc).map_err(Error::Threads)?);
         let (stop, stopped) = watch::channel(false);
         let served = Arc::clone(&intake);
         let receiver = thread::Builder::new()

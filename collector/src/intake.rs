@@ -23,6 +23,7 @@ use crate::{
     json,
     kept::Kept,
     printer::Printer,
+    pulse::Pulse,
     rejection::RejectionLog,
     text::{self, Style},
     totals::Totals,
@@ -45,6 +46,11 @@ pub(crate) struct Intake {
     slots: Semaphore,
     printer: Printer,
     rejections: RejectionLog,
+    /// Where it receives, over HTTP and over gRPC.
+    addresses: (SocketAddr, SocketAddr),
+    view: bool,
+    /// Has one additional reference for each page that is kept up to date.
+    pages: Arc<()>,
     state: Mutex<State>,
 }
 
@@ -55,11 +61,16 @@ struct Pretence {
     stopping: bool,
 }
 
-struct State {
-    kept: Kept,
+/// What was received.
+pub(crate) struct State {
+    pub(crate) kept: Kept,
     instances: Instances,
-    totals: Totals,
+    pub(crate) totals: Totals,
     traces: Traces,
+    pub(crate) pulse: Pulse,
+    /// Spans without valid ids.
+    pub(crate) invalid_spans: u64,
+    sampled: Instant,
 }
 
 /// Why a request was refused before it was read.
@@ -81,7 +92,7 @@ impl fmt::Display for Unavailable {
 }
 
 impl Intake {
-    pub(crate) fn new(config: Config) -> io::Result<Self> {
+    pub(crate) fn new(config: Config, http: SocketAddr, grpc: SocketAddr) -> io::Result<Self> {
         Ok(Self {
             format: config.format,
             style: Style {
@@ -96,13 +107,32 @@ impl Intake {
             slots: Semaphore::new(SLOTS),
             printer: Printer::start(config.output)?,
             rejections: RejectionLog::new(),
+            addresses: (http, grpc),
+            view: config.view,
+            pages: Arc::new(()),
             state: Mutex::new(State {
-                kept: Kept::new(config.keep_records),
+                kept: Kept::new(config.keep_records, config.view),
                 instances: Instances::default(),
                 totals: Totals::default(),
                 traces: Traces::default(),
+                pulse: Pulse::default(),
+                invalid_spans: 0,
+                sampled: Instant::now(),
             }),
         })
+    }
+
+    /// Where it receives, over HTTP and over gRPC.
+    pub(crate) fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        self.addresses
+    }
+
+    pub(crate) fn has_view(&self) -> bool {
+        self.view
+    }
+
+    pub(crate) fn pages(&self) -> &Arc<()> {
+        &self.pages
     }
 
     pub(crate) fn body_limit(&self) -> usize {
@@ -180,8 +210,14 @@ impl Intake {
         self.rejections.log(peer, protocol, reason);
     }
 
-    pub(crate) fn print_due_traces(&self) {
+    /// Prints the traces that are due, and notes the sums of metrics for the view.
+    pub(crate) fn tick(&self) {
         let mut state = self.state();
+        if self.view && state.sampled.elapsed() >= Duration::from_secs(1) {
+            state.sampled = Instant::now();
+            let State { pulse, totals, .. } = &mut *state;
+            pulse.sample(totals);
+        }
         let due = state.traces.take_due(Instant::now());
         self.print_traces(&due);
     }
@@ -209,7 +245,7 @@ impl Intake {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -236,6 +272,7 @@ impl State {
             }
             let scopes = &resource.scope_metrics;
             let changes = self.totals.apply(&instance, scopes, Instant::now());
+            self.pulse.metrics(&instance, &changes);
             if let Some(style) = style {
                 text.push_str(&text::metrics::block(&instance, &changes, style));
             }
@@ -253,6 +290,7 @@ impl State {
             if let Some(style) = style {
                 text.push_str(&text::logs::block(&instance, &resource.scope_logs, style));
             }
+            self.pulse.logs(&instance, &resource.scope_logs);
             self.kept.keep_logs(&instance, resource.scope_logs);
         }
         text
@@ -269,8 +307,10 @@ impl State {
             }
             invalid += self.traces.keep_new(&mut resource.scope_spans);
             self.traces.add(&instance, &resource.scope_spans, now);
+            self.pulse.spans(&instance, &resource.scope_spans);
             self.kept.keep_spans(&instance, resource.scope_spans);
         }
+        self.invalid_spans += invalid as u64;
         invalid as u64
     }
 }
