@@ -7,10 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use opentelemetry_proto::tonic::collector::{
-    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
-    trace::v1::ExportTraceServiceRequest,
-};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
     time::timeout,
@@ -19,15 +15,11 @@ use tokio::{
 use crate::{
     Config, Fault, Format, Received,
     export::{Export, Rejected},
-    instance::Instances,
     json,
-    kept::Kept,
     printer::Printer,
-    pulse::Pulse,
     rejection::RejectionLog,
+    state::State,
     text::{self, Style},
-    totals::Totals,
-    traces::Traces,
 };
 
 /// How many requests are read at once. Together with the body limit, this bounds memory use.
@@ -59,18 +51,6 @@ pub(crate) struct Intake {
 struct Pretence {
     fault: Fault,
     stopping: bool,
-}
-
-/// What was received.
-pub(crate) struct State {
-    pub(crate) kept: Kept,
-    instances: Instances,
-    pub(crate) totals: Totals,
-    traces: Traces,
-    pub(crate) pulse: Pulse,
-    /// Spans without valid ids.
-    pub(crate) invalid_spans: u64,
-    sampled: Instant,
 }
 
 /// Why a request was refused before it was read.
@@ -110,15 +90,7 @@ impl Intake {
             addresses: (http, grpc),
             view: config.view,
             pages: Arc::new(()),
-            state: Mutex::new(State {
-                kept: Kept::new(config.keep_records, config.view),
-                instances: Instances::default(),
-                totals: Totals::default(),
-                traces: Traces::default(),
-                pulse: Pulse::default(),
-                invalid_spans: 0,
-                sampled: Instant::now(),
-            }),
+            state: Mutex::new(State::new(config.keep_records, config.view)),
         })
     }
 
@@ -213,10 +185,8 @@ impl Intake {
     /// Prints the traces that are due, and notes the sums of metrics for the view.
     pub(crate) fn tick(&self) {
         let mut state = self.state();
-        if self.view && state.sampled.elapsed() >= Duration::from_secs(1) {
-            state.sampled = Instant::now();
-            let State { pulse, totals, .. } = &mut *state;
-            pulse.sample(totals);
+        if self.view {
+            state.sample();
         }
         let due = state.traces.take_due(Instant::now());
         self.print_traces(&due);
@@ -255,62 +225,5 @@ impl fmt::Debug for Intake {
         f.debug_struct("Intake")
             .field("format", &self.format)
             .finish_non_exhaustive()
-    }
-}
-
-impl State {
-    fn take_metrics(
-        &mut self,
-        request: &ExportMetricsServiceRequest,
-        style: Option<Style>,
-    ) -> String {
-        let mut text = String::new();
-        for resource in &request.resource_metrics {
-            let (instance, evicted) = self.instances.intern(resource.resource.as_ref());
-            if let Some(evicted) = evicted {
-                self.totals.retire(evicted);
-            }
-            let scopes = &resource.scope_metrics;
-            let changes = self.totals.apply(&instance, scopes, Instant::now());
-            self.pulse.metrics(&instance, &changes);
-            if let Some(style) = style {
-                text.push_str(&text::metrics::block(&instance, &changes, style));
-            }
-        }
-        text
-    }
-
-    fn take_logs(&mut self, request: ExportLogsServiceRequest, style: Option<Style>) -> String {
-        let mut text = String::new();
-        for resource in request.resource_logs {
-            let (instance, evicted) = self.instances.intern(resource.resource.as_ref());
-            if let Some(evicted) = evicted {
-                self.totals.retire(evicted);
-            }
-            if let Some(style) = style {
-                text.push_str(&text::logs::block(&instance, &resource.scope_logs, style));
-            }
-            self.pulse.logs(&instance, &resource.scope_logs);
-            self.kept.keep_logs(&instance, resource.scope_logs);
-        }
-        text
-    }
-
-    /// Queues spans. They are printed later, trace by trace. Returns the number of invalid ones.
-    fn take_traces(&mut self, request: ExportTraceServiceRequest) -> u64 {
-        let now = Instant::now();
-        let mut invalid = 0;
-        for mut resource in request.resource_spans {
-            let (instance, evicted) = self.instances.intern(resource.resource.as_ref());
-            if let Some(evicted) = evicted {
-                self.totals.retire(evicted);
-            }
-            invalid += self.traces.keep_new(&mut resource.scope_spans);
-            self.traces.add(&instance, &resource.scope_spans, now);
-            self.pulse.spans(&instance, &resource.scope_spans);
-            self.kept.keep_spans(&instance, resource.scope_spans);
-        }
-        self.invalid_spans += invalid as u64;
-        invalid as u64
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::ARRIVED;
-use crate::{attribute, intake, received::ReceivedLog, view::query::Query};
+use crate::{attribute, query::Query, received::ReceivedLog, state};
 
 /// Records in the list at most.
 const MAX_ROWS: usize = 100;
@@ -25,7 +25,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(super) fn of(state: &intake::State, log: &ReceivedLog) -> Self {
+    pub(super) fn of(state: &state::State, log: &ReceivedLog) -> Self {
         let record = &log.record;
         Self {
             time: time(log) as f64 / 1e9,
@@ -45,7 +45,7 @@ impl Log {
 }
 
 /// The latest records that the query wants, the latest first.
-pub(crate) fn logs(state: &intake::State, query: &Query) -> Vec<Log> {
+pub(crate) fn logs(state: &state::State, query: &Query) -> Vec<Log> {
     let wanted = query.text.to_lowercase();
     let logs = state.kept.logs().rev().filter(|log| {
         log.record.severity_number >= query.min_severity()

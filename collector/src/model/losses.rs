@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::intake;
+use crate::state;
 
 #[derive(Serialize)]
 pub(crate) struct Losses {
@@ -22,7 +22,7 @@ pub(crate) struct Losses {
     pub(crate) data_points: u64,
 }
 
-pub(crate) fn losses(state: &intake::State) -> Losses {
+pub(crate) fn losses(state: &state::State) -> Losses {
     Losses {
         refused_requests: state.kept.refused(),
         refused_data_points: state.totals.overflowed(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use serde::Serialize;
 
-use crate::{intake, points::Kind, value::Value};
+use crate::{points::Kind, state, value::Value};
 
 /// Metrics, and series of each, that are shown at most.
 const MAX_CARDS: usize = 60;
@@ -40,7 +40,7 @@ pub(crate) struct Line {
 }
 
 /// All metrics but those of the harness, which the workers show.
-pub(crate) fn cards(state: &intake::State) -> Vec<Card> {
+pub(crate) fn cards(state: &state::State) -> Vec<Card> {
     let mut cards = BTreeMap::<(&str, &str, &'static str), Card>::new();
     for (key, series) in state.totals.iter(Instant::now()) {
         let Some(sum) = series.sum() else { continue };
@@ -86,7 +86,7 @@ pub(crate) fn cards(state: &intake::State) -> Vec<Card> {
     cards
 }
 
-fn history(state: &intake::State, metric: &str, kind: Kind) -> Vec<(f64, f64)> {
+fn history(state: &state::State, metric: &str, kind: Kind) -> Vec<(f64, f64)> {
     let history = state.pulse.history(metric);
     if kind.is_current() {
         return history;

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::{end, recent};
 use crate::{
-    intake,
     pulse::{LATENCIES, Rows, quantile},
     ring::SECONDS,
+    state,
 };
 
 #[derive(Serialize)]
@@ -26,6 +26,9 @@ pub(crate) struct Service {
     pub(crate) p99: Option<f64>,
     /// Unix time in seconds of the last value.
     pub(crate) end: u64,
+    /// When something happened to a process, as a share of the time that charts show.
+    #[serde(skip)]
+    pub(crate) marks: Vec<f64>,
     /// Of each process, with the number of its colour.
     #[serde(skip)]
     pub(crate) lines: Vec<(usize, Vec<f64>)>,
@@ -34,7 +37,7 @@ pub(crate) struct Service {
     pub(crate) heat: Vec<Rows>,
 }
 
-pub(crate) fn service(state: &intake::State) -> Service {
+pub(crate) fn service(state: &state::State) -> Service {
     let end = end();
     let mut names: Vec<_> = state
         .pulse
@@ -57,13 +60,18 @@ pub(crate) fn service(state: &intake::State) -> Service {
         }
     }
     let total: f64 = requests.iter().sum();
-    let heat = state.pulse.latencies(end).unwrap_or_default();
+    let heat = state.pulse.latencies(end);
     let mut rows = Rows::default();
     for second in &heat {
         for row in 0..=LATENCIES.len() {
             rows[row] += second[row];
         }
     }
+    let begin = end as f64 - SECONDS as f64;
+    let marks = state
+        .pulse
+        .marks()
+        .map(|mark| (mark.time - begin) / SECONDS as f64);
     Service {
         names,
         requests_per_second: recent(&requests),
@@ -75,6 +83,7 @@ pub(crate) fn service(state: &intake::State) -> Service {
         errors,
         end,
         lines,
+        marks: marks.filter(|share| (0.0..=1.0).contains(share)).collect(),
         heat,
     }
 }

@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::{ARRIVED, logs::Log};
 use crate::{
-    attribute, intake,
+    attribute,
     pulse::{duration, is_error},
+    query::Query,
     received::ReceivedSpan,
-    view::query::Query,
+    state,
 };
 
 /// Traces in the list, and spans of one trace, at most.
@@ -73,7 +74,7 @@ pub(crate) struct Step {
 }
 
 /// The latest traces that the query wants.
-pub(crate) fn traces(state: &intake::State, query: &Query) -> Vec<Row> {
+pub(crate) fn traces(state: &state::State, query: &Query) -> Vec<Row> {
     let mut order = Vec::<&[u8]>::new();
     let mut traces = HashMap::<&[u8], Vec<&ReceivedSpan>>::new();
     for span in state.kept.spans().rev().take(MAX_SEARCHED) {
@@ -101,7 +102,7 @@ pub(crate) fn traces(state: &intake::State, query: &Query) -> Vec<Row> {
 }
 
 /// The spans are those of one trace.
-fn row(state: &intake::State, spans: &[&ReceivedSpan]) -> Option<Row> {
+fn row(state: &state::State, spans: &[&ReceivedSpan]) -> Option<Row> {
     let first = spans
         .iter()
         .map(|span| span.span.start_time_unix_nano)
@@ -144,7 +145,7 @@ fn row(state: &intake::State, spans: &[&ReceivedSpan]) -> Option<Row> {
 }
 
 /// All spans and records of a trace that are still here.
-pub(crate) fn waterfall(state: &intake::State, trace: &str) -> Option<Waterfall> {
+pub(crate) fn waterfall(state: &state::State, trace: &str) -> Option<Waterfall> {
     let mut spans: Vec<_> = state
         .kept
         .spans()
@@ -205,7 +206,7 @@ pub(crate) fn waterfall(state: &intake::State, trace: &str) -> Option<Waterfall>
 }
 
 fn step(
-    state: &intake::State,
+    state: &state::State,
     received: &ReceivedSpan,
     depth: usize,
     first: u64,

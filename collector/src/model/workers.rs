@@ -5,13 +5,19 @@ use std::{collections::BTreeMap, time::Instant};
 use serde::Serialize;
 
 use super::{end, recent};
-use crate::{intake, pulse, value::Value};
+use crate::{pulse, state, value::Value};
 
 /// How long a process that has ended stays on the page, in seconds.
 const FAREWELL: f64 = 60.0;
 
+/// A process is quiet after this time without an export, in seconds.
+const QUIET: f64 = 15.0;
+
 /// Processes that are shown at most.
 const MAX_WORKERS: usize = 64;
+
+/// Events that are shown at most.
+const MAX_EVENTS: usize = 8;
 
 #[derive(Serialize)]
 pub(crate) struct Workers {
@@ -73,19 +79,17 @@ pub(crate) struct Event {
     pub(crate) text: String,
 }
 
-pub(crate) fn workers(state: &intake::State) -> Workers {
+pub(crate) fn workers(state: &state::State) -> Workers {
     let now = pulse::now();
     let in_flight = in_flight(state);
     let mut workers = Vec::new();
     for beat in state.pulse.beats() {
         let instance = &beat.instance;
         let silent = now - beat.last;
-        let is_alive = state.totals.is_alive(instance, Instant::now());
-        let status = match beat.has_metrics() {
-            true if is_alive => State::Live,
+        let status = match beat.has_ended() {
             true => State::Gone,
-            false if silent < FAREWELL => State::Live,
-            false => State::Quiet,
+            false if silent > QUIET => State::Quiet,
+            false => State::Live,
         };
         // A master pushes metrics of its workers and serves no requests.
         let requests: Vec<_> = beat
@@ -112,8 +116,9 @@ pub(crate) fn workers(state: &intake::State) -> Workers {
     workers.sort_by_key(|worker| (worker.state == State::Gone, worker.place));
     let more = workers.len().saturating_sub(MAX_WORKERS);
     workers.truncate(MAX_WORKERS);
-    let events = state.pulse.marks().rev().take(8);
-    let events = events.map(|mark| Event {
+    let mut marks: Vec<_> = state.pulse.marks().collect();
+    marks.sort_by(|a, b| b.time.total_cmp(&a.time));
+    let events = marks.into_iter().take(MAX_EVENTS).map(|mark| Event {
         time: mark.time,
         text: mark.text.clone(),
     });
@@ -126,7 +131,7 @@ pub(crate) fn workers(state: &intake::State) -> Workers {
 }
 
 /// Requests in progress, by the number of the instance.
-fn in_flight(state: &intake::State) -> BTreeMap<u64, f64> {
+fn in_flight(state: &state::State) -> BTreeMap<u64, f64> {
     let mut in_flight = BTreeMap::new();
     for (key, series) in state.totals.iter(Instant::now()) {
         if key.metric == "http.server.active_requests" {
@@ -138,7 +143,7 @@ fn in_flight(state: &intake::State) -> BTreeMap<u64, f64> {
     in_flight
 }
 
-fn slots(state: &intake::State) -> Vec<Slot> {
+fn slots(state: &state::State) -> Vec<Slot> {
     let mut slots = BTreeMap::<u64, Slot>::new();
     for (key, series) in state.totals.iter(Instant::now()) {
         let Some(metric) = key.metric.strip_prefix("worker.") else {

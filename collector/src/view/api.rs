@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::query::Query;
-use crate::{intake::Intake, model};
+use crate::{intake::Intake, model, query::Query};
 
 /// What there is, with its parameters.
 const PATHS: [(&str, &str); 7] = [

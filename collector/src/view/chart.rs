@@ -33,8 +33,9 @@ pub(super) fn spark(values: &[f64], class: &str) -> Markup {
     }
 }
 
-/// A thick line for the sum, and a line for each process, from 0 to `top`.
-pub(super) fn lines(sum: &[f64], lines: &[(usize, Vec<f64>)], top: f64) -> Markup {
+/// A thick line for the sum, and a line for each process, from 0 to `top`. Marks are shares of the
+/// width.
+pub(super) fn lines(sum: &[f64], lines: &[(usize, Vec<f64>)], marks: &[f64], top: f64) -> Markup {
     let total = path(sum, top, WIDTH, HEIGHT);
     html! {
         svg class="chart" viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" aria-hidden="true" {
@@ -43,6 +44,10 @@ pub(super) fn lines(sum: &[f64], lines: &[(usize, Vec<f64>)], top: f64) -> Marku
             line class="grid" x1="0" x2=(WIDTH) y1=(HEIGHT - 1.0) y2=(HEIGHT - 1.0) {}
             path class="area sum" d={ (total) " L" (WIDTH) "," (HEIGHT) " L0," (HEIGHT) " Z" } {}
             path class="line sum" d=(total) {}
+            @for mark in marks {
+                @let x = format!("{:.1}", mark * WIDTH);
+                line class="mark" x1=(x) x2=(x) y1="0" y2=(HEIGHT) {}
+            }
             @for (place, values) in lines {
                 path class={ "line " (colour(*place)) } d=(path(values, top, WIDTH, HEIGHT)) {}
             }

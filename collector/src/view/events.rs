@@ -13,8 +13,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use tokio::{sync::mpsc, time::sleep};
 
-use super::{page, query::Query};
-use crate::intake::Intake;
+use super::page;
+use crate::{intake::Intake, query::Query};
 
 /// Pages that are kept up to date at once.
 const MAX_PAGES: usize = 16;

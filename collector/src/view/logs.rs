@@ -5,9 +5,8 @@ use maud::{Markup, html};
 use super::{
     chart::colour,
     format::{clock, seconds, text},
-    query::Query,
 };
-use crate::model::Log;
+use crate::{model::Log, query::Query};
 
 /// What each record of a request repeats, its message says or its trace shows.
 const REPEATED: [&str; 5] = [

@@ -10,7 +10,6 @@ mod format;
 mod logs;
 mod metrics;
 mod page;
-pub(crate) mod query;
 mod service;
 mod traces;
 mod workers;
@@ -27,8 +26,8 @@ use hyper::{
     },
 };
 
-use self::{events::Events, query::Query};
-use crate::intake::Intake;
+use self::events::Events;
+use crate::{intake::Intake, query::Query};
 
 pub(crate) type Body = Either<Full<Bytes>, Events>;
 

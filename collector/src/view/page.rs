@@ -4,11 +4,9 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::{
     format::{number, text},
-    logs, metrics,
-    query::Query,
-    service, traces, workers,
+    logs, metrics, service, traces, workers,
 };
-use crate::{intake::Intake, model};
+use crate::{intake::Intake, model, query::Query};
 
 /// A part of the page. Filters are in none, so that they keep what is typed.
 #[derive(Clone, Copy)]
@@ -192,7 +190,7 @@ fn head(service: &model::Service, workers: &model::Workers) -> Markup {
     let live = workers
         .workers
         .iter()
-        .filter(|worker| worker.state != model::State::Gone);
+        .filter(|worker| worker.state == model::State::Live);
     let live = live.count();
     html! {
         h1 {

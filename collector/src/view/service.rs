@@ -21,9 +21,9 @@ pub(super) fn service(service: &Service) -> Markup {
                 }
                 div.axes {
                     div.axis { span { (number(top)) "/s" } span { (number(top / 2.0)) "/s" } span { "0" } }
-                    (chart::lines(&service.requests, &service.lines, top))
+                    (chart::lines(&service.requests, &service.lines, &service.marks, top))
                 }
-                p.legend { "the thick line is the sum, the others are the processes" }
+                p.legend { "thick: the sum; thin: each process; dashes: a process came or went" }
             }
             div.panel { (latency(service)) }
         }

@@ -6,9 +6,11 @@ use super::{
     chart::colour,
     format::{clock, seconds, text},
     logs,
+};
+use crate::{
+    model::{Row, Step, Waterfall},
     query::Query,
 };
-use crate::model::{Row, Step, Waterfall};
 
 /// How far a name is indented at most.
 const MAX_DEPTH: usize = 12;

@@ -4,6 +4,7 @@ const parts = ["head", "workers", "service", "traces", "waterfall", "logs", "met
 const form = document.getElementById("filters");
 const live = document.getElementById("live");
 const pause = document.getElementById("pause");
+const waiting = new Map();
 let source, retry;
 
 function say(text, state) {
@@ -11,12 +12,25 @@ function say(text, state) {
   live.className = state;
 }
 
+// A list under the pointer and selected text stay as they are, and get the latest state later.
+function isInUse(name, part) {
+  const selection = getSelection();
+  if (!selection.isCollapsed && part.contains(selection.anchorNode)) return true;
+  if (name === "logs" && pause.checked) return true;
+  return (name === "traces" || name === "logs") && part.matches(":hover");
+}
+
+function later() {
+  for (const [name, html] of waiting) {
+    if (isInUse(name, document.getElementById(name))) continue;
+    waiting.delete(name);
+    replace(name, html);
+  }
+}
+
 // The server escapes everything that was received, and the page allows no other script.
 function replace(name, html) {
   const part = document.getElementById(name);
-  const selection = getSelection();
-  if (!selection.isCollapsed && part.contains(selection.anchorNode)) return;
-  if (name === "logs" && pause.checked) return;
   const focused = part.contains(document.activeElement) ? document.activeElement : null;
   const isScroller = focused?.classList.contains("scroll");
   const id = focused?.id || focused?.closest("details")?.id;
@@ -43,7 +57,16 @@ function connect() {
     // The browser tries again by itself unless the server refused.
     if (source.readyState === EventSource.CLOSED) retry = setTimeout(connect, 2000);
   };
-  for (const name of parts) source.addEventListener(name, (event) => replace(name, event.data));
+  waiting.clear();
+  const first = new Set(parts);
+  for (const name of parts) {
+    source.addEventListener(name, (event) => {
+      // The first state is the answer to what the reader has asked for.
+      if (!first.delete(name)) waiting.set(name, event.data);
+      else replace(name, event.data);
+      later();
+    });
+  }
 }
 
 function show(search) {
@@ -86,4 +109,5 @@ addEventListener("popstate", () => {
   }
   connect();
 });
+setInterval(later, 500);
 connect();

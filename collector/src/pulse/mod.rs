@@ -1,8 +1,12 @@
 //! What the live view draws over time: the requests of each instance by second, their latencies,
 //! the values of metrics, and what happened to workers.
 
+mod history;
+mod latency;
+mod marks;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -13,32 +17,28 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ScopeSpans, Span, span::SpanKind, status::StatusCode},
 };
 
+pub(crate) use self::latency::{LATENCIES, Rows, quantile};
+use self::{
+    history::History,
+    latency::Latencies,
+    marks::{Mark, Marks},
+};
 use crate::{
     attribute,
     instance::Instance,
     ring::{Ring, SECONDS},
     totals::{Change, Totals},
-    value::Value,
 };
 
-/// Instances and metrics that are drawn at most; further ones are counted elsewhere.
+/// Instances that are drawn at most. The one that was silent for longest makes room.
 const MAX_INSTANCES: usize = 256;
-const MAX_METRICS: usize = 500;
-
-/// Changes of worker processes that are remembered.
-const MAX_MARKS: usize = 50;
 
 /// The requests in a first export that are drawn at most. A collector that started later than the
 /// service gets the total since the start, which happened in no particular second.
 const FIRST_EXPORT: f64 = 1_000.0;
 
-/// Upper bounds of latencies in seconds, a row of the heat map each. The last row has no bound.
-pub(crate) const LATENCIES: [f64; 19] = [
-    1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0,
-    2.0, 5.0, 10.0,
-];
-
-pub(crate) type Rows = [u32; LATENCIES.len() + 1];
+/// The time before a first export in which its requests are drawn, in seconds.
+const FIRST_INTERVAL: f64 = 3.0;
 
 /// Where the requests of an instance are known from, the most exact first.
 const SOURCES: usize = 3;
@@ -63,28 +63,18 @@ pub(crate) struct Beat {
     last_metrics: Option<f64>,
     /// Whether it reports slots of workers, as a master does.
     is_harness: bool,
+    /// Whether it exported metrics and no longer does.
+    has_ended: bool,
     sources: [Option<Ring<Tick>>; SOURCES],
-}
-
-/// Something that happened to a worker process.
-pub(crate) struct Mark {
-    /// Unix time in seconds.
-    pub(crate) time: f64,
-    pub(crate) text: String,
 }
 
 #[derive(Default)]
 pub(crate) struct Pulse {
     beats: BTreeMap<u64, Beat>,
     places: usize,
-    latencies: [Option<Ring<Rows>>; SOURCES],
-    /// Buckets of the durations of requests at the last export, by attributes.
-    buckets: BTreeMap<Vec<(String, String)>, Vec<u64>>,
-    /// Sums of metrics, each with its Unix time in seconds.
-    history: BTreeMap<String, VecDeque<(f64, f64)>>,
-    marks: VecDeque<Mark>,
-    /// Data points that had arrived at the last sample.
-    sampled: u64,
+    latencies: Latencies,
+    history: History,
+    marks: Marks,
     /// Rises with each export.
     pub(crate) version: u64,
 }
@@ -100,7 +90,7 @@ impl Pulse {
         let now = now();
         self.version += 1;
         for change in changes {
-            self.mark(change, now);
+            self.marks.note(change, now);
         }
         let durations = changes
             .iter()
@@ -113,7 +103,7 @@ impl Pulse {
             if change.attributes.iter().any(|(key, _)| key == "error.type") {
                 tick.errors += added;
             }
-            self.add_buckets(change, now);
+            self.latencies.add_buckets(change, now);
         }
         let Some(beat) = self.beat(instance, now) else {
             return;
@@ -130,7 +120,8 @@ impl Pulse {
         }
         // The requests are spread over the time since the last export.
         let last = now as u64;
-        let first = since.map_or(last, |since| (since as u64 + 1).min(last));
+        let since = since.unwrap_or(now - FIRST_INTERVAL);
+        let first = (since as u64 + 1).min(last);
         let first = first.max(last.saturating_sub(SECONDS as u64 - 1));
         let share = 1.0 / (last - first + 1) as f64;
         for second in first..=last {
@@ -139,30 +130,6 @@ impl Pulse {
                 bucket.errors += tick.errors * share;
             }
         }
-    }
-
-    /// Adds what the buckets of a histogram have gained since the last export.
-    fn add_buckets(&mut self, change: &Change, now: f64) {
-        let Value::Distribution(distribution) = &change.sum else {
-            return;
-        };
-        let (bounds, counts) = distribution.buckets();
-        let is_known = self.buckets.contains_key(&change.attributes);
-        if !is_known && self.buckets.len() >= MAX_METRICS {
-            return;
-        }
-        let before = self.buckets.entry(change.attributes.clone()).or_default();
-        let is_flood = !is_known && distribution.count as f64 > FIRST_EXPORT;
-        let rows = self.latencies[METRICS].get_or_insert_default();
-        if let Some(rows) = rows.at(now as u64).filter(|_| !is_flood) {
-            for (bucket, count) in counts.iter().enumerate() {
-                let gained = count.saturating_sub(before.get(bucket).copied().unwrap_or(0));
-                let bound = bounds.get(bucket).copied().unwrap_or(f64::INFINITY);
-                let row = &mut rows[row(bound)];
-                *row = row.saturating_add(u32::try_from(gained).unwrap_or(u32::MAX));
-            }
-        }
-        *before = counts.to_vec();
     }
 
     pub(crate) fn spans(&mut self, instance: &Arc<Instance>, scopes: &[ScopeSpans]) {
@@ -221,11 +188,8 @@ impl Pulse {
                 tick.errors += f64::from(u8::from(*failed));
             }
         }
-        let rows = self.latencies[source].get_or_insert_default();
         for (time, duration, _) in requests {
-            if let Some(rows) = rows.at(time as u64) {
-                rows[row(duration)] += 1;
-            }
+            self.latencies.add(source, time, duration);
         }
     }
 
@@ -243,68 +207,36 @@ impl Pulse {
                 last: now,
                 last_metrics: None,
                 is_harness: false,
+                has_ended: false,
                 sources: Default::default(),
             };
             self.places += 1;
             self.beats.insert(instance.number, beat);
+            self.marks
+                .push(now, format!("{} made its first export", name(instance)));
         }
         let beat = self.beats.get_mut(&instance.number)?;
         beat.last = now;
         Some(beat)
     }
 
-    /// Remembers the sums of all metrics, if something has arrived since the last time. Called
-    /// every second.
+    /// Notes which processes no longer export, and the sums of all metrics if something has
+    /// arrived since the last time. Called every second.
     pub(crate) fn sample(&mut self, totals: &Totals) {
-        if self.sampled == totals.data_points() {
-            return;
-        }
-        self.sampled = totals.data_points();
-        let mut sums = BTreeMap::<&str, f64>::new();
-        for (key, series) in totals.iter(Instant::now()) {
-            let sum = series.sum().map_or(0.0, |sum| sum.amount().as_f64());
-            *sums.entry(&key.metric).or_default() += sum;
-        }
-        let now = now();
-        for (metric, sum) in sums {
-            if !self.history.contains_key(metric) && self.history.len() >= MAX_METRICS {
-                continue;
+        let mut gone = Vec::new();
+        for beat in self.beats.values_mut() {
+            let has_ended =
+                beat.last_metrics.is_some() && !totals.is_alive(&beat.instance, Instant::now());
+            if has_ended && !beat.has_ended {
+                gone.push((beat.last, name(&beat.instance)));
             }
-            let history = self.history.entry(metric.to_owned()).or_default();
-            history.push_back((now, sum));
-            if history.len() > SECONDS {
-                history.pop_front();
-            }
+            beat.has_ended = has_ended;
         }
-    }
-
-    /// Notes what the metrics of a harness say about processes.
-    fn mark(&mut self, change: &Change, now: f64) {
-        let added = change.added.as_f64();
-        let is_first = change.total.amount().as_f64() == added;
-        let what = match change.metric.as_str() {
-            "worker.spawns" => "started",
-            "worker.exits" => "ended",
-            "worker.reloads" => "reload",
-            _ => return,
-        };
-        let find = |key: &str| {
-            let found = change.attributes.iter().find(|(name, _)| name == key);
-            found.map(|(_, value)| value.as_str())
-        };
-        let why = ["reason", "kind", "result"].into_iter().find_map(find);
-        let why = why.unwrap_or_default();
-        if added <= 0.0 || is_first && why == "boot" {
-            return;
+        for (time, name) in gone {
+            self.marks
+                .push(time, format!("{name} made its last export"));
         }
-        let text = match find("slot") {
-            Some(slot) => format!("worker {slot} {what}: {why}"),
-            None => format!("{what}: {why}"),
-        };
-        self.marks.push_back(Mark { time: now, text });
-        if self.marks.len() > MAX_MARKS {
-            self.marks.pop_front();
-        }
+        self.history.sample(totals, now());
     }
 
     pub(crate) fn beats(&self) -> impl Iterator<Item = &Beat> {
@@ -315,20 +247,17 @@ impl Pulse {
         Some(self.beats.get(&instance.number)?.place)
     }
 
-    pub(crate) fn marks(&self) -> impl DoubleEndedIterator<Item = &Mark> {
+    pub(crate) fn marks(&self) -> impl Iterator<Item = &Mark> {
         self.marks.iter()
     }
 
     pub(crate) fn history(&self, metric: &str) -> Vec<(f64, f64)> {
-        let history = self.history.get(metric);
-        history.into_iter().flatten().copied().collect()
+        self.history.of(metric)
     }
 
-    /// Latencies by second up to `end`, from the source with the finest ones.
-    pub(crate) fn latencies(&self, end: u64) -> Option<Vec<Rows>> {
-        let sources = [SPANS, ACCESS, METRICS].into_iter();
-        let ring = sources.filter_map(|source| self.latencies[source].as_ref());
-        Some(ring.take(1).next()?.window(end))
+    /// Latencies by second up to `end`, in the finest form that there is.
+    pub(crate) fn latencies(&self, end: u64) -> Vec<Rows> {
+        self.latencies.window(end)
     }
 }
 
@@ -343,10 +272,14 @@ impl Beat {
         self.is_harness
     }
 
-    /// Whether it exports at intervals, so that silence means something.
-    pub(crate) fn has_metrics(&self) -> bool {
-        self.last_metrics.is_some()
+    /// Whether it exported metrics and no longer does.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
     }
+}
+
+fn name(instance: &Instance) -> String {
+    format!("pid {}", attribute::cut(instance.pid().unwrap_or("?"), 20))
 }
 
 /// Seconds.
@@ -360,43 +293,4 @@ pub(crate) fn duration(span: &Span) -> f64 {
 pub(crate) fn is_error(span: &Span) -> bool {
     let status = span.status.as_ref();
     status.is_some_and(|status| status.code() == StatusCode::Error)
-}
-
-fn row(seconds: f64) -> usize {
-    LATENCIES.partition_point(|bound| *bound < seconds)
-}
-
-/// The latency below which the share `q` of requests is, interpolated within its row.
-pub(crate) fn quantile(rows: &Rows, q: f64) -> Option<f64> {
-    let total: f64 = rows.iter().map(|count| f64::from(*count)).sum();
-    let rank = q * total;
-    let mut below = 0.0;
-    for (index, count) in rows.iter().enumerate() {
-        let count = f64::from(*count);
-        if count > 0.0 && below + count >= rank {
-            let upper = LATENCIES.get(index).copied().unwrap_or(20.0);
-            let lower = index.checked_sub(1).map_or(0.0, |index| LATENCIES[index]);
-            return Some(lower + (upper - lower) * (rank - below) / count);
-        }
-        below += count;
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_latency_is_in_the_row_of_its_bound_and_quantiles_are_between_bounds() {
-        assert_eq!(row(0.0), 0);
-        assert_eq!(row(1e-3), 6);
-        assert_eq!(row(1.1e-3), 7);
-        assert_eq!(row(1e9), LATENCIES.len());
-        let mut rows = Rows::default();
-        assert_eq!(quantile(&rows, 0.5), None);
-        rows[6] = 10;
-        let median = quantile(&rows, 0.5).unwrap_or_default();
-        assert!((median - 0.75e-3).abs() < 1e-9, "{median}");
-    }
 }

@@ -3,6 +3,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::attribute;
+
 /// Longest text of a filter in bytes.
 const MAX_TEXT: usize = 200;
 
@@ -38,7 +40,7 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = value.replace('+', " ");
             let value = percent_decode_str(&value).decode_utf8_lossy();
-            let value = crate::attribute::cut(value.trim(), MAX_TEXT).to_owned();
+            let value = attribute::cut(value.trim(), MAX_TEXT).to_owned();
             match name {
                 "route" => parsed.route = value,
                 "status" => parsed.status = value,
