@@ -33,6 +33,9 @@ pub struct Config {
     pub keep_records: usize,
     /// Serves the live view on the HTTP port. It keeps the latest records and takes up to 60 MB.
     pub view: bool,
+    /// Another address for HTTP, such as a port that people remember for the live view. It is not
+    /// used if it is taken.
+    pub view_address: Option<SocketAddr>,
     /// Failure to simulate from the start. [`crate::Collector::set_fault`] changes it.
     pub fault: Fault,
 }
@@ -64,6 +67,7 @@ impl Default for Config {
             body_limit: DEFAULT_BODY_LIMIT,
             keep_records: 0,
             view: true,
+            view_address: None,
             fault: Fault::None,
         }
     }
@@ -79,6 +83,7 @@ impl fmt::Debug for Config {
             .field("body_limit", &self.body_limit)
             .field("keep_records", &self.keep_records)
             .field("view", &self.view)
+            .field("view_address", &self.view_address)
             .field("fault", &self.fault)
             .finish_non_exhaustive()
     }

@@ -12,7 +12,7 @@ use crate::{Collector, Config, Error, Signal};
 /// The port of the live view in a first run, so that a page stays open over restarts.
 const VIEW_PORT: u16 = 4319;
 
-/// Starts a collector on loopback ports, with the live view on port 4319 if that is free, and puts its addresses into `env`, unless the
+/// Starts a collector on free loopback ports, with the live view on port 4319 if that is free, and puts its addresses into `env`, unless the
 /// environment configures an endpoint or disables the export.
 ///
 /// `env` contains additional environment variables of the workers. They take precedence over the
@@ -40,7 +40,11 @@ pub fn embed_unless_configured(
     if exported.is_empty() || is_configured(env, signals) {
         return Ok(None);
     }
-    let collector = start()?;
+    // The workers push to a port of this run alone: those of an earlier one may still push.
+    let collector = Collector::start(Config {
+        view_address: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, VIEW_PORT))),
+        ..Config::default()
+    })?;
     point_at(&collector, env, &exported);
     // The workers must start even if stderr is closed.
     let _ = writeln!(
@@ -48,23 +52,11 @@ pub fn embed_unless_configured(
         "collector: no OTLP endpoint is configured, so what the workers push is printed here \
          and shown on http://{} (embedded collector: http://{}, gRPC http://{}); \
          to push elsewhere, set OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
-        collector.http_addr(),
+        collector.view_addr(),
         collector.http_addr(),
         collector.grpc_addr(),
     );
     Ok(Some(collector))
-}
-
-/// Listens on the port of the live view, or on a free one if another program has it.
-fn start() -> Result<Collector, Error> {
-    let at = |port| Config {
-        http: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        ..Config::default()
-    };
-    match Collector::start(at(VIEW_PORT)) {
-        Err(Error::Listen { .. }) => Collector::start(at(0)),
-        started => started,
-    }
 }
 
 /// The signals that an SDK exports over OTLP, according to the specification.

@@ -56,14 +56,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Listeners {
     grpc: TcpListener,
     http: TcpListener,
+    /// A second port for HTTP.
+    view: Option<TcpListener>,
 }
 
 impl Listeners {
     /// Registers non-blocking listeners with the current runtime.
-    pub(crate) fn new(grpc: StdTcpListener, http: StdTcpListener) -> io::Result<Self> {
+    pub(crate) fn new(
+        grpc: StdTcpListener,
+        http: StdTcpListener,
+        view: Option<StdTcpListener>,
+    ) -> io::Result<Self> {
         Ok(Self {
             grpc: TcpListener::from_std(grpc)?,
             http: TcpListener::from_std(http)?,
+            view: view.map(TcpListener::from_std).transpose()?,
         })
     }
 }
@@ -88,6 +95,7 @@ pub(crate) async fn serve(
         let (accepted, port) = tokio::select! {
             accepted = listeners.grpc.accept(), if room => (accepted, Port::Grpc),
             accepted = listeners.http.accept(), if room => (accepted, Port::Http),
+            accepted = accept(listeners.view.as_ref()), if room => (accepted, Port::Http),
             Some(_) = connections.join_next() => continue,
             _ = tick.tick() => { intake.tick(); continue }
             () = until(&mut stopped) => break,
@@ -112,6 +120,14 @@ pub(crate) async fn serve(
     let drained = async { while connections.join_next().await.is_some() {} };
     if timeout(STOP_GRACE, drained).await.is_err() {
         log::warn!("some clients stalled and were disconnected");
+    }
+}
+
+/// Never returns without a listener.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -372,3 +372,24 @@ fn what_is_kept_is_limited_and_what_fell_out_is_counted() {
     let kept = api(address, "/api/losses")["spans"].as_u64();
     assert!(kept.is_some_and(|kept| kept <= 2), "{kept:?}");
 }
+
+#[test]
+fn a_second_address_has_the_view_too_and_is_left_out_if_it_is_taken() {
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    let at = |address| {
+        let config = Config {
+            view: true,
+            view_address: Some(address),
+            ..Config::silent()
+        };
+        Collector::start(config).expect("the collector starts")
+    };
+    let first = at(free);
+    assert_ne!(first.view_addr(), first.http_addr());
+    for address in [first.view_addr(), first.http_addr()] {
+        assert_eq!(get(address, "/").status, 200);
+    }
+    let second = at(first.view_addr());
+    assert_eq!(second.view_addr(), second.http_addr());
+    assert_eq!(get(second.view_addr(), "/").status, 200);
+}
