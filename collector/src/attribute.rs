@@ -48,6 +48,18 @@ fn type_of(value: Option<&AnyValue>) -> String {
     }
 }
 
+/// The typed value of an attribute.
+pub(crate) fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
+    let attribute = attributes.iter().find(|attribute| attribute.key == key)?;
+    attribute.value.as_ref()?.value.as_ref()
+}
+
+/// The value of an attribute as text.
+pub(crate) fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
+    let attribute = attributes.iter().find(|attribute| attribute.key == key)?;
+    Some(to_text(attribute.value.as_ref()))
+}
+
 /// Strings unchanged, other values in a JSON-like form. Does not escape control characters.
 pub(crate) fn to_text(value: Option<&AnyValue>) -> String {
     match value.and_then(|value| value.value.as_ref()) {

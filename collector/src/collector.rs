@@ -23,6 +23,7 @@ use crate::{
 pub struct Collector {
     grpc: SocketAddr,
     http: SocketAddr,
+    view: SocketAddr,
     intake: Arc<Intake>,
     stop: watch::Sender<bool>,
     receiver: Mutex<Option<JoinHandle<()>>>,
@@ -37,15 +38,23 @@ impl Collector {
     pub fn start(config: Config) -> Result<Self, Error> {
         let (grpc_listener, grpc) = listen("gRPC", config.grpc)?;
         let (http_listener, http) = listen("HTTP", config.http)?;
+        let more = config.view_address.map(|address| listen("HTTP", address));
+        let more = more.and_then(Result::ok);
+        let view = more.as_ref().map_or(http, |(_, address)| *address);
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(Error::Threads)?;
         let listeners = {
             let _guard = runtime.enter();
-            Listeners::new(grpc_listener, http_listener).map_err(Error::Threads)?
+            Listeners::new(
+                grpc_listener,
+                http_listener,
+                more.map(|(listener, _)| listener),
+            )
+            .map_err(Error::Threads)?
         };
-        let intake = Arc::new(Intake::new(config).map_err(Error::Threads)?);
+        let intake = Arc::new(Intake::new(config, view, grpc).map_err(Error::Threads)?);
         let (stop, stopped) = watch::channel(false);
         let served = Arc::clone(&intake);
         let receiver = thread::Builder::new()
@@ -55,6 +64,7 @@ impl Collector {
         Ok(Self {
             grpc,
             http,
+            view,
             intake,
             stop,
             receiver: Mutex::new(Some(receiver)),
@@ -69,6 +79,12 @@ impl Collector {
     /// The address for OTLP over HTTP, with the actual port.
     pub fn http_addr(&self) -> SocketAddr {
         self.http
+    }
+
+    /// The address for the live view: that of [`Config::view_address`] if it was free, else
+    /// [`Self::http_addr`].
+    pub fn view_addr(&self) -> SocketAddr {
+        self.view
     }
 
     /// A snapshot of everything received so far.

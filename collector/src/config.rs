@@ -31,6 +31,11 @@ pub struct Config {
     /// How many of the latest log records, and how many of the latest spans,
     /// [`crate::Collector::received`] returns. 0, the default, keeps none.
     pub keep_records: usize,
+    /// Serves the live view on the HTTP port. It keeps the latest records and takes up to 60 MB.
+    pub view: bool,
+    /// Another address for HTTP, such as a port that people remember for the live view. It is not
+    /// used if it is taken.
+    pub view_address: Option<SocketAddr>,
     /// Failure to simulate from the start. [`crate::Collector::set_fault`] changes it.
     pub fault: Fault,
 }
@@ -44,6 +49,7 @@ impl Config {
             output: Box::new(io::sink()),
             color: false,
             keep_records: 100_000,
+            view: false,
             ..Self::default()
         }
     }
@@ -60,6 +66,8 @@ impl Default for Config {
             color: stdout_wants_color(),
             body_limit: DEFAULT_BODY_LIMIT,
             keep_records: 0,
+            view: true,
+            view_address: None,
             fault: Fault::None,
         }
     }
@@ -74,6 +82,8 @@ impl fmt::Debug for Config {
             .field("color", &self.color)
             .field("body_limit", &self.body_limit)
             .field("keep_records", &self.keep_records)
+            .field("view", &self.view)
+            .field("view_address", &self.view_address)
             .field("fault", &self.fault)
             .finish_non_exhaustive()
     }

@@ -4,11 +4,15 @@ use std::{
     collections::BTreeMap,
     env,
     io::{self, Write},
+    net::{Ipv4Addr, SocketAddr},
 };
 
 use crate::{Collector, Config, Error, Signal};
 
-/// Starts a collector on free loopback ports and puts its addresses into `env`, unless the
+/// The port of the live view in a first run, so that a page stays open over restarts.
+const VIEW_PORT: u16 = 4319;
+
+/// Starts a collector on free loopback ports, with the live view on port 4319 if that is free, and puts its addresses into `env`, unless the
 /// environment configures an endpoint or disables the export.
 ///
 /// `env` contains additional environment variables of the workers. They take precedence over the
@@ -36,14 +40,19 @@ pub fn embed_unless_configured(
     if exported.is_empty() || is_configured(env, signals) {
         return Ok(None);
     }
-    let collector = Collector::start(Config::default())?;
+    // The workers push to a port of this run alone: those of an earlier one may still push.
+    let collector = Collector::start(Config {
+        view_address: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, VIEW_PORT))),
+        ..Config::default()
+    })?;
     point_at(&collector, env, &exported);
     // The workers must start even if stderr is closed.
     let _ = writeln!(
         io::stderr(),
         "collector: no OTLP endpoint is configured, so what the workers push is printed here \
-         (embedded collector: http://{}, gRPC http://{}); \
+         and shown on http://{} (embedded collector: http://{}, gRPC http://{}); \
          to push elsewhere, set OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
+        collector.view_addr(),
         collector.http_addr(),
         collector.grpc_addr(),
     );

@@ -7,10 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use opentelemetry_proto::tonic::collector::{
-    logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
-    trace::v1::ExportTraceServiceRequest,
-};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
     time::timeout,
@@ -19,14 +15,11 @@ use tokio::{
 use crate::{
     Config, Fault, Format, Received,
     export::{Export, Rejected},
-    instance::Instances,
     json,
-    kept::Kept,
     printer::Printer,
     rejection::RejectionLog,
+    state::State,
     text::{self, Style},
-    totals::Totals,
-    traces::Traces,
 };
 
 /// How many requests are read at once. Together with the body limit, this bounds memory use.
@@ -45,6 +38,11 @@ pub(crate) struct Intake {
     slots: Semaphore,
     printer: Printer,
     rejections: RejectionLog,
+    /// Where it receives, over HTTP and over gRPC.
+    addresses: (SocketAddr, SocketAddr),
+    view: bool,
+    /// Has one additional reference for each page that is kept up to date.
+    pages: Arc<()>,
     state: Mutex<State>,
 }
 
@@ -53,13 +51,6 @@ pub(crate) struct Intake {
 struct Pretence {
     fault: Fault,
     stopping: bool,
-}
-
-struct State {
-    kept: Kept,
-    instances: Instances,
-    totals: Totals,
-    traces: Traces,
 }
 
 /// Why a request was refused before it was read.
@@ -81,7 +72,7 @@ impl fmt::Display for Unavailable {
 }
 
 impl Intake {
-    pub(crate) fn new(config: Config) -> io::Result<Self> {
+    pub(crate) fn new(config: Config, http: SocketAddr, grpc: SocketAddr) -> io::Result<Self> {
         Ok(Self {
             format: config.format,
             style: Style {
@@ -96,13 +87,24 @@ impl Intake {
             slots: Semaphore::new(SLOTS),
             printer: Printer::start(config.output)?,
             rejections: RejectionLog::new(),
-            state: Mutex::new(State {
-                kept: Kept::new(config.keep_records),
-                instances: Instances::default(),
-                totals: Totals::default(),
-                traces: Traces::default(),
-            }),
+            addresses: (http, grpc),
+            view: config.view,
+            pages: Arc::new(()),
+            state: Mutex::new(State::new(config.keep_records, config.view)),
         })
+    }
+
+    /// Where it receives, over HTTP and over gRPC.
+    pub(crate) fn addresses(&self) -> (SocketAddr, SocketAddr) {
+        self.addresses
+    }
+
+    pub(crate) fn has_view(&self) -> bool {
+        self.view
+    }
+
+    pub(crate) fn pages(&self) -> &Arc<()> {
+        &self.pages
     }
 
     pub(crate) fn body_limit(&self) -> usize {
@@ -180,8 +182,12 @@ impl Intake {
         self.rejections.log(peer, protocol, reason);
     }
 
-    pub(crate) fn print_due_traces(&self) {
+    /// Prints the traces that are due, and notes the sums of metrics for the view.
+    pub(crate) fn tick(&self) {
         let mut state = self.state();
+        if self.view {
+            state.sample();
+        }
         let due = state.traces.take_due(Instant::now());
         self.print_traces(&due);
     }
@@ -209,7 +215,7 @@ impl Intake {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -219,58 +225,5 @@ impl fmt::Debug for Intake {
         f.debug_struct("Intake")
             .field("format", &self.format)
             .finish_non_exhaustive()
-    }
-}
-
-impl State {
-    fn take_metrics(
-        &mut self,
-        request: &ExportMetricsServiceRequest,
-        style: Option<Style>,
-    ) -> String {
-        let mut text = String::new();
-        for resource in &request.resource_metrics {
-            let (instance, evicted) = self.instances.intern(resource.resource.as_ref());
-            if let Some(evicted) = evicted {
-                self.totals.retire(evicted);
-            }
-            let scopes = &resource.scope_metrics;
-            let changes = self.totals.apply(&instance, scopes, Instant::now());
-            if let Some(style) = style {
-                text.push_str(&text::metrics::block(&instance, &changes, style));
-            }
-        }
-        text
-    }
-
-    fn take_logs(&mut self, request: ExportLogsServiceRequest, style: Option<Style>) -> String {
-        let mut text = String::new();
-        for resource in request.resource_logs {
-            let (instance, evicted) = self.instances.intern(resource.resource.as_ref());
-            if let Some(evicted) = evicted {
-                self.totals.retire(evicted);
-            }
-            if let Some(style) = style {
-                text.push_str(&text::logs::block(&instance, &resource.scope_logs, style));
-            }
-            self.kept.keep_logs(&instance, resource.scope_logs);
-        }
-        text
-    }
-
-    /// Queues spans. They are printed later, trace by trace. Returns the number of invalid ones.
-    fn take_traces(&mut self, request: ExportTraceServiceRequest) -> u64 {
-        let now = Instant::now();
-        let mut invalid = 0;
-        for mut resource in request.resource_spans {
-            let (instance, evicted) = self.instances.intern(resource.resource.as_ref());
-            if let Some(evicted) = evicted {
-                self.totals.retire(evicted);
-            }
-            invalid += self.traces.keep_new(&mut resource.scope_spans);
-            self.traces.add(&instance, &resource.scope_spans, now);
-            self.kept.keep_spans(&instance, resource.scope_spans);
-        }
-        invalid as u64
     }
 }

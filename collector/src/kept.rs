@@ -12,8 +12,14 @@ use crate::{
     totals::Totals,
 };
 
-/// Maximum encoded size of the kept records in bytes, for each signal.
+/// Maximum encoded size of the kept records in bytes, for each signal, where a test keeps them.
 const MAX_KEPT_BYTES: usize = 256 * 1024 * 1024;
+
+/// What the live view keeps: records of each signal, and their encoded size in bytes. They take
+/// about four times as much memory.
+const VIEW_SPANS: usize = 20_000;
+const VIEW_LOGS: usize = 10_000;
+const VIEW_BYTES: usize = 6 * 1024 * 1024;
 
 /// Counts of requests, and the kept records.
 pub(crate) struct Kept {
@@ -24,12 +30,23 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    pub(crate) fn new(records: usize) -> Self {
+    /// Keeps as many records as a test wants, or else what the view shows.
+    pub(crate) fn new(records: usize, view: bool) -> Self {
+        let (logs, spans) = match records {
+            0 if view => (
+                Recent::new(VIEW_LOGS, VIEW_BYTES),
+                Recent::new(VIEW_SPANS, VIEW_BYTES),
+            ),
+            records => (
+                Recent::new(records, MAX_KEPT_BYTES),
+                Recent::new(records, MAX_KEPT_BYTES),
+            ),
+        };
         Self {
             requests: [0; 3],
             refused: 0,
-            logs: Recent::new(records),
-            spans: Recent::new(records),
+            logs,
+            spans,
         }
     }
 
@@ -69,6 +86,34 @@ impl Kept {
         }
     }
 
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.iter().sum()
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    pub(crate) fn logs(&self) -> impl DoubleEndedIterator<Item = &ReceivedLog> + ExactSizeIterator {
+        self.logs.records.iter().map(|(_, log)| log)
+    }
+
+    pub(crate) fn spans(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = &ReceivedSpan> + ExactSizeIterator {
+        self.spans.records.iter().map(|(_, span)| span)
+    }
+
+    /// Records that made room for later ones.
+    pub(crate) fn forgotten_logs(&self) -> u64 {
+        self.logs.forgotten
+    }
+
+    /// Spans that made room for later ones.
+    pub(crate) fn forgotten_spans(&self) -> u64 {
+        self.spans.forgotten
+    }
+
     pub(crate) fn snapshot(&self, instances: &Instances, totals: &Totals, held: usize) -> Received {
         Received {
             requests: self.requests,
@@ -91,15 +136,19 @@ impl Kept {
 struct Recent<T> {
     records: VecDeque<(usize, T)>,
     max_records: usize,
+    max_bytes: usize,
     bytes: usize,
+    forgotten: u64,
 }
 
 impl<T: Clone> Recent<T> {
-    fn new(max_records: usize) -> Self {
+    fn new(max_records: usize, max_bytes: usize) -> Self {
         Self {
             records: VecDeque::new(),
             max_records,
+            max_bytes,
             bytes: 0,
+            forgotten: 0,
         }
     }
 
@@ -109,11 +158,12 @@ impl<T: Clone> Recent<T> {
         }
         self.records.push_back((size, record()));
         self.bytes += size;
-        while self.records.len() > self.max_records || self.bytes > MAX_KEPT_BYTES {
+        while self.records.len() > self.max_records || self.bytes > self.max_bytes {
             let Some((size, _)) = self.records.pop_front() else {
                 break;
             };
             self.bytes -= size;
+            self.forgotten += 1;
         }
     }
 

@@ -24,15 +24,21 @@ mod instance;
 mod intake;
 mod json;
 mod kept;
+mod model;
 mod points;
 mod printer;
+mod pulse;
+mod query;
 mod received;
 mod rejection;
+mod ring;
 mod server;
+mod state;
 mod text;
 mod totals;
 mod traces;
 mod value;
+mod view;
 
 /// The OTLP messages in [`ReceivedLog`] and [`ReceivedSpan`].
 pub use opentelemetry_proto::tonic as proto;

@@ -35,11 +35,17 @@ fn run(options: Options) -> anyhow::Result<()> {
         // Install the handlers before the ports open: a client that can connect may stop the program.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let collector = Collector::start(options.into_config())?;
+        let config = options.into_config();
+        let has_view = config.view;
+        let collector = Collector::start(config)?;
         eprintln!(
-            "collector: ready for OTLP on http://{} (gRPC) and http://{} (HTTP/protobuf)",
+            "collector: ready for OTLP on http://{} (gRPC) and http://{} (HTTP/protobuf){}",
             collector.grpc_addr(),
             collector.http_addr(),
+            match has_view {
+                true => format!("; live view: http://{}", collector.http_addr()),
+                false => String::new(),
+            },
         );
         tokio::select! {
             _ = terminate.recv() => {}

@@ -28,6 +28,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_BODY_LIMIT, value_parser = body_limit)]
     body_limit: usize,
 
+    /// Do not serve the live view on the HTTP port
+    #[arg(long)]
+    no_view: bool,
+
     /// Simulate a failure, to test how an application handles it
     #[arg(long, value_enum)]
     fault: Option<Pretence>,
@@ -76,6 +80,7 @@ impl Options {
                 Output::Json => Format::Json,
             },
             body_limit: self.body_limit,
+            view: !self.no_view,
             fault: match self.fault {
                 None => Fault::None,
                 Some(Pretence::Unavailable) => Fault::Unavailable,

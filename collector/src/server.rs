@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use http_body_util::Either;
 use hyper::{
     Request, Response,
     body::{Body, Incoming},
@@ -24,7 +25,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use crate::{grpc, http, intake::Intake};
+use crate::{grpc, http, intake::Intake, view};
 
 /// Maximum number of connections. Further ones wait in the kernel's queue. A worker has one
 /// connection for each signal.
@@ -55,14 +56,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Listeners {
     grpc: TcpListener,
     http: TcpListener,
+    /// A second port for HTTP.
+    view: Option<TcpListener>,
 }
 
 impl Listeners {
     /// Registers non-blocking listeners with the current runtime.
-    pub(crate) fn new(grpc: StdTcpListener, http: StdTcpListener) -> io::Result<Self> {
+    pub(crate) fn new(
+        grpc: StdTcpListener,
+        http: StdTcpListener,
+        view: Option<StdTcpListener>,
+    ) -> io::Result<Self> {
         Ok(Self {
             grpc: TcpListener::from_std(grpc)?,
             http: TcpListener::from_std(http)?,
+            view: view.map(TcpListener::from_std).transpose()?,
         })
     }
 }
@@ -87,8 +95,9 @@ pub(crate) async fn serve(
         let (accepted, port) = tokio::select! {
             accepted = listeners.grpc.accept(), if room => (accepted, Port::Grpc),
             accepted = listeners.http.accept(), if room => (accepted, Port::Http),
+            accepted = accept(listeners.view.as_ref()), if room => (accepted, Port::Http),
             Some(_) = connections.join_next() => continue,
-            _ = tick.tick() => { intake.print_due_traces(); continue }
+            _ = tick.tick() => { intake.tick(); continue }
             () = until(&mut stopped) => break,
         };
         match accepted {
@@ -114,6 +123,14 @@ pub(crate) async fn serve(
     }
 }
 
+/// Never returns without a listener.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -132,10 +149,23 @@ async fn connection(
             drive(stream, is_http2, answer, stopped).await;
         }
         Port::Http => {
-            let answer = |request| http::answer(request, peer, Arc::clone(&intake));
+            let answer = |request| answer_http(request, peer, Arc::clone(&intake));
             drive(stream, is_http2, answer, stopped).await;
         }
     }
+}
+
+/// Answers a request for the live view, or receives.
+async fn answer_http(
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    intake: Arc<Intake>,
+) -> Response<view::Body> {
+    if intake.has_view() && view::is_for(&request) {
+        return view::answer(&request, &intake);
+    }
+    let answer = http::answer(request, peer, intake).await;
+    answer.map(Either::Left)
 }
 
 /// Whether the client uses HTTP/2 with prior knowledge, as gRPC does. Its preface starts with `PRI`;

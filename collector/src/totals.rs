@@ -121,6 +121,11 @@ impl Totals {
             .map(move |(key, series)| (key, series.living(key.kind, &self.activity, now)))
     }
 
+    /// Whether an instance still exports metrics.
+    pub(crate) fn is_alive(&self, instance: &Instance, now: Instant) -> bool {
+        self.activity.is_alive(instance.number, now)
+    }
+
     pub(crate) fn data_points(&self) -> u64 {
         self.data_points
     }

@@ -145,6 +145,11 @@ impl Distribution {
         self
     }
 
+    /// The upper bounds of all explicit buckets but the last, and the counts of all.
+    pub(crate) fn buckets(&self) -> (&[f64], &[u64]) {
+        (&self.bounds, &self.buckets)
+    }
+
     pub(crate) fn mean(&self) -> Option<f64> {
         (self.count > 0).then_some(self.sum? / self.count as f64)
     }

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use opentelemetry_proto::tonic::{
-    common::v1::{AnyValue, KeyValue, any_value},
-    logs::v1::LogRecord,
-    trace::v1::Span,
-};
+use opentelemetry_proto::tonic::{common::v1::any_value, logs::v1::LogRecord, trace::v1::Span};
 
 use crate::{attribute, instance::Instance};
 
@@ -40,7 +36,7 @@ impl ReceivedLog {
 
     /// The typed value of an attribute.
     pub fn attribute(&self, key: &str) -> Option<&any_value::Value> {
-        find(&self.record.attributes, key)
+        attribute::find(&self.record.attributes, key)
     }
 
     /// The trace id in lower-case hexadecimal; empty if the record has none.
@@ -57,7 +53,7 @@ impl ReceivedLog {
 impl ReceivedSpan {
     /// The typed value of an attribute.
     pub fn attribute(&self, key: &str) -> Option<&any_value::Value> {
-        find(&self.span.attributes, key)
+        attribute::find(&self.span.attributes, key)
     }
 
     /// The trace id in lower-case hexadecimal.
@@ -74,10 +70,4 @@ impl ReceivedSpan {
     pub fn parent_span_id(&self) -> String {
         attribute::hex(&self.span.parent_span_id)
     }
-}
-
-fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a any_value::Value> {
-    let attribute = attributes.iter().find(|attribute| attribute.key == key)?;
-    let AnyValue { value } = attribute.value.as_ref()?;
-    value.as_ref()
 }

@@ -1,0 +1,89 @@
+//! The service as a whole: rate, errors and latency of its requests.
+
+use serde::Serialize;
+
+use super::{end, recent};
+use crate::{
+    pulse::{LATENCIES, Rows, quantile},
+    ring::SECONDS,
+    state,
+};
+
+#[derive(Serialize)]
+pub(crate) struct Service {
+    /// The services that send.
+    pub(crate) names: Vec<String>,
+    /// Of the last ten seconds.
+    pub(crate) requests_per_second: f64,
+    /// The share of the requests of the last two minutes that failed.
+    pub(crate) error_ratio: Option<f64>,
+    /// Of the last two minutes, by second.
+    pub(crate) requests: Vec<f64>,
+    pub(crate) errors: Vec<f64>,
+    /// Quantiles of the last two minutes, in seconds.
+    pub(crate) p50: Option<f64>,
+    pub(crate) p95: Option<f64>,
+    pub(crate) p99: Option<f64>,
+    /// Unix time in seconds of the last value.
+    pub(crate) end: u64,
+    /// When something happened to a process, as a share of the time that charts show.
+    #[serde(skip)]
+    pub(crate) marks: Vec<f64>,
+    /// Of each process, with the number of its colour.
+    #[serde(skip)]
+    pub(crate) lines: Vec<(usize, Vec<f64>)>,
+    /// Requests by second and latency.
+    #[serde(skip)]
+    pub(crate) heat: Vec<Rows>,
+}
+
+pub(crate) fn service(state: &state::State) -> Service {
+    let end = end();
+    let mut names: Vec<_> = state
+        .pulse
+        .beats()
+        .map(|beat| beat.instance.service().to_owned())
+        .collect();
+    names.sort();
+    names.dedup();
+    let (mut requests, mut errors) = (vec![0.0; SECONDS], vec![0.0; SECONDS]);
+    let mut lines = Vec::new();
+    for beat in state.pulse.beats() {
+        let window = beat.window(end);
+        for (second, tick) in window.iter().enumerate() {
+            requests[second] += tick.requests;
+            errors[second] += tick.errors;
+        }
+        let line: Vec<_> = window.iter().map(|tick| tick.requests).collect();
+        if line.iter().any(|requests| *requests > 0.0) {
+            lines.push((beat.place, line));
+        }
+    }
+    let total: f64 = requests.iter().sum();
+    let heat = state.pulse.latencies(end);
+    let mut rows = Rows::default();
+    for second in &heat {
+        for row in 0..=LATENCIES.len() {
+            rows[row] += second[row];
+        }
+    }
+    let begin = end as f64 - SECONDS as f64;
+    let marks = state
+        .pulse
+        .marks()
+        .map(|mark| (mark.time - begin) / SECONDS as f64);
+    Service {
+        names,
+        requests_per_second: recent(&requests),
+        error_ratio: (total > 0.0).then(|| errors.iter().sum::<f64>() / total),
+        p50: quantile(&rows, 0.5),
+        p95: quantile(&rows, 0.95),
+        p99: quantile(&rows, 0.99),
+        requests,
+        errors,
+        end,
+        lines,
+        marks: marks.filter(|share| (0.0..=1.0).contains(share)).collect(),
+        heat,
+    }
+}

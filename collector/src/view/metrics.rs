@@ -1,0 +1,58 @@
+//! A card for each metric.
+
+use maud::{Markup, html};
+
+use super::{
+    chart::spark,
+    format::{number, seconds, text},
+};
+use crate::model::{Card, Line};
+
+pub(super) fn cards(cards: &[Card]) -> Markup {
+    html! {
+        @if cards.is_empty() { p.panel.empty { "No metric has arrived." } }
+        ul.cards { @for card in cards { (draw(card)) } }
+    }
+}
+
+fn draw(card: &Card) -> Markup {
+    let values: Vec<_> = card.history.iter().map(|(_, value)| *value).collect();
+    let is_total =
+        ["counter", "histogram", "exponential histogram", "summary"].contains(&card.kind);
+    let id = format!("m{}-{}-{}", card.name, card.unit, card.kind);
+    html! {
+        li.panel {
+            b {
+                // A name may be broken behind a dot.
+                @for word in text(&card.name).split_inclusive('.') { (word) wbr; }
+            }
+            span.mute { (card.kind) @if !card.unit.is_empty() { " · " (text(&card.unit)) } }
+            strong {
+                (number(card.total))
+                @if is_total && let Some(rate) = values.last() { small { " +" (number(*rate)) "/s" } }
+            }
+            @if values.len() > 1 { (spark(&values, "")) }
+            details id=(text(&id)) {
+                summary { (card.series.len() + card.more) " series" }
+                @for line in &card.series { (series(line, &card.unit)) }
+                @if card.more > 0 { p.mute { "and " (card.more) " more" } }
+            }
+        }
+    }
+}
+
+fn series(line: &Line, unit: &str) -> Markup {
+    let measure = |value: f64| match unit {
+        "s" => seconds(value),
+        _ => number(value),
+    };
+    html! {
+        p.series {
+            b { (number(line.value)) }
+            @if let Some(mean) = line.mean { " mean " (measure(mean)) }
+            @if let Some(p50) = line.p50 { " p50 " (measure(p50)) }
+            @if let Some(p95) = line.p95 { " p95 " (measure(p95)) }
+            @for (name, value) in &line.attributes { " " i { (text(name)) "=" (text(value)) } }
+        }
+    }
+}

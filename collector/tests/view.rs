@@ -1,0 +1,395 @@
+//! The live view, as a browser and a script get it.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use collector::{Collector, Config, Format};
+use serde_json::{Value, json};
+use support::{Answer, exchange, post, until};
+
+mod support;
+
+const TRACE: &str = "5b8efff798038103d269b633813fc60c";
+const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{202e}\u{1b}[31m\n";
+
+fn start() -> Collector {
+    let config = Config {
+        view: true,
+        keep_records: 0,
+        format: Format::Silent,
+        ..Config::silent()
+    };
+    Collector::start(config).expect("the collector starts")
+}
+
+fn get_with(address: SocketAddr, path: &str, headers: &str) -> Answer {
+    let request = format!("GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+    exchange(address, request.as_bytes())
+}
+
+fn get(address: SocketAddr, path: &str) -> Answer {
+    get_with(address, path, &format!("Host: {address}\r\n"))
+}
+
+fn page(address: SocketAddr, path: &str) -> String {
+    let answer = get(address, path);
+    assert_eq!(answer.status, 200, "{path}");
+    String::from_utf8(answer.body).expect("UTF-8")
+}
+
+fn api(address: SocketAddr, path: &str) -> Value {
+    get(address, path).json()
+}
+
+fn send(address: SocketAddr, signal: &str, body: &Value) {
+    let path = format!("/v1/{signal}");
+    let answer = post(
+        address,
+        &path,
+        "application/json",
+        body.to_string().as_bytes(),
+    );
+    assert_eq!((answer.status, answer.json()), (200, json!({})));
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(now.expect("a clock").as_nanos()).expect("this century")
+}
+
+fn attribute(key: &str, value: &str) -> Value {
+    json!({"key": key, "value": {"stringValue": value}})
+}
+
+fn resource(pid: &str) -> Value {
+    json!({"attributes": [attribute("service.name", "shop"), attribute("process.pid", pid)]})
+}
+
+/// A server span of a worker.
+fn span(id: u64, route: &str, status: &str, milliseconds: u64) -> Value {
+    let end = now();
+    let is_error = status.starts_with('5');
+    json!({
+        "traceId": if id == 1 { TRACE.to_owned() } else { format!("{id:032x}") },
+        "spanId": format!("{id:016x}"),
+        "name": format!("GET {route}"),
+        "kind": 2,
+        "startTimeUnixNano": (end - milliseconds * 1_000_000).to_string(),
+        "endTimeUnixNano": end.to_string(),
+        "status": if is_error { json!({"code": 2}) } else { json!({}) },
+        "attributes": [attribute("http.route", route), attribute("http.response.status_code", status)],
+    })
+}
+
+fn traces(pid: &str, spans: &[Value]) -> Value {
+    json!({"resourceSpans": [{"resource": resource(pid), "scopeSpans": [{"spans": spans}]}]})
+}
+
+fn log(pid: &str, severity: u8, body: &str) -> Value {
+    let record = json!({
+        "timeUnixNano": now().to_string(), "severityNumber": severity,
+        "body": {"stringValue": body}, "traceId": TRACE, "spanId": "0000000000000001",
+    });
+    json!({"resourceLogs": [{"resource": resource(pid), "scopeLogs": [{"logRecords": [record]}]}]})
+}
+
+#[test]
+fn the_page_shows_workers_traces_logs_and_metrics() {
+    let collector = start();
+    let address = collector.http_addr();
+    assert!(page(address, "/").contains("nothing has arrived yet"));
+    send(
+        address,
+        "traces",
+        &traces("4711", &[span(1, "/orders", "500", 20)]),
+    );
+    send(address, "logs", &log("4711", 17, "the order failed"));
+    let points = json!([{"timeUnixNano": now().to_string(), "asInt": "12"}]);
+    let metric = json!({"name": "orders", "unit": "{order}", "sum":
+        {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": points}});
+    let metrics = json!({"resourceMetrics": [
+        {"resource": resource("4711"), "scopeMetrics": [{"metrics": [metric]}]}]});
+    send(address, "metrics", &metrics);
+
+    let page = page(address, &format!("/?trace={TRACE}"));
+    for part in [
+        "<h1>shop</h1>",
+        "pid 4711",
+        "GET /orders",
+        "the order failed",
+        "orders",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        // The waterfall.
+        "<rect class=\"w0\"",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert_eq!(api(address, "/api/workers")["workers"][0]["pid"], "4711");
+    assert_eq!(api(address, "/api/metrics")[0]["total"], 12.0);
+    let waterfall = api(address, &format!("/api/traces/{TRACE}"));
+    assert_eq!(waterfall["steps"][0]["logs"][0]["body"], "the order failed");
+    assert_eq!(get(address, "/api/traces/0123").status, 404);
+    assert_eq!(get(address, "/nowhere").status, 404);
+}
+
+#[test]
+fn filters_select_traces_and_records() {
+    let collector = start();
+    let address = collector.http_addr();
+    let spans = [
+        span(1, "/a", "200", 1),
+        span(2, "/a", "503", 30),
+        span(3, "/b", "200", 300),
+    ];
+    send(address, "traces", &traces("1", &spans));
+    for (query, expected) in [
+        ("", vec!["GET /a", "GET /a", "GET /b"]),
+        ("?route=/b", vec!["GET /b"]),
+        ("?status=503", vec!["GET /a"]),
+        ("?errors=1", vec!["GET /a"]),
+        ("?min_ms=20&route=%2Fa", vec!["GET /a"]),
+        ("?min_ms=nonsense&status=404", vec![]),
+    ] {
+        let found = api(address, &format!("/api/traces{query}"));
+        let rows = found.as_array().expect("a list").iter();
+        let mut names: Vec<_> = rows
+            .map(|row| row["name"].as_str().expect("a name"))
+            .collect();
+        names.sort_unstable();
+        assert_eq!(names, expected, "{query}");
+    }
+    for (severity, body) in [(9, "Tea"), (13, "no tea"), (17, "coffee")] {
+        send(address, "logs", &log("1", severity, body));
+    }
+    for (query, expected) in [
+        ("", vec!["coffee", "no tea", "Tea"]),
+        ("?level=warn", vec!["coffee", "no tea"]),
+        ("?text=TEA&level=info", vec!["no tea", "Tea"]),
+    ] {
+        let found = api(address, &format!("/api/logs{query}"));
+        let rows = found.as_array().expect("a list").iter();
+        let bodies: Vec<_> = rows
+            .map(|row| row["body"].as_str().expect("a body"))
+            .collect();
+        assert_eq!(bodies, expected, "{query}");
+    }
+}
+
+#[test]
+fn received_text_never_becomes_markup() {
+    let collector = start();
+    let address = collector.http_addr();
+    let mut hostile = span(1, HOSTILE, "200", 1);
+    let long = HOSTILE.repeat(30_000);
+    hostile["attributes"] = json!([attribute(HOSTILE, &long), attribute("http.route", HOSTILE)]);
+    hostile["events"] = json!([{"name": HOSTILE, "attributes": [attribute(HOSTILE, HOSTILE)]}]);
+    let mut sent = traces(HOSTILE, &[hostile]);
+    sent["resourceSpans"][0]["resource"] = json!({"attributes":
+        [attribute("service.name", HOSTILE), attribute("process.pid", HOSTILE)]});
+    send(address, "traces", &sent);
+    let mut sent = log("1", 17, &long);
+    sent["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["severityText"] = json!(HOSTILE);
+    send(address, "logs", &sent);
+    let points = json!([{"asDouble": "NaN", "attributes": [attribute(HOSTILE, HOSTILE)]}]);
+    let metric = json!({"name": HOSTILE, "unit": HOSTILE, "gauge": {"dataPoints": points}});
+    let metrics = json!({"resourceMetrics": [
+        {"resource": resource("1"), "scopeMetrics": [{"metrics": [metric]}]}]});
+    send(address, "metrics", &metrics);
+
+    for path in [
+        "/",
+        &format!("/?trace={TRACE}"),
+        "/?text=%3Cscript%3E%22&route=%22%3E%3Cscript%3E",
+    ] {
+        let page = page(address, path);
+        assert_eq!(page.matches("<script").count(), 1, "its own: {page}");
+        assert!(page.len() < 1_000_000, "{}", page.len());
+        for raw in ['\u{202e}', '\u{1b}'] {
+            assert!(!page.contains(raw), "{path}");
+        }
+        assert!(
+            !page.contains(" style=") && !page.contains("onclick"),
+            "{path}"
+        );
+    }
+    let answer = get(address, "/api/logs");
+    assert!(
+        answer.head.contains("content-type: application/json"),
+        "{}",
+        answer.head
+    );
+    assert!(
+        answer.head.contains("x-content-type-options: nosniff"),
+        "{}",
+        answer.head
+    );
+}
+
+#[test]
+fn another_host_or_origin_is_refused() {
+    let collector = start();
+    let address = collector.http_addr();
+    let port = address.port();
+    for (headers, expected) in [
+        (format!("Host: localhost:{port}\r\n"), 200),
+        (format!("Host: [::1]:{port}\r\n"), 200),
+        (format!("Host: shop.localhost:{port}\r\n"), 200),
+        (
+            format!("Host: {address}\r\nOrigin: http://{address}\r\n"),
+            200,
+        ),
+        (
+            format!("Host: {address}\r\nOrigin: http://localhost:1\r\n"),
+            403,
+        ),
+        (format!("Host: {address}\r\nOrigin: null\r\n"), 403),
+        (format!("Host: evil.example:{port}\r\n"), 403),
+        (format!("Host: 127.0.0.1.evil.example:{port}\r\n"), 403),
+        (
+            "Host: evil.example@127.0.0.1\r\nOrigin: http://a\r\n".to_owned(),
+            403,
+        ),
+        (String::new(), 403),
+    ] {
+        for path in ["/", "/api/logs", "/events?", "/view.js"] {
+            if path == "/events?" && expected == 200 {
+                continue;
+            }
+            assert_eq!(
+                get_with(address, path, &headers).status,
+                expected,
+                "{path} {headers}"
+            );
+        }
+    }
+    let head = get(address, "/").head;
+    assert!(
+        head.contains("content-security-policy: default-src 'none'; script-src 'self'"),
+        "{head}"
+    );
+    assert!(!head.contains("unsafe"), "{head}");
+}
+
+#[test]
+fn the_receiver_is_the_same_with_and_without_the_view() {
+    let collector = start();
+    let answer = get(collector.http_addr(), "/v1/traces");
+    assert_eq!(answer.status, 405);
+    let without = Collector::start(Config::silent()).expect("the collector starts");
+    assert_eq!(get(without.http_addr(), "/").status, 404);
+}
+
+/// A page that listens.
+struct Page(TcpStream, String);
+
+impl Page {
+    fn open(address: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        let timeout = Some(Duration::from_secs(30));
+        stream.set_read_timeout(timeout).expect("a timeout");
+        let request = format!("GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a request");
+        Self(stream, String::new())
+    }
+
+    /// Reads until this text has come.
+    fn wait_for(&mut self, text: &str) -> &str {
+        let mut chunk = [0; 65_536];
+        while !self.1.contains(text) {
+            let read = self.0.read(&mut chunk).expect("events arrive");
+            assert!(read > 0, "the stream ended before {text}: {}", self.1);
+            self.1 += &String::from_utf8_lossy(&chunk[..read]);
+        }
+        &self.1
+    }
+}
+
+#[test]
+fn an_open_page_gets_what_has_changed_and_does_not_hold_a_stop() {
+    let collector = start();
+    let address = collector.http_addr();
+    let mut page = Page::open(address);
+    let head = page.wait_for("event: losses");
+    assert!(head.contains("content-type: text/event-stream"), "{head}");
+    page.1.clear();
+    send(
+        address,
+        "traces",
+        &traces("77", &[span(1, "/new", "200", 1)]),
+    );
+    let news = page.wait_for("event: losses").to_owned();
+    assert!(
+        news.contains("GET /new") && news.contains("event: traces"),
+        "{news}"
+    );
+    assert!(
+        !news.contains("event: metrics"),
+        "it has not changed: {news}"
+    );
+    collector.stop();
+}
+
+#[test]
+fn pages_are_limited_and_those_that_are_closed_make_room() {
+    let collector = start();
+    let address = collector.http_addr();
+    let mut pages: Vec<_> = (0..16).map(|_| Page::open(address)).collect();
+    for page in &mut pages {
+        page.wait_for("200 OK");
+    }
+    Page::open(address).wait_for("503 Service Unavailable");
+    drop(pages);
+    until("room for a page", || {
+        let mut page = Page::open(address);
+        page.wait_for("HTTP/1.1 ").contains("200 OK")
+    });
+}
+
+#[test]
+fn what_is_kept_is_limited_and_what_fell_out_is_counted() {
+    let collector = start();
+    let address = collector.http_addr();
+    for batch in 0..25 {
+        let ids = batch * 1_000 + 1..=(batch + 1) * 1_000;
+        let spans: Vec<_> = ids.map(|id| span(id, "/a", "200", 1)).collect();
+        send(address, "traces", &traces("1", &spans));
+    }
+    let losses = api(address, "/api/losses");
+    assert_eq!(
+        (losses["spans"].as_u64(), losses["forgotten_spans"].as_u64()),
+        (Some(20_000), Some(5_000))
+    );
+    // A few large ones are as much.
+    let large = span(30_001, &"x".repeat(4_000_000), "200", 1);
+    for _ in 0..4 {
+        let mut large = large.clone();
+        large["spanId"] = json!(format!("{:016x}", now()));
+        send(address, "traces", &traces("1", &[large]));
+    }
+    let kept = api(address, "/api/losses")["spans"].as_u64();
+    assert!(kept.is_some_and(|kept| kept <= 2), "{kept:?}");
+}
+
+#[test]
+fn a_second_address_has_the_view_too_and_is_left_out_if_it_is_taken() {
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    let at = |address| {
+        let config = Config {
+            view: true,
+            view_address: Some(address),
+            ..Config::silent()
+        };
+        Collector::start(config).expect("the collector starts")
+    };
+    let first = at(free);
+    assert_ne!(first.view_addr(), first.http_addr());
+    for address in [first.view_addr(), first.http_addr()] {
+        assert_eq!(get(address, "/").status, 200);
+    }
+    let second = at(first.view_addr());
+    assert_eq!(second.view_addr(), second.http_addr());
+    assert_eq!(get(second.view_addr(), "/").status, 200);
+}
