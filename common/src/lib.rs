@@ -4,7 +4,8 @@
 //!   one port, and what a worker needs to stop without losing a request. [`cli`] is
 //!   its command line.
 //! - `multiprocess` (feature of that name) is `prometheus-multiprocess`: Prometheus
-//!   metrics that processes share through a directory.
+//!   metrics that processes share through a directory. With `multiprocess-opentelemetry`
+//!   the instruments of OpenTelemetry count in them, too.
 //! - `telemetry` (features `metrics`, `logs`, `traces`, `client`, `pull`, `tracing`)
 //!   is `actix-telemetry`: OpenTelemetry for actix-web.
 //! - `exposition` (features `multiprocess`, `pull`) is `prometheus-exposition`: an

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem::Finder;
+
 use crate::{
     family::{self, Family},
     format::{Escaping, Format, Syntax},
@@ -128,10 +130,11 @@ fn renamed(family: &Family<'_>, base: &str, escaping: Escaping) -> String {
 /// be no counter, and a count only with a sum.
 fn push_bounds(out: &mut String, samples: &str, base: &str, is_histogram: bool) {
     let label = if is_histogram { "le=\"" } else { "quantile=\"" };
+    let label = Finder::new(label);
     let (mut rest, mut has_negative) = (samples, false);
     let start = out.len();
-    while let Some(at) = rest.find(label) {
-        let (before, after) = rest.split_at(at + label.len());
+    while let Some(at) = label.find(rest.as_bytes()) {
+        let (before, after) = rest.split_at(at + label.needle().len());
         out.push_str(before);
         rest = after;
         // Or it is the end of a longer name. A quote in a value is escaped, so a value that looks like
