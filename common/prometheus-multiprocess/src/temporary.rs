@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use nix::unistd::{AccessFlags, access, geteuid};
@@ -13,6 +14,8 @@ use crate::{error::DirectoryError, home, identity};
 
 /// Directories that one user's services may have at once.
 const LIMIT: u32 = 1000;
+/// How often a directory is removed in which others create files.
+const ATTEMPTS: usize = 10;
 
 /// Holds the lowest directory of this user that no run uses, so that runs which were killed leave
 /// no more directories behind than there ever were runs at once.
@@ -52,8 +55,18 @@ pub(crate) fn claim<T>(
 /// Removes a directory that this process holds. The name is free first, and then the files go, so
 /// that the next run never finds a part of them.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    let removed = path.with_extension(format!("removed-{}", std::process::id()));
+    // Another thread may still remove what had the name before.
+    static REMOVED: AtomicU32 = AtomicU32::new(0);
+    let number = REMOVED.fetch_add(1, Relaxed);
+    let removed = path.with_extension(format!("removed-{}-{number}", std::process::id()));
     fs::rename(path, &removed)?;
+    for _ in 1..ATTEMPTS {
+        match fs::remove_dir_all(&removed) {
+            // Somebody who saw the old name has created a file in it just now.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            result => return result,
+        }
+    }
     fs::remove_dir_all(&removed)
 }
 
@@ -72,4 +85,22 @@ fn parent() -> PathBuf {
 /// Whether a worker of a master that was killed is still at work in the directory.
 fn has_live_process(path: &Path) -> bool {
     home::identifiers(path).is_ok_and(|all| all.iter().any(|name| identity::is_held(path, name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_of_a_run_is_removed_while_that_of_the_run_before_still_is() {
+        let parent = std::env::temp_dir().join(format!("temporary-{}", std::process::id()));
+        let path = parent.join("prometheus-multiproc-0-0");
+        let before = path.with_extension(format!("removed-{}", std::process::id()));
+        for path in [&path, &before] {
+            fs::create_dir_all(path.join("worker-0")).unwrap();
+        }
+        remove(&path).unwrap();
+        assert!(!path.exists());
+        fs::remove_dir_all(&parent).unwrap();
+    }
 }
