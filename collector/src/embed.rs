@@ -12,8 +12,9 @@ use crate::{Collector, Config, Error, Signal};
 /// The port of the live view in a first run, so that a page stays open over restarts.
 const VIEW_PORT: u16 = 4319;
 
-/// Starts a collector on free loopback ports, with the live view on port 4319 if that is free, and puts its addresses into `env`, unless the
-/// environment configures an endpoint or disables the export.
+/// Starts a collector on free loopback ports, with the live view on port 4319 if that is free,
+/// and puts its addresses into `env`, unless the environment configures an endpoint or disables
+/// the export.
 ///
 /// `env` contains additional environment variables of the workers. They take precedence over the
 /// environment of this process. Returns `None` and leaves `env` unchanged if
