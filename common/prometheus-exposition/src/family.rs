@@ -72,16 +72,20 @@ pub(crate) fn parse(text: &str) -> Vec<Family<'_>> {
             continue;
         };
         if family.name != name {
-            family = Family {
+            let next = Family {
                 name,
                 ..Family::default()
             };
+            families.push(std::mem::replace(&mut family, next));
         }
         match keyword {
             "HELP" => family.help = Some(value),
             _ => family.kind = value,
         }
     }
+    families.push(family);
+    // Between two families is nothing. One without samples says at least what it is.
+    families.retain(|family| *family != Family::default());
     families
 }
 
@@ -128,6 +132,7 @@ mod tests {
                     Some("Help \\\\ text"),
                     "a_total{b=\"# c\"} 1\na_total 2\n"
                 ),
+                ("empty", "gauge", Some("Without samples"), ""),
                 ("d \"e", "gauge", None, samples),
             ]
         );
