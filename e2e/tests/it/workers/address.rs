@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use anyhow::Result;
 use e2e::{Load, Program, SOON, Signal, http, poll, real_part};
 
-use super::{hello, wait_for_answers_from, wait_for_workers};
+use super::{hello, hello_without_helpers, wait_for_answers_from, wait_for_workers};
 
 #[test]
 fn every_worker_serves_wherever_the_program_listens() -> Result<()> {
@@ -14,7 +14,7 @@ fn every_worker_serves_wherever_the_program_listens() -> Result<()> {
             real_part::skip("this machine has no IPv6 on loopback")?;
             continue;
         }
-        let hello = hello(2).option("--host", host).start()?;
+        let hello = hello_without_helpers(2).option("--host", host).start()?;
         let mut addr = hello.addr()?;
         if addr.ip().is_unspecified() {
             addr.set_ip([127, 0, 0, 1].into());
@@ -29,7 +29,8 @@ fn every_worker_serves_wherever_the_program_listens() -> Result<()> {
 
 #[test]
 fn a_reload_scaling_and_a_stop_lose_nothing_at_any_of_several_addresses() -> Result<()> {
-    let mut hello = hello(2).option("--host", "127.0.0.1,127.0.0.2").start()?;
+    let hosts = "127.0.0.1,127.0.0.2";
+    let mut hello = hello_without_helpers(2).option("--host", hosts).start()?;
     let port = hello.addr()?.port();
     let old = hello.workers();
     let traffic = [1, 2].map(|last| {

@@ -16,7 +16,10 @@ use e2e::{
     real_part::real_part,
 };
 
-use super::{bad_input::assert_refused, hello, stop_under_load::ROUNDS, wait_for_new_worker};
+use super::{
+    bad_input::assert_refused, hello, hello_without_helpers, stop_under_load::ROUNDS,
+    wait_for_new_worker,
+};
 use crate::support::assert_all_answered;
 
 #[test]
@@ -24,7 +27,7 @@ fn a_passed_socket_is_served_by_every_worker_and_no_other_port_is_opened() -> Re
     let socket = TcpListener::bind("127.0.0.1:0")?;
     let address = socket.local_addr()?;
     // One that could not be bound.
-    let hello = hello(2)
+    let hello = hello_without_helpers(2)
         .option("--host", "192.0.2.1")
         .socket(socket, 1)
         .start()?;

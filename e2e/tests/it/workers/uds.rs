@@ -27,7 +27,7 @@ fn mode(path: &Path) -> Result<u32> {
 fn every_worker_serves_on_the_socket_and_the_ready_line_names_it() -> Result<()> {
     let directory = Temporary::new("uds")?;
     let path = directory.path().join("app.sock");
-    let mut hello = hello_on(&path, 2).start()?;
+    let mut hello = hello_on(&path, 2).option("--hang-timeout", 0).start()?;
     assert_eq!(hello.address()?, Address::Unix(path.clone()));
     let load = Load::on(path.clone()).clients(16).keep_alive(false);
     let report = load.requests(2000).run()?;

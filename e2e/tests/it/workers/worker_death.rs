@@ -3,12 +3,12 @@
 use anyhow::Result;
 use e2e::{Load, SOON, Signal, load::Kind, poll, process, sockets};
 
-use super::{freeze, hello, wait_for_new_worker};
+use super::{freeze, hello, hello_without_helpers, wait_for_new_worker};
 
 #[test]
 fn every_request_is_answered_by_one_of_the_workers() -> Result<()> {
     for workers in [1, 2, 4] {
-        let hello = hello(workers).start()?;
+        let hello = hello_without_helpers(workers).start()?;
         let mut pids = hello.workers();
         pids.sort_unstable();
         assert_eq!(pids.len(), workers);
