@@ -104,13 +104,13 @@ impl Scrape {
     /// Forgets everything. This is rare: a file came or went, or was replaced.
     fn start_over(&mut self, directory: &Path, listing: &Listing, images: &Images) {
         let mut newest = Newest::default();
-        let mut before = std::mem::take(&mut self.sources);
+        let before = std::mem::take(&mut self.sources).into_iter();
+        let mut before: HashMap<_, _> = before
+            .map(|source| (source.file.name.clone(), source))
+            .collect();
         for file in &listing.files {
-            let is_it = |source: &Source| source.file.name == file.name;
-            let mut source = match before.iter().position(is_it) {
-                Some(index) => before.swap_remove(index),
-                None => Source::new(file.clone()),
-            };
+            let known = before.remove(&file.name);
+            let mut source = known.unwrap_or_else(|| Source::new(file.clone()));
             source.file = file.clone();
             self.sources.push(source);
         }
