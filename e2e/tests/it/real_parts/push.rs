@@ -108,6 +108,34 @@ fn the_sum_over_workers_never_goes_down_when_workers_are_killed_and_replaced() -
 }
 
 #[test]
+fn a_service_in_several_pods_and_versions_has_one_sum() -> Result<()> {
+    let Some(executable) = otelcol::executable()? else {
+        return Ok(());
+    };
+    let mut otelcol = Otelcol::new(&executable, "otel-collector.yaml")?;
+    let _collector = otelcol.start()?;
+    let ports = otelcol.ports();
+    let attributes = [
+        "service.version=1,host.name=a,k8s.pod.name=a-1",
+        "service.version=2,host.name=b,k8s.pod.name=b-1,cloud.region=north",
+    ];
+    let running = attributes.map(|attributes| {
+        pushing_to("metrics-push", ports, Protocol::Http)
+            .env("OTEL_RESOURCE_ATTRIBUTES", attributes)
+            .start()
+    });
+    for (round, pod) in (1..).zip(running) {
+        let pod = pod?;
+        send(&pod, 200)?;
+        stop(pod)?;
+        wait_for_sum(ports.service, REQUESTS, 200.0 * f64::from(round))?;
+    }
+    assert_eq!(series(ports.service, REQUESTS)?, [400.0]);
+    assert_eq!(series(ports.service, DURATIONS)?, [400.0]);
+    Ok(())
+}
+
+#[test]
 fn deltas_from_a_sender_add_up_to_the_same_sum() -> Result<()> {
     let Some(executable) = otelcol::executable()? else {
         return Ok(());
