@@ -2,7 +2,10 @@
 
 use std::{fs, sync::OnceLock, time::Duration};
 
-use nix::unistd::{SysconfVar, sysconf};
+use nix::{
+    time::{ClockId, clock_gettime},
+    unistd::{SysconfVar, sysconf},
+};
 
 /// What one process uses, or all processes of a slot together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -83,16 +86,17 @@ impl Stat {
     }
 }
 
-/// When the machine booted, since the Unix epoch. The kernel moves it whenever the clock is set;
-/// a process started only once.
+/// When the machine booted, since the Unix epoch. It moves whenever the clock is set, and a process
+/// started only once, so it is asked once. The clocks are asked because `/proc/stat` is hidden from
+/// many services (`ProcSubset=pid` of systemd).
 fn boot_time() -> Option<Duration> {
-    static BOOT: OnceLock<Option<u64>> = OnceLock::new();
-    let read = || {
-        let stat = fs::read_to_string("/proc/stat").ok()?;
-        let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
-        line.parse().ok()
+    static BOOT: OnceLock<Option<Duration>> = OnceLock::new();
+    let ask = || {
+        let [now, uptime] = [ClockId::CLOCK_REALTIME, ClockId::CLOCK_BOOTTIME]
+            .map(|clock| clock_gettime(clock).ok().map(Duration::from));
+        now?.checked_sub(uptime?)
     };
-    BOOT.get_or_init(read).map(Duration::from_secs)
+    *BOOT.get_or_init(ask)
 }
 
 fn limit(variable: SysconfVar, otherwise: u64) -> u64 {
