@@ -35,17 +35,18 @@ pub(crate) fn encode(text: String, format: Format, only: &[String]) -> String {
         if !only.is_empty() && !only.iter().any(is_wanted) {
             continue;
         }
-        push_header(&mut out, family, index, &names, format.syntax);
+        let kind = kind(family, names.base(index), &names, format.syntax);
+        push_header(&mut out, family, kind, names.base(index), format.syntax);
         let samples =
             match is_same || !(escaping == Escaping::Dots || has_quoted_names(family.samples)) {
                 true => Cow::Borrowed(family.samples),
                 false => Cow::Owned(renamed(family, names.base(index), escaping)),
             };
-        match family.kind {
+        match kind {
             "histogram" | "summary" if format.syntax == Syntax::OpenMetrics => {
-                let is_histogram = family.kind == "histogram";
-                push_bounds(&mut out, &samples, names.base(index), is_histogram);
+                push_bounds(&mut out, &samples, names.base(index), kind == "histogram");
             }
+            "unknown" if family.kind == "counter" => push_plain(&mut out, &samples),
             _ => out.push_str(&samples),
         }
     }
@@ -60,22 +61,25 @@ pub fn has_quoted_names(text: &str) -> bool {
     text.contains("{\"") || text.contains(",\"")
 }
 
-fn push_header(out: &mut String, family: &Family<'_>, index: usize, names: &Names, syntax: Syntax) {
+/// The type of a family in a syntax.
+fn kind<'a>(family: &Family<'a>, base: &str, names: &Names, syntax: Syntax) -> &'a str {
+    match family.kind {
+        kind if syntax != Syntax::OpenMetrics => kind,
+        "" | "untyped" => "unknown",
+        // Without the suffix it is no counter there, and a gauge may have that name.
+        "counter" if family.suffixes()[0].is_empty() || names.has(base) => "unknown",
+        kind => kind,
+    }
+}
+
+fn push_header(out: &mut String, family: &Family<'_>, kind: &str, base: &str, syntax: Syntax) {
     if family.name.is_empty() {
         return;
     }
     let is_openmetrics = syntax == Syntax::OpenMetrics;
-    let (mut name, mut kind) = (names.base(index).to_owned(), family.kind);
-    let suffix = family.suffixes()[0];
-    if is_openmetrics && kind == "counter" && (suffix.is_empty() || names.has(&name)) {
-        // Without the suffix it is no counter there, and a gauge may have that name.
-        kind = "unknown";
-    }
+    let mut name = base.to_owned();
     if !is_openmetrics || kind != "counter" {
-        name.push_str(suffix);
-    }
-    if is_openmetrics && matches!(kind, "" | "untyped") {
-        kind = "unknown";
+        name.push_str(family.suffixes()[0]);
     }
     let mut push = |keyword: &str, value: &str| {
         out.push_str(keyword);
@@ -123,6 +127,16 @@ fn renamed(family: &Family<'_>, base: &str, escaping: Escaping) -> String {
         out.push('\n');
     }
     out
+}
+
+/// Appends the samples of a counter that is none in OpenMetrics, where only a counter has a start
+/// time.
+fn push_plain(out: &mut String, samples: &str) {
+    let is_plain = |line: &&str| {
+        let sample = Sample::parse(line);
+        sample.is_some_and(|sample| !sample.name.ends_with("_created"))
+    };
+    out.extend(samples.split_inclusive('\n').filter(is_plain));
 }
 
 /// Appends the samples of a histogram or a summary as OpenMetrics wants them: bounds and quantiles

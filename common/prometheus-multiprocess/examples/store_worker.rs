@@ -15,6 +15,7 @@
 //! | `forever NAME` | adds one to a counter again and again, and says how often it did |
 //! | `open DIR` | opens another directory and uses it until the end |
 //! | `scrape SAMPLE` | the value of a sample in a scrape |
+//! | `openmetrics` | how many lines of OpenMetrics are start times |
 //! | `descriptors N` | limits the descriptors so that N more can be opened |
 //! | `starts THREADS TIMES` | threads prepare a directory, count in it and remove it, that many times |
 //! | `fork NAME` | registers a counter and adds one to `forked_total` in a forked child |
@@ -34,6 +35,7 @@ use nix::{
     unistd::{ForkResult, fork},
 };
 use prometheus::{HistogramOpts, Opts};
+use prometheus_exposition::Format;
 use prometheus_multiprocess::{Directory, GaugeMode, GaugeOpts, MultiProcessCollector, Store};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -71,6 +73,12 @@ fn run(store: &Store, command: &[&str]) -> Result<String, Box<dyn Error>> {
         ["forever", name] => forever(store, name)?,
         ["open", directory] => std::mem::forget(Store::open(directory)?),
         ["scrape", ref sample @ ..] => return scraped(store, &sample.join(" ")),
+        ["openmetrics"] => {
+            let format = Format::negotiate("application/openmetrics-text");
+            let mut text = String::new();
+            store.collector()?.encode_for(format, &mut text)?;
+            return Ok(text.matches("_created").count().to_string());
+        }
         ["descriptors", more] => {
             let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
             let is_free = |fd: &u64| fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_err();

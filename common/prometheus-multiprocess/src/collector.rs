@@ -1,21 +1,27 @@
 //! A scrape: the merged values of all processes that share a directory.
 
 use std::{
+    env,
+    ffi::OsString,
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
 };
 
 use prometheus::Error;
-use prometheus_exposition::Format;
+use prometheus_exposition::{Format, Syntax};
 
 use crate::{error::DirectoryError, files::Files, home, identity, lock, scrape::Scrape};
 
 /// The content type of what [`MultiProcessCollector::encode_text`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Leaves out the lines `_created`, which become series where Prometheus does not take them for start
+/// times. Python's client has this variable too.
+const DISABLE_CREATED: &str = "PROMETHEUS_DISABLE_CREATED_SERIES";
 
 /// Collects the metrics of all processes that share a directory, from any of them.
 ///
@@ -44,6 +50,8 @@ struct Shared {
     directory: PathBuf,
     /// The files of this process, if it has a store.
     own: Option<Arc<Files>>,
+    /// Whether OpenMetrics has start times.
+    has_created: bool,
     /// How many scrapes have begun.
     begun: AtomicU64,
     scrape: Mutex<Scrape>,
@@ -80,6 +88,7 @@ impl MultiProcessCollector {
         Ok(MultiProcessCollector(Arc::new(Shared {
             directory: path.to_owned(),
             own,
+            has_created: !env::var_os(DISABLE_CREATED).is_some_and(is_true),
             begun: AtomicU64::new(0),
             scrape: Mutex::new(Scrape::new()),
         })))
@@ -98,19 +107,33 @@ impl MultiProcessCollector {
     /// Never, so far. A bad file is not an error; it is listed in `multiprocess_bad_files`. So is
     /// the directory, as `.`, if it cannot be read.
     pub fn encode_text(&self, out: &mut String) -> Result<(), Error> {
-        self.0.encode_since(self.0.next(), false, out);
+        let mut scrape = self.0.scrape_since(self.0.next());
+        if !scrape.has_utf8() {
+            scrape.render(false, out);
+            return Ok(());
+        }
+        let mut text = String::new();
+        scrape.render(false, &mut text);
+        out.push_str(&Format::default().encode(text));
         Ok(())
     }
 
-    /// Appends the metrics in the text format 1.0.0: names that are not plain, as Python's client
-    /// writes them, stand in quotes. Give the text to [`prometheus_exposition::Request::answer`],
-    /// which answers in the format that a scraper asks for.
+    /// Appends the metrics as [`prometheus_exposition::Request::answer`] takes them for a request of
+    /// this format. Names that are not plain, as Python's client writes them, stand in quotes.
+    ///
+    /// For OpenMetrics the text has a line `_created` for each counter, histogram and summary: the
+    /// time at which the first process made it, in seconds of Unix time. A series to which a Python
+    /// process adds has none, because its file does not tell. The environment variable
+    /// `PROMETHEUS_DISABLE_CREATED_SERIES` turns these lines off if it is `true`, `t` or `1` when the
+    /// collector is created.
     ///
     /// # Errors
     ///
     /// As [`MultiProcessCollector::encode_text`].
-    pub fn encode_utf8_text(&self, out: &mut String) -> Result<(), Error> {
-        self.0.encode_since(self.0.next(), true, out);
+    pub fn encode_for(&self, format: Format, out: &mut String) -> Result<(), Error> {
+        let has_starts = format.syntax == Syntax::OpenMetrics && self.0.has_created;
+        let mut scrape = self.0.scrape_since(self.0.next());
+        scrape.render(has_starts, out);
         Ok(())
     }
 
@@ -134,20 +157,22 @@ impl Shared {
         self.begun.load(SeqCst) + 1
     }
 
-    /// Appends the text of the scrape `number` or a later one, which is made unless there is one.
-    fn encode_since(&self, number: u64, utf8: bool, out: &mut String) {
+    /// The scrape `number` or a later one, which is made unless there is one.
+    fn scrape_since(&self, number: u64) -> MutexGuard<'_, Scrape> {
         let mut scrape = lock(&self.scrape);
         if scrape.number < number {
             scrape.number = self.begun.fetch_add(1, SeqCst) + 1;
             scrape.run(&self.directory, self.own.as_deref());
         }
-        if utf8 || !scrape.has_utf8() {
-            return scrape.render(out);
-        }
-        let mut text = String::new();
-        scrape.render(&mut text);
-        out.push_str(&Format::default().encode(text));
+        scrape
     }
+}
+
+/// What Python's client takes for true.
+fn is_true(value: OsString) -> bool {
+    ["true", "t", "1"]
+        .iter()
+        .any(|&text| value.eq_ignore_ascii_case(text))
 }
 
 #[cfg(test)]
@@ -158,7 +183,7 @@ mod tests {
     fn callers_that_wait_for_a_scrape_share_the_next_one() {
         let collector = MultiProcessCollector::new(std::env::temp_dir()).unwrap();
         let shared = &collector.0;
-        let scrape = |number| shared.encode_since(number, false, &mut String::new());
+        let scrape = |number| drop(shared.scrape_since(number));
         // Three callers came before any scrape began.
         let waiting = [shared.next(), shared.next(), shared.next()];
         waiting.into_iter().for_each(scrape);

@@ -63,6 +63,11 @@ impl Families {
         self.by_name.contains_key(name)
     }
 
+    /// Whether a family or a sample has this name in the text.
+    pub(crate) fn prints(&self, name: &str) -> bool {
+        self.printed.contains(name)
+    }
+
     /// The families in the order of the output.
     pub(crate) fn sorted(&self) -> Vec<&Family> {
         let mut families: Vec<&Family> = self.families.iter().collect();

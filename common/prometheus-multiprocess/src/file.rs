@@ -12,6 +12,7 @@ use std::{
     io,
     path::Path,
     sync::{Arc, Mutex},
+    time::SystemTime,
 };
 
 use nix::{
@@ -96,7 +97,7 @@ impl OwnFile {
             .iter()
             .filter(|key| !state.places.contains_key(*key))
             .collect();
-        state.append(family, &missing)?;
+        state.append(family, &missing, self.kind)?;
         let cell = |key: &String| {
             let owner = Arc::clone(self) as Arc<dyn Send + Sync>;
             Cell::new(state.slot(state.places[key]), owner)
@@ -176,15 +177,17 @@ impl State {
         self.regions.partition_point(|region| region.from <= offset) - 1
     }
 
-    fn append(&mut self, family: &str, keys: &[&String]) -> io::Result<()> {
+    fn append(&mut self, family: &str, keys: &[&String], kind: Kind) -> io::Result<()> {
         if keys.is_empty() {
             return Ok(());
         }
+        // Before any increment, since no cell points to the entries yet.
+        let time = if kind.has_start() { now() } else { 0.0 };
         let size: usize = keys.iter().map(|key| format::entry_size(key.len())).sum();
         self.reserve(self.used + size)?;
         let mut end = self.used;
         for key in keys {
-            let entry = format::entry(key);
+            let entry = format::entry(key, time);
             let region = &self.regions[self.region_of(end)];
             // SAFETY: no reader goes beyond `used`, no cell points there, and `&mut self` excludes
             // other writers of this process; the lock on the identifier excludes other processes.
@@ -245,6 +248,12 @@ fn allocate(file: &File, start: usize, end: usize) -> io::Result<()> {
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// Unix time in seconds, rounded down to a millisecond, the unit of Prometheus.
+fn now() -> f64 {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    now.as_millis() as f64 / 1e3
 }
 
 fn page() -> usize {

@@ -5,6 +5,10 @@
 //! appended: the length of the key (`i32`), the key, one to eight spaces up to an
 //! eight-byte boundary, the value and its Unix time in seconds (both `f64`). See
 //! `prometheus_client/mmap_dict.py`, version 0.26.0.
+//!
+//! The time of a gauge with a `mostrecent` mode is that of its last change. Python leaves every other
+//! time 0 and never reads it: `_read_metrics` in `prometheus_client/multiprocess.py` passes on the
+//! times of gauges only. So here counters, histograms and summaries have their start time there.
 
 use std::ops::Range;
 
@@ -61,6 +65,11 @@ impl Kind {
             self,
             Kind::Gauge(GaugeMode::MostRecent | GaugeMode::LiveMostRecent)
         )
+    }
+
+    /// Whether the time of an entry is its start time: all but gauges are sums since then.
+    pub(crate) fn has_start(self) -> bool {
+        !matches!(self, Kind::Gauge(_))
     }
 
     /// The name of the file in the directory of a process, such as `gauge_livesum.db`.
@@ -194,13 +203,14 @@ pub(crate) fn entry_size(length: usize) -> usize {
     4 + length + padding(length) + 16
 }
 
-/// An entry with the value and the time 0.
-pub(crate) fn entry(key: &str) -> Vec<u8> {
+/// An entry with the value 0.
+pub(crate) fn entry(key: &str, time: f64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(entry_size(key.len()));
     bytes.extend_from_slice(&(key.len() as u32).to_ne_bytes());
     bytes.extend_from_slice(key.as_bytes());
     bytes.resize(4 + key.len() + padding(key.len()), b' ');
-    bytes.resize(entry_size(key.len()), 0);
+    bytes.resize(entry_size(key.len()) - 8, 0);
+    bytes.extend_from_slice(&time.to_ne_bytes());
     bytes
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Merge {
     pub(crate) values: Vec<f64>,
     /// When the value was set, for gauges of which the most recent value counts.
     pub(crate) times: Vec<f64>,
+    /// What [`Merge::find_starts`] found; empty if something was learned since.
+    pub(crate) starts: Vec<f64>,
 }
 
 impl Merge {
@@ -44,6 +46,7 @@ impl Merge {
             initial: Vec::new(),
             values: Vec::new(),
             times: Vec::new(),
+            starts: Vec::new(),
         }
     }
 
@@ -68,6 +71,7 @@ impl Merge {
         if sources[index].learned >= sources[index].used() {
             return !self.families.has_newer();
         }
+        self.starts.clear();
         if sources[index].entries.is_empty() {
             sources[index].populate();
         }
@@ -171,6 +175,23 @@ impl Merge {
                 | Kind::Histogram
                 | Kind::Summary => source.values(|series, value| values[series as usize] += value),
             }
+            source.release();
+        }
+    }
+
+    /// Finds the start time of each series, in seconds of Unix time: that of its first entry, of
+    /// whichever process. It is 0 if an entry does not tell, as those of Python do not, and infinite
+    /// for gauges.
+    pub(crate) fn find_starts(&mut self, sources: &[Source]) {
+        if self.starts.len() == self.series() {
+            return;
+        }
+        self.starts.resize(self.initial.len(), f64::INFINITY);
+        let starts = &mut self.starts;
+        for source in sources.iter().filter(|source| source.file.kind.has_start()) {
+            source.values_at(|series, _, start| {
+                starts[series as usize] = start.min(starts[series as usize]);
+            });
             source.release();
         }
     }

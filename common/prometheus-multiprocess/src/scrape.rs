@@ -95,9 +95,12 @@ impl Scrape {
         self.push_bad_files(listing.bad);
     }
 
-    /// Appends the text.
-    pub(crate) fn render(&self, out: &mut String) {
-        self.template.render(&self.merge, out);
+    /// Appends the text, with start times if they are wanted.
+    pub(crate) fn render(&mut self, has_starts: bool, out: &mut String) {
+        if has_starts {
+            self.merge.find_starts(&self.sources);
+        }
+        self.template.render(&self.merge, has_starts, out);
         out.push_str(&self.tail);
     }
 

@@ -1,6 +1,7 @@
 //! The text format 1.0.0: everything but the numbers is put together once and kept.
 //!
-//! It differs from 0.0.4 only where a name is not plain: such a name stands in quotes.
+//! It differs from 0.0.4 only where a name is not plain: such a name stands in quotes. For
+//! OpenMetrics it has start times too.
 
 use prometheus_exposition::{has_quoted_names, is_metric_name, push_help, push_quoted};
 
@@ -38,6 +39,9 @@ enum Number {
     Bucket(u32),
     /// What the buckets add up to.
     Count,
+    /// When the first of the samples before it began; the piece is left out unless that is known and
+    /// wanted.
+    Created,
 }
 
 impl Template {
@@ -47,23 +51,29 @@ impl Template {
         for family in merge.families().sorted() {
             // All entries of it may have been refused.
             if !family.groups.is_empty() {
-                template.family(family);
+                template.family(family, merge);
             }
         }
         template.has_utf8 = has_quoted_names(&template.text);
         template
     }
 
-    /// Appends the text with the numbers of `merge`.
-    pub(crate) fn render(&self, merge: &Merge, out: &mut String) {
+    /// Appends the text with the numbers of `merge`, and with the start times that it found if
+    /// they are wanted.
+    pub(crate) fn render(&self, merge: &Merge, has_starts: bool, out: &mut String) {
         out.reserve(self.text.len() + 12 * self.steps.len());
         let mut start = 0;
         let mut sum = 0.0;
+        let mut created = f64::INFINITY;
         for step in &self.steps {
             let piece = &self.text[start..step.end];
             start = step.end;
+            if has_starts && let Number::Value(series) | Number::Bucket(series) = step.number {
+                created = created.min(merge.starts[series as usize]);
+            }
             let value = match step.number {
                 Number::Nothing => {
+                    created = f64::INFINITY;
                     out.push_str(piece);
                     continue;
                 }
@@ -77,6 +87,10 @@ impl Template {
                     sum
                 }
                 Number::Count => std::mem::take(&mut sum),
+                Number::Created => match std::mem::replace(&mut created, f64::INFINITY) {
+                    known if known > 0.0 && known.is_finite() => known,
+                    _ => continue,
+                },
             };
             out.push_str(piece);
             number::push(out, value);
@@ -84,7 +98,7 @@ impl Template {
         }
     }
 
-    fn family(&mut self, family: &Family) {
+    fn family(&mut self, family: &Family, merge: &Merge) {
         let suffix = match family.kind {
             Kind::Counter => "_total",
             _ => "",
@@ -96,6 +110,8 @@ impl Template {
             family.kind.type_name(),
         );
         self.end(Number::Nothing);
+        let created = format!("{}_created", family.name);
+        let has_created = family.kind.has_start() && !merge.families().prints(&created);
         let mut samples = Vec::new();
         for group in family.sorted() {
             family.samples(group, &mut samples);
@@ -107,6 +123,10 @@ impl Template {
             }
             if let Some(Rank::Bucket(_)) = samples.first().map(|sample| sample.rank) {
                 self.count(family, group);
+            }
+            if has_created {
+                self.series(&created, &[family.labels(group)]);
+                self.end(Number::Created);
             }
         }
     }

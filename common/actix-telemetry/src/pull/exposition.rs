@@ -19,7 +19,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use anyhow::Context as _;
-use prometheus_exposition::Request;
+use prometheus_exposition::{Format, Request};
 
 /// Connections to a port of its own at most. Scrapers are few; others wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -38,13 +38,21 @@ const CLOSE_TIMEOUT: u64 = 1;
 /// # let _ = app;
 /// ```
 #[derive(Clone)]
-pub struct Exposition(Arc<dyn Fn() -> anyhow::Result<String> + Send + Sync>);
+pub struct Exposition(Arc<dyn Fn(Format) -> anyhow::Result<String> + Send + Sync>);
 
 impl Exposition {
     /// Answers with the text that `render` returns, in the format that the scraper asks
     /// for; see [`prometheus_exposition`] for the text. An error is logged and answered
     /// with 500.
     pub fn new(render: impl Fn() -> anyhow::Result<String> + Send + Sync + 'static) -> Self {
+        Self::with_format(move |_| render())
+    }
+
+    /// Like [`Exposition::new`], for a text that depends on the format of the answer: only
+    /// OpenMetrics has start times and exemplars.
+    pub fn with_format(
+        render: impl Fn(Format) -> anyhow::Result<String> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(render))
     }
 
@@ -111,7 +119,7 @@ async fn scrape(
     let query = Some(request.query_string());
     let wanted = Request::new(header(ACCEPT), header(ACCEPT_ENCODING), query);
     // Rendering takes a moment, in which the thread serves others.
-    let answer = move || anyhow::Ok(wanted.answer((exposition.0)()?));
+    let answer = move || anyhow::Ok(wanted.answer((exposition.0)(wanted.format)?));
     let answer = web::block(answer).await?.map_err(|error| {
         log::error!("cannot answer a scrape of /metrics: {error:#}");
         ErrorInternalServerError("cannot read the metrics; see the log")

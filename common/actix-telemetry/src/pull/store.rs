@@ -134,9 +134,9 @@ pub fn prepare(start: &mut Start, resource: &Resource) -> anyhow::Result<Arc<Dir
 /// metrics of the harness if `snapshots` are given.
 #[cfg(feature = "prefork")]
 pub fn exposition(collector: MultiProcessCollector, snapshots: Option<Snapshots>) -> Exposition {
-    Exposition::new(move || {
+    Exposition::with_format(move |format| {
         let mut text = String::new();
-        collector.encode_utf8_text(&mut text)?;
+        collector.encode_for(format, &mut text)?;
         if let Some(snapshots) = &snapshots {
             let snapshot = snapshots.take();
             snapshot.encode_text(&mut text);

@@ -238,6 +238,6 @@ async fn answer(
 
 fn read(metrics: &MultiProcessCollector, wanted: &Wanted) -> Result<Answer, prometheus::Error> {
     let mut text = String::new();
-    metrics.encode_utf8_text(&mut text)?;
+    metrics.encode_for(wanted.format, &mut text)?;
     Ok(wanted.answer(text))
 }

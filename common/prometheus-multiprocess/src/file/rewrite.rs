@@ -21,7 +21,7 @@ impl State {
         let mut bytes = vec![0; self.used];
         bytes[..4].copy_from_slice(&(self.used as u32).to_ne_bytes());
         for (key, &offset) in &self.places {
-            let entry = format::entry(key);
+            let entry = format::entry(key, 0.0);
             let slot = self.slot(offset);
             let start = offset + 16 - entry.len();
             bytes[start..start + entry.len()].copy_from_slice(&entry);

@@ -93,15 +93,18 @@ impl State {
         Ok(())
     }
 
-    /// Adds what an earlier holder counted. A gauge that was set in the meantime stays.
+    /// Adds what an earlier holder counted, from its start time on. A gauge that was set in the
+    /// meantime stays.
     fn absorb(&mut self, old: &OldEntry, kind: Kind) -> io::Result<()> {
         let is_known = self.places.contains_key(&old.key);
         if !is_known {
-            self.append(&old.family, &[&old.key])?;
+            self.append(&old.family, &[&old.key], kind)?;
         }
         let slot = self.slot(self.places[&old.key]);
-        if !matches!(kind, Kind::Gauge(_)) {
+        if kind.has_start() {
             cell::add(&slot.value, f64::from_bits(old.value));
+            // Positive numbers have the order of their bits. 0 stands for an unknown start.
+            slot.time.fetch_min(old.time, Relaxed);
         } else if !is_known {
             slot.value.store(old.value, Relaxed);
             slot.time.store(old.time, Relaxed);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use prometheus::Opts;
+use prometheus_exposition::Format;
 use prometheus_multiprocess::{MultiProcessCollector, Store};
 
 use crate::support::{Random, Temporary, samples, scrape, value};
@@ -180,7 +181,7 @@ fn names_that_become_one_when_they_are_escaped_are_told_apart() {
     assert_eq!(samples(&text).len(), 7, "{text}");
     let mut text = String::new();
     let collector = MultiProcessCollector::new(directory.path()).unwrap();
-    collector.encode_utf8_text(&mut text).unwrap();
+    collector.encode_for(Format::default(), &mut text).unwrap();
     assert_eq!(value(&text, "{\"http.requests_total\"}"), 1.0, "{text}");
     assert_eq!(
         value(&text, "lab_total{\"a.b\"=\"1\",a_b=\"2\"}"),

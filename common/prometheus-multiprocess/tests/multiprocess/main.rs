@@ -14,4 +14,5 @@ mod opentelemetry;
 mod permissions;
 mod processes;
 mod python;
+mod start_times;
 mod support;

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prometheus_exposition::Request;
 use prometheus_multiprocess::MultiProcessCollector;
 
 /// A directory that goes with the test.
@@ -47,6 +48,20 @@ pub(crate) fn scrape(directory: &Path) -> String {
         .encode_text(&mut text)
         .unwrap();
     text
+}
+
+/// What a scraper gets that accepts this.
+pub(crate) fn answer(collector: &MultiProcessCollector, accept: &str) -> String {
+    let request = Request::new(Some(accept), None, None);
+    let mut text = String::new();
+    collector.encode_for(request.format, &mut text).unwrap();
+    String::from_utf8(request.answer(text).body).unwrap()
+}
+
+/// What a scraper of OpenMetrics gets from a collector that has seen nothing yet.
+pub(crate) fn openmetrics(directory: &Path) -> String {
+    let collector = MultiProcessCollector::new(directory).unwrap();
+    answer(&collector, "application/openmetrics-text")
 }
 
 /// The value of each sample of a text, by its name and labels as they stand there.
