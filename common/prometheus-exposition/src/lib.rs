@@ -37,4 +37,5 @@ pub use self::{
     name::{is_label_name, is_metric_name},
     quote::{push_help, push_quoted},
     request::{Answer, Request},
+    sample::parse_labels,
 };

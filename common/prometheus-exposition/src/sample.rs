@@ -51,6 +51,17 @@ impl<'a> Sample<'a> {
     }
 }
 
+/// The names and values of labels, without the quotes and escapes that they have in a text such as
+/// `a="x",b="y"`; `None` if it is something else.
+pub fn parse_labels(text: &str) -> Option<Vec<(String, String)>> {
+    let line = format!("{{{text}}}");
+    let labels = Sample::parse(&line)?.labels.into_iter();
+    let pair = |(name, value): (Cow<'_, str>, &str)| {
+        (name.into_owned(), unquote(&value[1..value.len() - 1]))
+    };
+    Some(labels.map(pair).collect())
+}
+
 /// Takes a name, with or without quotes, from the front of a text.
 fn token<'a>(rest: &mut &'a str) -> Option<Cow<'a, str>> {
     if let Some(quoted) = rest.strip_prefix('"') {
@@ -66,6 +77,18 @@ fn token<'a>(rest: &mut &'a str) -> Option<Cow<'a, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_lose_their_quotes_and_escapes() {
+        let labels = |labels: &[(&str, &str)]| {
+            let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+            Some(labels.iter().map(owned).collect::<Vec<_>>())
+        };
+        assert_eq!(parse_labels(""), labels(&[]));
+        let text = "a=\"x,\\\"}\\n\",\"b c\"=\"\"";
+        assert_eq!(parse_labels(text), labels(&[("a", "x,\"}\n"), ("b c", "")]));
+        assert_eq!(parse_labels("a=x"), None);
+    }
 
     #[test]
     fn a_line_is_taken_apart() {

@@ -14,7 +14,10 @@ use std::{
 use prometheus::Error;
 use prometheus_exposition::{Format, Syntax};
 
-use crate::{error::DirectoryError, files::Files, home, identity, lock, scrape::Scrape};
+use crate::{
+    collected::CollectedFamily, error::DirectoryError, files::Files, home, identity, lock,
+    scrape::Scrape,
+};
 
 /// The content type of what [`MultiProcessCollector::encode_text`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -135,6 +138,27 @@ impl MultiProcessCollector {
         let mut scrape = self.0.scrape_since(self.0.next());
         scrape.render(has_starts, out);
         Ok(())
+    }
+
+    /// The metrics as values, for another way out than a scrape. Families are sorted by name. Metrics
+    /// that no file has, such as `multiprocess_bad_files`, are not among them.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = prometheus_multiprocess::Directory::prepare(None)?;
+    /// # let store = directory.store();
+    /// use prometheus_multiprocess::CollectedValue;
+    ///
+    /// store.counter(prometheus::Opts::new("requests", "Number of requests"))?.inc();
+    /// let families = store.collector()?.collect();
+    /// let requests = families.iter().find(|family| family.name == "requests").unwrap();
+    /// assert_eq!(requests.series[0].value, CollectedValue::Number(1.0));
+    /// assert!(requests.series[0].start.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn collect(&self) -> Vec<CollectedFamily> {
+        self.0.scrape_since(self.0.next()).collect()
     }
 
     /// The processes of this crate that count in the directory, by identifier, with their process

@@ -63,6 +63,7 @@ compile_error!("the store needs Linux, for its open-file-description locks");
 use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
 
 mod cell;
+mod collected;
 mod collector;
 mod declared;
 mod definition;
@@ -100,6 +101,7 @@ mod vec;
 #[cfg(feature = "opentelemetry")]
 pub use self::opentelemetry::{StoreMeterProvider, StoreMeterProviderBuilder};
 pub use self::{
+    collected::{CollectedFamily, CollectedSeries, CollectedValue, MetricKind},
     collector::{CONTENT_TYPE, MultiProcessCollector},
     definition::GaugeOpts,
     directory::Directory,

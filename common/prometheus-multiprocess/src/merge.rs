@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use crate::{
     declared::Declared,
     families::{Families, Newest, SUPERSEDED},
-    family::Rank,
+    family::{Rank, Sample},
     format::{self, EntryLayout, GaugeMode, Kind},
     key::{Key, Label},
     keys::{FirstSeen, Keys},
@@ -196,6 +196,14 @@ impl Merge {
         }
     }
 
+    /// When a series began that has these samples; `None` if that is not known.
+    pub(crate) fn start(&self, samples: &[Sample]) -> Option<f64> {
+        let starts = samples
+            .iter()
+            .map(|sample| self.starts[sample.series as usize]);
+        Some(starts.fold(f64::INFINITY, f64::min)).filter(|&start| is_known(start))
+    }
+
     fn resolve(
         &mut self,
         sources: &[Source],
@@ -268,6 +276,11 @@ impl Merge {
         }
         Ok(series)
     }
+}
+
+/// Whether a start time is one.
+pub(crate) fn is_known(start: f64) -> bool {
+    start > 0.0 && start.is_finite()
 }
 
 fn initial(kind: Kind) -> f64 {

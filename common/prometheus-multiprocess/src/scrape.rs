@@ -12,6 +12,7 @@ use std::{
 use prometheus_exposition::push_quoted;
 
 use crate::{
+    collected::{self, CollectedFamily},
     declared::Declared,
     families::Newest,
     files::Files,
@@ -102,6 +103,12 @@ impl Scrape {
         }
         self.template.render(&self.merge, has_starts, out);
         out.push_str(&self.tail);
+    }
+
+    /// All families, with start times.
+    pub(crate) fn collect(&mut self) -> Vec<CollectedFamily> {
+        self.merge.find_starts(&self.sources);
+        collected::collect(&self.merge)
     }
 
     /// Forgets everything. This is rare: a file came or went, or was replaced.

@@ -8,7 +8,7 @@ use prometheus_exposition::{has_quoted_names, is_metric_name, push_help, push_qu
 use crate::{
     family::{Family, Group, Rank, Sample},
     format::Kind,
-    merge::Merge,
+    merge::{self, Merge},
     number,
 };
 
@@ -88,7 +88,7 @@ impl Template {
                 }
                 Number::Count => std::mem::take(&mut sum),
                 Number::Created => match std::mem::replace(&mut created, f64::INFINITY) {
-                    known if known > 0.0 && known.is_finite() => known,
+                    known if merge::is_known(known) => known,
                     _ => continue,
                 },
             };

@@ -261,7 +261,9 @@ fn entries(path: &Path) -> Result<Vec<Vec<u8>>> {
         let number = field.map(|field| i32::from_ne_bytes(*field));
         Ok(usize::try_from(number.context("it ends early")?)?)
     };
-    let is_timed = path.to_string_lossy().contains("mostrecent");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Our start times are where Python has a time that it never reads.
+    let is_timed = !name.starts_with("gauge_") || name.contains("mostrecent");
     let (used, mut at, mut entries) = (number(0)?, 8, Vec::new());
     while at < used {
         let end = at + (4 + number(at)?) / 8 * 8 + 8 + 16;

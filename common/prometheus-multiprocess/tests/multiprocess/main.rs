@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod calls;
+mod collected;
 mod crash;
 mod definitions;
 mod directory;
