@@ -58,10 +58,12 @@ def main():
     options = parser.parse_args()
 
     dashboard = json.loads((pathlib.Path(__file__).parent / "dashboard.json").read_text())
+    # Logs and traces are not Prometheus's.
+    panels = [panel for panel in dashboard["panels"] if panel["datasource"]["type"] == "prometheus"]
     end = time.time()
     span = (end - options.minutes * 60, end)
     drawn, empty = [], []
-    for panel in dashboard["panels"]:
+    for panel in panels:
         lines = series_of(panel, options, span)
         if not lines:
             empty.append(panel["title"])
@@ -70,7 +72,7 @@ def main():
         axis = Axis(*span, place["w"] * COLUMN - GAP)
         draw = draw_heatmap if panel["type"] == "heatmap" else draw_lines
         drawn.append(f'<g transform="translate({x},{y})">{frame(panel, axis)}{draw(panel, lines, axis)}</g>')
-    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
+    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     width, height = 24 * COLUMN + GAP, rows * ROW + GAP
     print(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
