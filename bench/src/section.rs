@@ -1,4 +1,4 @@
-//! A section of rows, as a benchmark prints it and BENCHMARKS.md contains it.
+//! A section of rows, as a benchmark prints it and docs/benchmarks/ has it.
 
 use std::{fmt, fs, path::Path};
 
@@ -37,7 +37,7 @@ impl Section {
     /// The headings of [`Section::cells`].
     pub const HEADINGS: [&str; 7] = ["", "ours", "peer", "peer's figure", "ratio", "goal", ""];
 
-    /// The cells of a row, for the terminal and for BENCHMARKS.md.
+    /// The cells of a row, for the terminal and for docs/benchmarks/.
     pub fn cells(row: &Row) -> [String; 7] {
         let figure = |spread: &Spread| match row.unit.as_str() {
             "" => spread_of(spread, number, ""),

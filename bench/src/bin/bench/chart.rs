@@ -3,11 +3,9 @@
 use std::fmt::Write;
 
 use bench::{
-    Row, Section,
+    Row,
     row::{Better, factor},
 };
-
-use crate::results::Results;
 
 const LABELS: f64 = 540.0;
 const BARS: f64 = 430.0;
@@ -15,27 +13,13 @@ const LINE: f64 = 17.0;
 /// Powers of ten to the left and to the right of 1.
 const DECADES: (f64, f64) = (-1.0, 3.0);
 
-/// The chart has only p99.9 and the stall of each load. The tables have all figures.
-const LEFT_OUT: [&str; 3] = [": p50", ": p99", ": longest answer"];
-
 /// Draws the rows that have a ratio as SVG.
-pub(crate) fn draw(results: &Results) -> String {
+pub(crate) fn draw(rows: &[Row]) -> String {
     let mut body = String::new();
-    let mut y = 44.0;
-    for section in results.sections() {
-        let is_shown = |row: &&Row| !LEFT_OUT.iter().any(|end| row.what.ends_with(end));
-        let shown = section.rows.iter().filter(is_shown);
-        let rows: Vec<(&Row, f64)> = shown.filter_map(advantage).collect();
-        if rows.is_empty() {
-            continue;
-        }
-        y += LINE / 2.0;
-        heading(&mut body, y, section);
-        for (row, advantage) in rows {
-            y += LINE;
-            bar(&mut body, y, row, advantage);
-        }
+    let mut y = 34.0;
+    for (row, advantage) in rows.iter().filter_map(advantage) {
         y += LINE;
+        bar(&mut body, y, row, advantage);
     }
     let (width, height) = (LABELS + BARS + 150.0, y + 10.0);
     let mut svg = format!(
@@ -82,14 +66,6 @@ fn grid(svg: &mut String, height: f64) {
              <text x=\"{x}\" y=\"20\" text-anchor=\"middle\" fill=\"#555\">{name}</text>"
         );
     }
-}
-
-fn heading(svg: &mut String, y: f64, section: &Section) {
-    let title = escaped(&section.title);
-    let _ = writeln!(
-        svg,
-        "<text x=\"8\" y=\"{y}\" font-weight=\"bold\">{title}</text>"
-    );
 }
 
 fn bar(svg: &mut String, y: f64, row: &Row, advantage: f64) {

@@ -1,6 +1,6 @@
 //! Describes the machine and the commit of a measurement.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
@@ -29,11 +29,27 @@ pub(crate) fn describe() -> Result<String> {
     ))
 }
 
-/// Load average of the last minute. 0 if unknown.
-pub(crate) fn load() -> f64 {
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let first = load.split(' ').next().unwrap_or_default();
-    first.parse().unwrap_or_default()
+/// The share of processor time that nothing used during some seconds, 0 to 1.
+pub(crate) fn idle() -> Result<f64> {
+    let [idle_before, all_before] = processor_time()?;
+    thread::sleep(Duration::from_secs(5));
+    let [idle, all] = processor_time()?;
+    Ok((idle - idle_before) / (all - all_before))
+}
+
+/// Idle time and all time of the processors since boot, in ticks.
+fn processor_time() -> Result<[f64; 2]> {
+    let stat = read("/proc/stat")?;
+    // proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal.
+    let first = stat.lines().next().unwrap_or_default();
+    let times: Vec<f64> = first
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .filter_map(|time| time.parse().ok())
+        .collect();
+    let idle = times.get(3).context("/proc/stat has no idle time")?;
+    Ok([*idle, times.iter().sum()])
 }
 
 pub(crate) fn today() -> Result<String> {

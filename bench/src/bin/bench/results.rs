@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path};
 
 use anyhow::{Context, Result};
-use bench::Section;
+use bench::{Row, Section};
 use serde::{Deserialize, Serialize};
 
 /// All results.
@@ -22,8 +22,10 @@ pub(crate) struct Part {
     pub(crate) commit: String,
     /// The machine.
     pub(crate) machine: String,
-    /// Load average before and after the measurement.
-    pub(crate) load: [f64; 2],
+    /// The share of processor time that nothing used before the measurement, 0 to 1. `None` in
+    /// results from before this was required.
+    #[serde(default)]
+    pub(crate) idle: Option<f64>,
     /// The measured figures.
     pub(crate) sections: Vec<Section>,
 }
@@ -44,7 +46,16 @@ impl Results {
         fs::write(path, json + "\n").with_context(|| format!("cannot write {}", path.display()))
     }
 
-    pub(crate) fn sections(&self) -> impl Iterator<Item = &Section> {
-        self.parts.values().flat_map(|part| &part.sections)
+    /// The row with this name, in the section with this title, that is compared with this peer.
+    pub(crate) fn row(&self, [title, what, peer]: [&str; 3]) -> Result<&Row> {
+        let sections = self.parts.values().flat_map(|part| &part.sections);
+        let mut rows = sections
+            .filter(|section| section.title == title)
+            .flat_map(|section| &section.rows);
+        let named = |row: &&Row| {
+            row.what == what && row.peer.as_ref().map_or("", |peer| &peer.name) == peer
+        };
+        rows.find(named)
+            .with_context(|| format!("no row `{what}` beside `{peer}` in `{title}`"))
     }
 }
