@@ -63,7 +63,7 @@ async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
         Sink::Push => None,
         Sink::Pull => Some(Store::from_env()?),
     };
-    let (metrics, observe) = Metrics::register(&telemetry, store.as_ref())?;
+    let (metrics, observe) = Metrics::register(&telemetry, store.as_ref());
     let observe = observe.error::<WorkError>();
     let state = State {
         metrics,

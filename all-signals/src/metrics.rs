@@ -2,15 +2,16 @@
 
 use clap::ValueEnum;
 use common::{
-    multiprocess::{self, Store},
+    multiprocess::{Store, StoreMeterProvider},
     telemetry::{
-        self, Observe, Telemetry,
-        pull::{self, MetricsPort, StoreHttpMetrics},
+        self, Observe, OtelHttpMetrics, Telemetry,
+        pull::{self, MetricsPort},
     },
     workers::{MetricsPortOption, ServerOptions, Start},
 };
-use opentelemetry::{global, metrics};
-use prometheus::Opts;
+use opentelemetry::{global, metrics::Counter};
+
+const NAME: &str = env!("CARGO_PKG_NAME");
 
 /// How metrics leave the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,7 +29,7 @@ pub(crate) fn share(
     server: &ServerOptions,
     start: &mut Start,
 ) -> anyhow::Result<impl Sized + use<>> {
-    let resource = telemetry::resource(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    let resource = telemetry::resource(NAME, env!("CARGO_PKG_VERSION"));
     let directory = pull::prepare(start, &resource)?;
     let mut port: Option<MetricsPort> = None;
     if let Some(listeners) = option.listen(server)? {
@@ -45,55 +46,31 @@ pub(crate) fn share(
 #[derive(Clone)]
 pub(crate) struct Metrics {
     /// Requests to `/`.
-    pub(crate) requests: Counter,
+    pub(crate) requests: Counter<u64>,
     /// Internal errors.
-    pub(crate) errors: Counter,
-}
-
-/// A counter of either library.
-#[derive(Clone)]
-pub(crate) enum Counter {
-    Push(metrics::Counter<u64>),
-    Pull(multiprocess::Counter),
-}
-
-impl Counter {
-    pub(crate) fn inc(&self) {
-        match self {
-            Self::Push(counter) => counter.add(1, &[]),
-            Self::Pull(counter) => counter.inc(),
-        }
-    }
+    pub(crate) errors: Counter<u64>,
 }
 
 impl Metrics {
     /// The counters and the middleware, both on the store if there is one.
-    pub(crate) fn register(
-        telemetry: &Telemetry,
-        store: Option<&Store>,
-    ) -> Result<(Self, Observe), prometheus::Error> {
-        let counter = |name, description, unit| match store {
-            Some(store) => store
-                .counter(Opts::new(name, description))
-                .map(Counter::Pull),
-            None => {
-                let meter = global::meter(env!("CARGO_PKG_NAME"));
-                let counter = meter.u64_counter(name).with_description(description);
-                let counter = counter.with_unit(unit).build();
-                // A counter that exists from the start shows its first increase.
-                counter.add(0, &[]);
-                Ok(Counter::Push(counter))
-            }
+    pub(crate) fn register(telemetry: &Telemetry, store: Option<&Store>) -> (Self, Observe) {
+        let mut observe = telemetry.observe().skip(["/healthz", "/metrics"]);
+        if let Some(store) = store {
+            global::set_meter_provider(StoreMeterProvider::new(store));
+            observe = observe.metrics(OtelHttpMetrics::new(&global::meter(NAME)));
+        }
+        let meter = global::meter(NAME);
+        let counter = |name, description, unit| {
+            let counter = meter.u64_counter(name).with_description(description);
+            let counter = counter.with_unit(unit).build();
+            // A counter that exists from the start shows its first increase.
+            counter.add(0, &[]);
+            counter
         };
         let metrics = Self {
-            requests: counter("num_requests", "Number of requests", "{request}")?,
-            errors: counter("error_count", "Number of errors", "{error}")?,
+            requests: counter("num_requests", "Number of requests", "{request}"),
+            errors: counter("error_count", "Number of errors", "{error}"),
         };
-        let observe = telemetry.observe().skip(["/healthz", "/metrics"]);
-        let observe = match store {
-            Some(store) => observe.metrics(StoreHttpMetrics::new(store)?),
-            None => observe,
-        };
-        Ok((metrics, observe))
+        (metrics, observe)
     }
 }

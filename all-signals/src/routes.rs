@@ -38,11 +38,11 @@ pub(crate) fn configure(app: &mut ServiceConfig, state: &State, demo: bool) {
 }
 
 async fn index(state: Data<State>) -> String {
-    state.metrics.requests.inc();
+    state.metrics.requests.add(1, &[]);
     tracing::info!("Request received");
     if let Err(error) = internal_work(state.error_rate).await {
         // The client is not told.
-        state.metrics.errors.inc();
+        state.metrics.errors.add(1, &[]);
         tracing::error!(exception.message = %error, "the internal work failed");
     }
     format!("Hello from {}!", process::id())

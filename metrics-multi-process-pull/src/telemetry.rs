@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use common::{
-    multiprocess::{Counter, Directory, Store},
+    multiprocess::{Counter, Directory, Store, StoreMeterProvider},
     telemetry::{
-        self,
-        pull::{self, Exposition, StoreHttpMetrics},
+        self, OtelHttpMetrics,
+        pull::{self, Exposition},
     },
     workers::{Snapshots, Start},
 };
+use opentelemetry::global;
 use prometheus::Opts;
 
 /// Prepares the directory, in the master: that of `PROMETHEUS_MULTIPROC_DIR`, else a
@@ -19,8 +20,8 @@ pub(crate) fn prepare(start: &mut Start) -> anyhow::Result<Arc<Directory>> {
     pull::prepare(start, &resource)
 }
 
-/// The metrics of a worker. They have the types of the `prometheus` crate, and adding
-/// to one is an atomic addition to a file in memory.
+/// The metrics of a worker: those of the `prometheus` crate, and instruments of
+/// OpenTelemetry. Adding to one is an atomic addition to a file in memory.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     /// Requests to `/`.
@@ -28,15 +29,17 @@ pub(crate) struct Metrics {
     /// Internal errors.
     pub(crate) errors: Counter,
     /// Duration and number of all requests, for the middleware.
-    pub(crate) http: StoreHttpMetrics,
+    pub(crate) http: OtelHttpMetrics,
 }
 
 impl Metrics {
     pub(crate) fn register(store: &Store) -> Result<Self, prometheus::Error> {
+        // Instruments that a library makes with the global meter count in the store, too.
+        global::set_meter_provider(StoreMeterProvider::new(store));
         Ok(Self {
             requests: store.counter(Opts::new("num_requests", "Number of requests"))?,
             errors: store.counter(Opts::new("error_count", "Number of errors"))?,
-            http: StoreHttpMetrics::new(store)?,
+            http: OtelHttpMetrics::new(&global::meter(env!("CARGO_PKG_NAME"))),
         })
     }
 }

@@ -178,14 +178,16 @@ impl Builder {
         panics::install();
         propagation::install_propagators();
         Telemetry {
+            // Before the meter provider, with which the SDK would count spans as well, without
+            // those that are lost.
+            #[cfg(feature = "traces")]
+            traces: self.traces.then(|| tracer_provider(&resource)),
             #[cfg(feature = "metrics")]
             metrics: self
                 .metrics
                 .map(|interval| meter_provider(&resource, interval)),
             #[cfg(feature = "logs")]
             logs: self.logs.then(|| logger_provider(&resource)),
-            #[cfg(feature = "traces")]
-            traces: self.traces.then(|| tracer_provider(&resource)),
         }
     }
 }

@@ -1,13 +1,10 @@
 //! The HTTP metrics as OpenTelemetry instruments.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
-};
+use std::cell::OnceCell;
 
 use opentelemetry::{
     KeyValue,
-    metrics::{AsyncInstrument, Histogram, Meter},
+    metrics::{BoundHistogram, BoundUpDownCounter, Histogram, Meter, UpDownCounter},
 };
 use opentelemetry_semantic_conventions::{
     attribute::{
@@ -39,8 +36,9 @@ pub const DURATION_BOUNDS: [f64; 14] = [
 #[derive(Clone)]
 pub struct OtelHttpMetrics {
     duration: Histogram<f64>,
-    active: Arc<ActiveRequests>,
-    known: Series<Vec<KeyValue>>,
+    active: UpDownCounter<i64>,
+    durations: Series<BoundHistogram<f64>>,
+    actives: [[OnceCell<BoundUpDownCounter<i64>>; Scheme::ALL.len()]; Method::ALL.len()],
 }
 
 impl OtelHttpMetrics {
@@ -53,33 +51,45 @@ impl OtelHttpMetrics {
                 .with_unit("s")
                 .with_boundaries(DURATION_BOUNDS.to_vec())
                 .build(),
-            active: ActiveRequests::register(meter),
-            known: Series::default(),
+            active: meter
+                .i64_up_down_counter(HTTP_SERVER_ACTIVE_REQUESTS)
+                .with_description("Number of active HTTP server requests.")
+                .with_unit("{request}")
+                .build(),
+            durations: Series::default(),
+            actives: Default::default(),
         }
+    }
+
+    fn active(&self, method: Method, scheme: Scheme) -> &BoundUpDownCounter<i64> {
+        self.actives[method as usize][scheme as usize].get_or_init(|| {
+            self.active.bind(&[
+                KeyValue::new(HTTP_REQUEST_METHOD, method.as_str()),
+                KeyValue::new(URL_SCHEME, scheme.as_str()),
+            ])
+        })
     }
 }
 
 impl HttpMetrics for OtelHttpMetrics {
     fn began(&self, method: Method, scheme: Scheme) {
-        self.active.of(method, scheme).began();
+        self.active(method, scheme).add(1);
     }
 
     fn ended(&self, request: &Finished<'_>) {
-        self.active.of(request.method, request.scheme).ended();
-        let Some(duration) = request.duration else {
+        self.active(request.method, request.scheme).add(-1);
+        let Some(took) = request.duration else {
             return;
         };
-        let record = |attributes: &Vec<KeyValue>| {
-            self.duration.record(duration.as_secs_f64(), attributes);
-        };
-        self.known.with(request, attributes, record);
+        let look_up = |request: &Finished<'_>| self.duration.bind(&attributes(request));
+        self.durations
+            .with(request, look_up, |series| series.record(took.as_secs_f64()));
     }
 }
 
 fn attributes(request: &Finished<'_>) -> Vec<KeyValue> {
     let status = request.status.map(|status| i64::from(status.as_u16()));
     let text = |name, value: Option<&str>| Some(KeyValue::new(name, value?.to_owned()));
-    // Always in one order: the SDK looks up a known order twice as fast.
     let attributes = [
         text(ERROR_TYPE, request.error_type),
         Some(KeyValue::new(HTTP_REQUEST_METHOD, request.method.as_str())),
@@ -89,61 +99,4 @@ fn attributes(request: &Finished<'_>) -> Vec<KeyValue> {
         Some(KeyValue::new(URL_SCHEME, request.scheme.as_str())),
     ];
     attributes.into_iter().flatten().collect()
-}
-
-/// Counts requests in progress and is asked for the numbers at each export: two
-/// atomic additions a request, where an up-down counter looks up its attributes twice.
-#[derive(Default)]
-struct ActiveRequests([[Active; Scheme::ALL.len()]; Method::ALL.len()]);
-
-#[derive(Default)]
-struct Active {
-    now: AtomicI64,
-    /// Whether there was such a request. Others have no series.
-    seen: AtomicBool,
-}
-
-impl ActiveRequests {
-    fn register(meter: &Meter) -> Arc<Self> {
-        let active = Arc::new(Self::default());
-        let observed = active.clone();
-        meter
-            .i64_observable_up_down_counter(HTTP_SERVER_ACTIVE_REQUESTS)
-            .with_description("Number of active HTTP server requests.")
-            .with_unit("{request}")
-            .with_callback(move |instrument| observed.observe(instrument))
-            .build();
-        active
-    }
-
-    fn of(&self, method: Method, scheme: Scheme) -> &Active {
-        &self.0[method as usize][scheme as usize]
-    }
-
-    fn observe(&self, instrument: &dyn AsyncInstrument<i64>) {
-        let all = Method::ALL.map(|method| Scheme::ALL.map(|scheme| (method, scheme)));
-        for (method, scheme) in all.into_iter().flatten() {
-            let active = self.of(method, scheme);
-            if active.seen.load(Relaxed) {
-                let attributes = [
-                    KeyValue::new(HTTP_REQUEST_METHOD, method.as_str()),
-                    KeyValue::new(URL_SCHEME, scheme.as_str()),
-                ];
-                instrument.observe(active.now.load(Relaxed), &attributes);
-            }
-        }
-    }
-}
-
-impl Active {
-    fn began(&self) {
-        self.now.fetch_add(1, Relaxed);
-        if !self.seen.load(Relaxed) {
-            self.seen.store(true, Relaxed);
-        }
-    }
-
-    fn ended(&self) {
-        self.now.fetch_sub(1, Relaxed);
-    }
 }

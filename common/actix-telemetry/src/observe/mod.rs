@@ -36,8 +36,6 @@ pub(crate) use self::method::known;
 pub(crate) use self::open::all_ended;
 #[cfg(feature = "logs")]
 pub(crate) use self::request::RequestAttributes;
-#[cfg(feature = "multiprocess")]
-pub(crate) use self::series::Series;
 pub use self::{
     errors::RecordErrors,
     finished::{Finished, HttpMetrics},

@@ -9,7 +9,7 @@ use super::{finished::Finished, method::Method, scheme::Scheme};
 /// What a metrics library has looked up for each combination of attributes, on one
 /// thread. They are few, and a short list is the quickest to search.
 #[derive(Clone)]
-pub(crate) struct Series<T>(RefCell<Vec<(Key, T)>>);
+pub(super) struct Series<T>(RefCell<Vec<(Key, T)>>);
 
 #[derive(Clone)]
 struct Key {
@@ -29,7 +29,7 @@ impl<T> Default for Series<T> {
 
 impl<T> Series<T> {
     /// Calls `then` with the series of a request, which is looked up the first time.
-    pub(crate) fn with(
+    pub(super) fn with(
         &self,
         request: &Finished<'_>,
         look_up: impl FnOnce(&Finished<'_>) -> T,

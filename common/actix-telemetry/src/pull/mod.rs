@@ -2,11 +2,9 @@
 
 mod exposition;
 mod labels;
-#[cfg(feature = "multiprocess")]
+#[cfg(all(feature = "multiprocess", feature = "prefork"))]
 mod store;
 
-#[cfg(feature = "multiprocess")]
-pub use self::store::StoreHttpMetrics;
 #[cfg(all(feature = "multiprocess", feature = "prefork"))]
 pub use self::store::{exposition, prepare};
 pub use self::{

@@ -24,11 +24,15 @@ fn wait_for_observed(running: &e2e::Running, count: f64) -> Result<Scrape> {
 /// The series of a metric by method and status, with the other labels checked.
 fn by_method_and_status(scrape: &Scrape) -> BTreeSet<(String, String, u64)> {
     let parse = |(labels, count): (&str, f64)| {
-        let rest = labels.strip_prefix("{error_type=\"\",http_request_method=\"")?;
+        let rest = labels.strip_prefix("{http_request_method=\"")?;
         let (method, rest) = rest.split_once("\",http_response_status_code=\"")?;
-        let (status, rest) = rest.split_once("\",http_route=\"")?;
-        let route = if status == "404" { "" } else { "/" };
-        let end = format!("{route}\",network_protocol_version=\"1.1\",url_scheme=\"http\"}}");
+        let (status, rest) = rest.split_once("\",")?;
+        let route = if status == "404" {
+            ""
+        } else {
+            "http_route=\"/\","
+        };
+        let end = format!("{route}network_protocol_version=\"1.1\",url_scheme=\"http\"}}");
         (rest == end).then(|| (method.to_owned(), status.to_owned(), count as u64))
     };
     let series = scrape.series(COUNT);
