@@ -15,7 +15,8 @@
 //! | [`sockets`] | information on the connections of a port from `/proc` |
 //! | [`mod@poll`] | wait for a condition, with a deadline |
 //! | [`otelcol`] | the real OpenTelemetry Collector |
-//! | [`prometheus`] | the real Prometheus and `promtool` |
+//! | [`prometheus`] | each release of the real Prometheus |
+//! | [`promtool`] | checks of its tool |
 //! | [`Temporary`] | a temporary directory, on disk or in memory |
 //! | [`real_part`] | find an installed program, or skip the test |
 //! | [`markdown`] | the commands and the code in a document |
@@ -31,6 +32,7 @@ pub mod poll;
 pub mod process;
 pub mod program;
 pub mod prometheus;
+pub mod promtool;
 pub mod ready;
 pub mod real_part;
 pub mod running;

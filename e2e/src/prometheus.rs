@@ -1,11 +1,10 @@
-//! The real Prometheus, and its `promtool`.
+//! The real Prometheus.
 
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -16,11 +15,9 @@ use serde_json::Value;
 use crate::{
     http,
     poll::{SOON, poll},
-    real_part::real_part,
+    real_part::{real_part, skip},
     temporary::Temporary,
 };
-
-const HOW_TO_GET: &str = "Debian: apt-get install prometheus";
 
 /// Attempts to start, because another program may take a port that was free.
 const ATTEMPTS: usize = 5;
@@ -28,9 +25,32 @@ const ATTEMPTS: usize = 5;
 /// The labels of a series. `__name__` is its name.
 pub type Labels = BTreeMap<String, String>;
 
+/// A program of each release that is installed: the oldest that we support, on `PATH`, and the newest, which
+/// `.ci/prometheus` builds. For one that is missing, prints that tests with it are skipped.
+///
+/// # Errors
+///
+/// Returns an error if one is missing and `REQUIRE_REAL_PARTS=1` is set.
+pub fn executables(name: &str) -> Result<Vec<PathBuf>> {
+    let oldest = real_part(name, "Debian: apt-get install prometheus")?;
+    Ok(oldest.into_iter().chain(newest(name)?).collect())
+}
+
+fn newest(name: &str) -> Result<Option<PathBuf>> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/prometheus");
+    let output = Command::new(script).output().context(script)?;
+    if output.status.success() {
+        let directory = String::from_utf8(output.stdout)?;
+        return Ok(Some(Path::new(directory.trim_end()).join(name)));
+    }
+    skip(String::from_utf8_lossy(&output.stderr).trim_end())?;
+    Ok(None)
+}
+
 /// A running Prometheus that scrapes several times a second.
 #[derive(Debug)]
 pub struct Prometheus {
+    executable: PathBuf,
     child: Child,
     addr: SocketAddr,
     /// Contains its configuration and its data.
@@ -38,31 +58,49 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts Prometheus with these targets. If it is not installed, prints that the test is skipped and returns `None`.
+    /// Starts each release that is installed with these targets; see [`executables`].
     ///
     /// # Errors
     ///
-    /// Returns an error if it does not become ready, or if it is missing and `REQUIRE_REAL_PARTS=1` is set.
-    pub fn start(targets: &[SocketAddr]) -> Result<Option<Self>> {
-        Self::configured(&configuration(targets))
+    /// Returns an error if one does not become ready, or if one is missing and `REQUIRE_REAL_PARTS=1` is set.
+    pub fn start_each(targets: &[SocketAddr]) -> Result<Vec<Self>> {
+        Self::configure_each(&configuration(targets))
     }
 
-    /// Like [`Prometheus::start`], with a complete configuration file instead of targets.
+    /// Like [`Prometheus::start_each`], with a complete configuration file instead of targets.
     ///
     /// # Errors
     ///
-    /// Those of [`Prometheus::start`].
-    pub fn configured(configuration: &str) -> Result<Option<Self>> {
-        let Some(executable) = real_part("prometheus", HOW_TO_GET)? else {
-            return Ok(None);
-        };
+    /// Those of [`Prometheus::start_each`].
+    pub fn configure_each(configuration: &str) -> Result<Vec<Self>> {
+        let executables = executables("prometheus")?;
+        let start = |executable: &PathBuf| Self::start(executable, configuration);
+        executables.iter().map(start).collect()
+    }
+
+    /// Starts the newest release with a configuration file. If it is not built, prints that the test is skipped and
+    /// returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Prometheus::start_each`].
+    pub fn start_newest(configuration: &str) -> Result<Option<Self>> {
+        let executable = newest("prometheus")?;
+        let start = |executable: PathBuf| Self::start(&executable, configuration);
+        executable.map(start).transpose()
+    }
+
+    fn start(executable: &Path, configuration: &str) -> Result<Self> {
         for _ in 0..ATTEMPTS {
-            let mut prometheus = Self::spawn(&executable, configuration)?;
+            let mut prometheus = Self::spawn(executable, configuration)?;
             if prometheus.wait_ready()? {
-                return Ok(Some(prometheus));
+                return Ok(prometheus);
             }
         }
-        bail!("Prometheus exited {ATTEMPTS} times before it was ready")
+        bail!(
+            "{} exited {ATTEMPTS} times before it was ready",
+            executable.display()
+        )
     }
 
     fn spawn(executable: &Path, configuration: &str) -> Result<Self> {
@@ -82,6 +120,7 @@ impl Prometheus {
             .spawn()
             .context("cannot start Prometheus")?;
         Ok(Self {
+            executable: executable.to_owned(),
             child,
             addr,
             _directory: directory,
@@ -140,12 +179,32 @@ impl Prometheus {
 
     fn evaluate(&self, expression: &str) -> Result<Vec<Value>> {
         let path = format!("/api/v1/query?query={}", percent_encode(expression));
-        let body = http::get_until_close(self.addr, &path)?;
-        let mut answer: Value = serde_json::from_str(&body).context(body)?;
-        match answer["data"]["result"].take() {
+        match self.get(&path)?["result"].take() {
             Value::Array(result) => Ok(result),
-            _ => bail!("{expression}: {answer}"),
+            _ => bail!("{expression} has no value"),
         }
+    }
+
+    /// The data of an answer of its HTTP API.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it does not answer, or refuses the request.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        let body = http::get_until_close(self.addr, path)?;
+        let mut answer: Value = serde_json::from_str(&body).context(body)?;
+        ensure!(answer["status"] == "success", "{path}: {answer}");
+        Ok(answer["data"].take())
+    }
+
+    /// Its version, such as `3.16.0`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Prometheus::get`].
+    pub fn version(&self) -> Result<String> {
+        let info = self.get("/api/v1/status/buildinfo")?;
+        Ok(info["version"].as_str().context("no version")?.to_owned())
     }
 
     /// The value of an expression with at most one series.
@@ -168,7 +227,10 @@ impl Prometheus {
         poll(&format!("{expression} to be {expected}"), within, || {
             (self.value(expression).ok()? == Some(expected)).then_some(())
         })
-        .with_context(|| format!("it is {:?}", self.value(expression)))
+        .with_context(|| {
+            let value = self.value(expression);
+            format!("it is {value:?} in {}", self.executable.display())
+        })
     }
 }
 
@@ -194,50 +256,4 @@ fn labels(series: &Value) -> Result<Labels> {
 
 fn percent_encode(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
-/// Runs `promtool check metrics` and returns its complaints, which are empty for a valid exposition. If promtool is not
-/// installed, prints that the test is skipped and returns `None`.
-///
-/// # Errors
-///
-/// Returns an error if it cannot be run, or if it is missing and `REQUIRE_REAL_PARTS=1` is set.
-pub fn complaints(exposition: &str) -> Result<Option<String>> {
-    let Some(executable) = real_part("promtool", HOW_TO_GET)? else {
-        return Ok(None);
-    };
-    let mut promtool = Command::new(executable)
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot start promtool")?;
-    let mut stdin = promtool.stdin.take().context("promtool has no stdin")?;
-    // It reads everything before it prints. If it exits early, its output says why.
-    let _ = stdin.write_all(exposition.as_bytes());
-    drop(stdin);
-    let output = promtool.wait_with_output()?;
-    let words = [output.stdout, output.stderr].concat();
-    let mut words = String::from_utf8_lossy(&words).into_owned();
-    if !output.status.success() && words.is_empty() {
-        words = output.status.to_string();
-    }
-    Ok(Some(words))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn promtool_complains_only_about_invalid_metrics() {
-        let good = "# HELP a_total A\n# TYPE a_total counter\na_total 1\n";
-        if let Some(words) = complaints(good).unwrap() {
-            assert_eq!(words, "");
-            for bad in ["a_total 1\n", "a{1=\"\"} 1\n"] {
-                assert!(!complaints(bad).unwrap().unwrap().is_empty(), "{bad}");
-            }
-        }
-    }
 }

@@ -106,9 +106,12 @@ fn assert_scraped(text: &str) -> Result<()> {
     let lines = || text.lines().filter(|line| line.starts_with(name));
     let mut counted = 0;
     for (method, _, _, _, status, route) in REQUESTS {
+        let next = match route {
+            Some(route) => format!("http_route=\"{route}\""),
+            None => "network_protocol_version=\"1.1\"".to_owned(),
+        };
         let labels = format!(
-            "http_request_method=\"{method}\",http_response_status_code=\"{status}\",http_route=\"{}\",",
-            route.unwrap_or_default()
+            "http_request_method=\"{method}\",http_response_status_code=\"{status}\",{next},"
         );
         let line = lines().find(|line| line.contains(&labels));
         let line = line.with_context(|| format!("{labels} is missing in {text}"))?;

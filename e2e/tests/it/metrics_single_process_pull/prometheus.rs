@@ -12,16 +12,18 @@ fn a_real_prometheus_answers_the_queries_of_the_contract() -> Result<()> {
             .env("ERROR_RATE", "1")
             .env("OTEL_SERVICE_NAME", "shop")
             .start()?;
-        let Some(prometheus) = Prometheus::start(&[metrics_addr(&running)?])? else {
-            return Ok(());
+        let servers = Prometheus::start_each(&[metrics_addr(&running)?])?;
+        let wait_for = |expression, expected| {
+            let mut servers = servers.iter();
+            servers.try_for_each(|server| server.wait_for(expression, expected, SOON))
         };
         // The counters are there before the first request, so that the increase is seen.
-        prometheus.wait_for("num_requests_total", 0.0, SOON)?;
+        wait_for("num_requests_total", 0.0)?;
         for (requests, sum) in [(100, 100.0), (200, 300.0)] {
             let load = Load::on(running.addr()?).clients(8).requests(requests);
             assert_eq!(load.run()?.answered, requests);
             // A labelled series is born with its first request, and a rate needs a sample before the increase.
-            prometheus.wait_for("sum(http_server_request_duration_seconds_count)", sum, SOON)?;
+            wait_for("sum(http_server_request_duration_seconds_count)", sum)?;
         }
         http::request(running.addr()?, "FOO", "/")?;
 
@@ -49,17 +51,19 @@ fn a_real_prometheus_answers_the_queries_of_the_contract() -> Result<()> {
             ),
             ("up", 1.0),
         ] {
-            prometheus.wait_for(expression, expected, SOON)?;
+            wait_for(expression, expected)?;
         }
         for expression in [
             "rate(num_requests_total[1m])",
             "histogram_quantile(0.95, sum by (le) (rate(http_server_request_duration_seconds_bucket[1m])))",
         ] {
-            let value = poll(expression, SOON, || {
-                let value = prometheus.value(expression).ok()??;
-                (value > 0.0).then_some(value)
-            });
-            assert!(value.context(expression)?.is_finite(), "{expression}");
+            for prometheus in &servers {
+                let value = poll(expression, SOON, || {
+                    let value = prometheus.value(expression).ok()??;
+                    (value > 0.0).then_some(value)
+                });
+                assert!(value.context(expression)?.is_finite(), "{expression}");
+            }
         }
     }
     Ok(())

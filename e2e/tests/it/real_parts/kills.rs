@@ -45,10 +45,10 @@ fn scrape_while_workers_are_killed(metrics_port: bool) -> Result<()> {
         true => metrics_addr(&running)?,
         false => running.addr()?,
     };
-    let Some(prometheus) = Prometheus::start(&[scraped])? else {
-        return Ok(());
-    };
-    prometheus.wait_for(REQUESTS, 0.0, SOON)?;
+    let servers = Prometheus::start_each(&[scraped])?;
+    for prometheus in &servers {
+        prometheus.wait_for(REQUESTS, 0.0, SOON)?;
+    }
 
     let load = Load::on(running.addr()?).clients(4).keep_alive(false);
     let traffic = load.at_most(SOON * 4).start()?;
@@ -64,24 +64,26 @@ fn scrape_while_workers_are_killed(metrics_port: bool) -> Result<()> {
         let answers = http::get(running.addr().ok()?, "/healthz").is_ok();
         (answers && running.workers().len() == 4).then_some(())
     })?;
-    let before = settled(&prometheus)?;
+    let before: Vec<_> = servers.iter().map(settled).collect::<Result<_>>()?;
     let more = Load::on(running.addr()?).clients(4).requests(500).run()?;
     assert_eq!(more.answered, 500, "{more}");
-    prometheus.wait_for(REQUESTS, before + 500.0, SOON)?;
 
     // A request without an answer was under way at a kill: it was counted or not.
-    let increase = before + 500.0;
     let (answered, lost) = (report.answered + 500, report.lost());
-    assert!(
-        (answered..=answered + lost).contains(&(increase as u64)),
-        "{increase} counted, {answered} answered, {lost} under way at kills"
-    );
-    for (labels, samples) in prometheus.samples(&format!("{REQUESTS}[1h]"))? {
-        assert_increase(&labels, &samples, increase);
-    }
-    for counter in COUNTERS {
-        let resets = prometheus.value(&format!("sum(resets({counter}[1h]))"))?;
-        assert_eq!(resets, Some(0.0), "{counter}");
+    for (prometheus, before) in servers.iter().zip(before) {
+        let increase = before + 500.0;
+        prometheus.wait_for(REQUESTS, increase, SOON)?;
+        assert!(
+            (answered..=answered + lost).contains(&(increase as u64)),
+            "{increase} counted, {answered} answered, {lost} under way at kills"
+        );
+        for (labels, samples) in prometheus.samples(&format!("{REQUESTS}[1h]"))? {
+            assert_increase(&labels, &samples, increase);
+        }
+        for counter in COUNTERS {
+            let resets = prometheus.value(&format!("sum(resets({counter}[1h]))"))?;
+            assert_eq!(resets, Some(0.0), "{counter}");
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 mod container;
 mod dashboard;
 mod files;
+mod formats;
 mod kills;
 mod outage;
 mod push;

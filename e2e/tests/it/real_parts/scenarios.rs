@@ -1,6 +1,6 @@
 //! The three metric scenarios under one load, with the Collector and Prometheus as `deploy/` configures them.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fs, net::SocketAddr, rc::Rc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
@@ -30,21 +30,21 @@ const THEN: u64 = 600;
 /// All requests to each program.
 pub(super) const SENT: f64 = (FIRST + THEN) as f64;
 
-/// All running programs, and the latencies of the clients.
+/// What one release of Prometheus has of the running programs, and the latencies of the clients.
 pub(super) struct Scenarios {
     pub(super) prometheus: Prometheus,
     /// The longest latency of each job, as measured by the client.
     pub(super) slowest: BTreeMap<&'static str, Duration>,
-    programs: Vec<Running>,
-    _collector: Running,
+    /// They run until the last one is dropped.
+    _programs: Rc<[Running]>,
 }
 
 impl Scenarios {
-    /// Starts everything, sends the same load to each program, and waits until Prometheus has all of it. Returns `None` if
-    /// a program is not installed and tests may be skipped.
-    pub(super) fn under_load() -> Result<Option<Self>> {
+    /// Starts everything, sends the same load to each program, and waits until each release of Prometheus has all of it.
+    /// Returns none if a program is not installed and tests may be skipped.
+    pub(super) fn under_load() -> Result<Vec<Self>> {
         let Some(executable) = otelcol::executable()? else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let mut otelcol = Otelcol::new(&executable, "otel-collector.yaml")?;
         let collector = otelcol.start()?;
@@ -59,7 +59,7 @@ impl Scenarios {
         ];
         let programs = programs.map(|program| program.env("ERROR_RATE", "0.5").start());
         let [multi, push, single] = programs;
-        let programs = vec![multi?, push?, single?];
+        let programs: Rc<[_]> = [multi?, push?, single?, collector].into();
         let replaced = [
             ("127.0.0.1:5102", programs[0].addr()?),
             ("127.0.0.1:5101", programs[2].addr()?),
@@ -67,38 +67,31 @@ impl Scenarios {
             ("127.0.0.1:8890", ports.workers),
             ("127.0.0.1:8888", ports.own),
         ];
-        let Some(prometheus) = Prometheus::configured(&configuration(&replaced)?)? else {
-            return Ok(None);
-        };
-        let mut scenarios = Self {
+        let servers = Prometheus::configure_each(&configuration(&replaced)?)?.into_iter();
+        let of_server = |prometheus| Self {
             prometheus,
             slowest: BTreeMap::new(),
-            programs,
-            _collector: collector,
+            _programs: programs.clone(),
         };
+        let mut all: Vec<_> = servers.map(of_server).collect();
         // From zero on, so that an increase over the run is all that was sent.
-        scenarios.wait_for(REQUESTS, 0.0)?;
-        scenarios.send(FIRST, FIRST)?;
-        scenarios.send(THEN, FIRST + THEN)?;
-        Ok(Some(scenarios))
-    }
-
-    /// Sends this number of requests to all programs concurrently, and waits until Prometheus has `sum` for each.
-    fn send(&mut self, requests: u64, sum: u64) -> Result<()> {
-        let mut traffics = Vec::new();
-        for (job, program) in JOBS.into_iter().zip(&self.programs) {
-            let load = Load::on(program.addr()?).clients(4).keep_alive(false);
-            traffics.push((job, load.requests(requests).start()?));
+        for scenarios in &all {
+            scenarios.wait_for(REQUESTS, 0.0)?;
         }
-        for (job, traffic) in traffics {
-            let report = traffic.finish()?;
-            assert_eq!(report.statuses.get(&200), Some(&requests), "{report}");
-            let slowest = self.slowest.entry(job).or_default();
-            *slowest = report.max().max(*slowest);
+        let mut sum = 0;
+        for requests in [FIRST, THEN] {
+            sum += requests;
+            let slowest = send(&programs, requests)?;
+            for scenarios in &mut all {
+                scenarios.wait_for(REQUESTS, sum as f64)?;
+                scenarios.wait_for(DURATIONS, sum as f64)?;
+                for (job, latency) in &slowest {
+                    let before = scenarios.slowest.entry(job).or_default();
+                    *before = latency.max(before).to_owned();
+                }
+            }
         }
-        let sum = sum as f64;
-        self.wait_for(REQUESTS, sum)?;
-        self.wait_for(DURATIONS, sum)
+        Ok(all)
     }
 
     /// Waits until the series of a metric have this sum in each job.
@@ -145,6 +138,21 @@ impl Scenarios {
         }
         Ok(values)
     }
+}
+
+/// Sends this number of requests to all programs concurrently. Returns the longest latency of each job.
+fn send(programs: &[Running], requests: u64) -> Result<BTreeMap<&'static str, Duration>> {
+    let mut traffics = Vec::new();
+    for (job, program) in JOBS.into_iter().zip(programs) {
+        let load = Load::on(program.addr()?).clients(4).keep_alive(false);
+        traffics.push((job, load.requests(requests).start()?));
+    }
+    let finish = |(job, traffic): (_, e2e::load::Traffic)| {
+        let report = traffic.finish()?;
+        assert_eq!(report.statuses.get(&200), Some(&requests), "{report}");
+        Ok((job, report.max()))
+    };
+    traffics.into_iter().map(finish).collect()
 }
 
 /// `deploy/prometheus.yml` with the targets of this test, and a faster clock.
