@@ -36,7 +36,12 @@ pub fn executables(name: &str) -> Result<Vec<PathBuf>> {
     Ok(oldest.into_iter().chain(newest(name)?).collect())
 }
 
-fn newest(name: &str) -> Result<Option<PathBuf>> {
+/// The newest release that the tests use. If it is not built, prints that tests with it are skipped.
+///
+/// # Errors
+///
+/// Returns an error if it is missing and `REQUIRE_REAL_PARTS=1` is set.
+pub fn newest(name: &str) -> Result<Option<PathBuf>> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/prometheus");
     let output = Command::new(script).output().context(script)?;
     if output.status.success() {
@@ -74,25 +79,25 @@ impl Prometheus {
     /// Those of [`Prometheus::start_each`].
     pub fn configure_each(configuration: &str) -> Result<Vec<Self>> {
         let executables = executables("prometheus")?;
-        let start = |executable: &PathBuf| Self::start(executable, configuration);
+        let start = |executable: &PathBuf| Self::start(executable, configuration, &[]);
         executables.iter().map(start).collect()
     }
 
-    /// Starts the newest release with a configuration file. If it is not built, prints that the test is skipped and
-    /// returns `None`.
+    /// Starts the newest release with a configuration file and further arguments. If it is not built, prints that the
+    /// test is skipped and returns `None`.
     ///
     /// # Errors
     ///
     /// Those of [`Prometheus::start_each`].
-    pub fn start_newest(configuration: &str) -> Result<Option<Self>> {
+    pub fn start_newest(configuration: &str, arguments: &[&str]) -> Result<Option<Self>> {
         let executable = newest("prometheus")?;
-        let start = |executable: PathBuf| Self::start(&executable, configuration);
+        let start = |executable: PathBuf| Self::start(&executable, configuration, arguments);
         executable.map(start).transpose()
     }
 
-    fn start(executable: &Path, configuration: &str) -> Result<Self> {
+    fn start(executable: &Path, configuration: &str, arguments: &[&str]) -> Result<Self> {
         for _ in 0..ATTEMPTS {
-            let mut prometheus = Self::spawn(executable, configuration)?;
+            let mut prometheus = Self::spawn(executable, configuration, arguments)?;
             if prometheus.wait_ready()? {
                 return Ok(prometheus);
             }
@@ -103,7 +108,7 @@ impl Prometheus {
         )
     }
 
-    fn spawn(executable: &Path, configuration: &str) -> Result<Self> {
+    fn spawn(executable: &Path, configuration: &str, arguments: &[&str]) -> Result<Self> {
         let directory = Temporary::new("prometheus")?;
         let config = directory.path().join("prometheus.yml");
         fs::write(&config, configuration)?;
@@ -114,6 +119,7 @@ impl Prometheus {
             .arg(option("config.file", &config))
             .arg(option("storage.tsdb.path", &directory.path().join("data")))
             .arg(format!("--web.listen-address={addr}"))
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -133,6 +133,16 @@ fn the_rules_pass_their_tests_and_prometheus_accepts_its_configuration() -> Resu
         let words = succeeds(Command::new(&promtool).args(["test", "rules"]).arg(tests));
         assert!(words.contains("SUCCESS"), "{words}");
     }
+    // Debian's has neither discovery in Kubernetes nor OTLP.
+    if let Some(promtool) = prometheus::newest("promtool")? {
+        for name in ["kubernetes/prometheus.yml", "prometheus-otlp.yml"] {
+            succeeds(
+                Command::new(&promtool)
+                    .args(["check", "config"])
+                    .arg(deploy(name)),
+            );
+        }
+    }
     Ok(())
 }
 

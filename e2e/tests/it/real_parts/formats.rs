@@ -54,7 +54,7 @@ fn prometheus_reads_the_same_samples_over_each_scrape_protocol() -> Result<()> {
         .start()?;
     let jobs = PROTOCOLS.map(|name| (name, format!("    scrape_protocols: [{name}]\n")));
     let configuration = configuration(&running.addr()?.to_string(), &jobs);
-    let Some(prometheus) = Prometheus::start_newest(&configuration)? else {
+    let Some(prometheus) = Prometheus::start_newest(&configuration, &[])? else {
         return Ok(());
     };
     let report = Load::on(running.addr()?).clients(4).requests(200).run()?;
@@ -117,7 +117,7 @@ fn prometheus_finds_utf8_names_as_they_are_or_escaped() -> Result<()> {
         (scheme, setting)
     });
     let configuration = configuration(&exporter.addr()?.to_string(), &jobs);
-    if let Some(newest) = Prometheus::start_newest(&configuration)? {
+    if let Some(newest) = Prometheus::start_newest(&configuration, &[])? {
         for (scheme, series) in expected {
             let of_job = series.replace('}', &format!(",job='{scheme}'}}"));
             newest.wait_for(&of_job, 3.0, SOON)?;
