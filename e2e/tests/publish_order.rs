@@ -94,3 +94,32 @@ fn a_reader_that_sees_the_time_of_a_change_sees_the_change() {
         assert_eq!(cell::get_at(&gauge.0, &gauge.1), (1.0, 1000.0));
     });
 }
+
+/// A slot of an exemplar, with two words.
+struct Slot {
+    lock: atomic::AtomicU64,
+    words: [atomic::AtomicU64; 2],
+}
+
+#[test]
+fn a_reader_sees_a_whole_exemplar_or_none() {
+    loom::model(|| {
+        let slot = Arc::new(Slot {
+            lock: atomic::AtomicU64::new(0),
+            words: [atomic::AtomicU64::new(0), atomic::AtomicU64::new(0)],
+        });
+        let writer = |number: u64| {
+            let slot = Arc::clone(&slot);
+            thread::spawn(move || cell::put(&slot.lock, &slot.words, [number, number]))
+        };
+        let writers = [writer(1), writer(2)];
+        if let Some([first, second]) = cell::take(&slot.lock, &slot.words) {
+            assert!(first == second && first > 0, "{first} {second}");
+        }
+        for writer in writers {
+            writer.join().expect("a writer does not panic");
+        }
+        let [first, second] = cell::take(&slot.lock, &slot.words).expect("one was written");
+        assert!(first == second && first > 0, "{first} {second}");
+    });
+}

@@ -130,13 +130,20 @@ fn renamed(family: &Family<'_>, base: &str, escaping: Escaping) -> String {
 }
 
 /// Appends the samples of a counter that is none in OpenMetrics, where only a counter has a start
-/// time.
+/// time and exemplars.
 fn push_plain(out: &mut String, samples: &str) {
-    let is_plain = |line: &&str| {
-        let sample = Sample::parse(line);
-        sample.is_some_and(|sample| !sample.name.ends_with("_created"))
-    };
-    out.extend(samples.split_inclusive('\n').filter(is_plain));
+    for line in samples.lines() {
+        if let Some(sample) = Sample::parse(line)
+            && !sample.name.ends_with("_created")
+        {
+            let exemplar = sample
+                .value
+                .find(" # ")
+                .map_or(0, |at| sample.value.len() - at);
+            out.push_str(&line[..line.len() - exemplar]);
+            out.push('\n');
+        }
+    }
 }
 
 /// Appends the samples of a histogram or a summary as OpenMetrics wants them: bounds and quantiles

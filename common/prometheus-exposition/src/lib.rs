@@ -20,7 +20,7 @@
 //! The text that goes in is that of the format 1.0.0 without timestamps: a name that the format 0.0.4
 //! does not allow stands in quotes, as in `{"http.requests",method="GET"} 1`. The samples of a
 //! family stand together, behind its `# HELP` and `# TYPE` lines. For OpenMetrics alone it may have
-//! lines `_created`, the start times of counters, histograms and summaries.
+//! exemplars, and lines `_created`, the start times of counters, histograms and summaries.
 
 mod encode;
 mod family;

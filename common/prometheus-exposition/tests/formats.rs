@@ -67,18 +67,18 @@ fn a_gauge_with_the_name_of_a_counter_is_told_apart_in_openmetrics() {
 }
 
 #[test]
-fn openmetrics_has_the_start_times_of_what_is_a_counter_there() {
+fn openmetrics_has_the_start_times_and_exemplars_of_what_is_a_counter_there() {
     let plain = concat!(
-        "# TYPE a_total counter\na_total 1\na_created 5\n",
-        "# TYPE \"b.c_total\" counter\n{\"b.c_total\",x=\"_created\"} 1\n{\"b.c_created\",x=\"_created\"} 5\n",
-        "# TYPE d gauge\nd 1\n# TYPE d_total counter\nd_total{x=\"y\"} 1\nd_created{x=\"y\"} 5\n",
-        "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 3\nh_count 1\nh_created 5\n",
+        "# TYPE a_total counter\na_total 1 # {t=\"# x\"} 1 5\na_created 5\n",
+        "# TYPE \"b.c_total\" counter\n{\"b.c_total\",x=\"_created\"} 1 # {t=\"x\"} 1 5\n{\"b.c_created\",x=\"_created\"} 5\n",
+        "# TYPE d gauge\nd 1\n# TYPE d_total counter\nd_total{x=\"y\"} 1 # {t=\"x\"} 1 5\nd_created{x=\"y\"} 5\n",
+        "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1 # {t=\"x\"} 1 5\nh_sum 3\nh_count 1\nh_created 5\n",
     );
     let expected = concat!(
-        "# TYPE a counter\na_total 1\na_created 5\n",
-        "# TYPE b_c counter\nb_c_total{x=\"_created\"} 1\nb_c_created{x=\"_created\"} 5\n",
+        "# TYPE a counter\na_total 1 # {t=\"# x\"} 1 5\na_created 5\n",
+        "# TYPE b_c counter\nb_c_total{x=\"_created\"} 1 # {t=\"x\"} 1 5\nb_c_created{x=\"_created\"} 5\n",
         "# TYPE d gauge\nd 1\n# TYPE d_total unknown\nd_total{x=\"y\"} 1\n",
-        "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum 3\nh_count 1\nh_created 5\n",
+        "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1 # {t=\"x\"} 1 5\nh_sum 3\nh_count 1\nh_created 5\n",
         "# EOF\n"
     );
     assert_eq!(OPENMETRICS.encode(plain.to_owned()), expected);

@@ -11,6 +11,8 @@
 //! | `series NAME VALUE` | adds one to the counter with the label `value` |
 //! | `gauge NAME MODE VALUE` | sets a gauge |
 //! | `observe NAME VALUE` | observes in a histogram with the bound 1 |
+//! | `exemplar NAME AMOUNT BYTE` | adds to a counter, in the trace with these bytes |
+//! | `observe_exemplar NAME VALUE BYTE` | observes in a histogram with the bound 1, in that trace |
 //! | `load NAME THREADS TIMES` | threads add one to a counter, and create series, that many times |
 //! | `forever NAME` | adds one to a counter again and again, and says how often it did |
 //! | `open DIR` | opens another directory and uses it until the end |
@@ -36,7 +38,9 @@ use nix::{
 };
 use prometheus::{HistogramOpts, Opts};
 use prometheus_exposition::Format;
-use prometheus_multiprocess::{Directory, GaugeMode, GaugeOpts, MultiProcessCollector, Store};
+use prometheus_multiprocess::{
+    Directory, GaugeMode, GaugeOpts, MultiProcessCollector, SpanIds, Store,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::args().nth(1).ok_or("usage: store_worker DIR")?;
@@ -69,6 +73,15 @@ fn run(store: &Store, command: &[&str]) -> Result<String, Box<dyn Error>> {
             let opts = HistogramOpts::new(name, "A histogram").buckets(vec![1.0]);
             store.histogram(opts)?.observe(value.parse()?);
         }
+        ["exemplar", name, amount, byte] => {
+            let counter = store.counter(opts(name))?;
+            counter.inc_by_with_exemplar(amount.parse()?, span(byte)?);
+        }
+        ["observe_exemplar", name, value, byte] => {
+            let opts = HistogramOpts::new(name, "A histogram").buckets(vec![1.0]);
+            let histogram = store.histogram(opts)?;
+            histogram.observe_with_exemplar(value.parse()?, span(byte)?);
+        }
         ["load", name, threads, times] => load(store, name, threads.parse()?, times.parse()?)?,
         ["forever", name] => forever(store, name)?,
         ["open", directory] => std::mem::forget(Store::open(directory)?),
@@ -94,6 +107,14 @@ fn run(store: &Store, command: &[&str]) -> Result<String, Box<dyn Error>> {
 
 fn opts(name: &str) -> Opts {
     Opts::new(name, "A metric")
+}
+
+fn span(byte: &str) -> Result<SpanIds, Box<dyn Error>> {
+    let byte = byte.parse()?;
+    Ok(SpanIds {
+        trace_id: [byte; 16],
+        span_id: [byte; 8],
+    })
 }
 
 fn load(store: &Store, name: &str, threads: usize, times: usize) -> Result<(), prometheus::Error> {

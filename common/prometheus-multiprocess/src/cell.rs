@@ -6,6 +6,7 @@
 use crate::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
+    fence,
 };
 
 /// Adds `amount` to the number whose bits `cell` holds.
@@ -72,4 +73,40 @@ pub(crate) fn carry(from: &AtomicU64, copied: u64, to: &AtomicU64) {
     if now != copied && to.compare_exchange(copied, now, Relaxed, Relaxed).is_err() {
         add(to, f64::from_bits(now) - f64::from_bits(copied));
     }
+}
+
+/// Replaces the words behind a sequence lock, the first word. Its number is odd while somebody
+/// writes. Whoever finds it odd leaves it at that: the other one's words are as new.
+#[inline]
+pub(crate) fn put<const WORDS: usize>(
+    lock: &AtomicU64,
+    words: &[AtomicU64; WORDS],
+    new: [u64; WORDS],
+) {
+    let seen = lock.load(Relaxed);
+    if !seen.is_multiple_of(2)
+        || lock
+            .compare_exchange(seen, seen + 1, Acquire, Relaxed)
+            .is_err()
+    {
+        return;
+    }
+    // Who sees a new word sees the odd number, too.
+    fence(Release);
+    for (word, new) in words.iter().zip(new) {
+        word.store(new, Relaxed);
+    }
+    lock.store(seen + 2, Release);
+}
+
+/// What [`put`] wrote; `None` if nothing was written yet, or is being written.
+pub(crate) fn take<const WORDS: usize>(
+    lock: &AtomicU64,
+    words: &[AtomicU64; WORDS],
+) -> Option<[u64; WORDS]> {
+    let before = lock.load(Acquire);
+    let found = std::array::from_fn(|index| words[index].load(Relaxed));
+    fence(Acquire);
+    let is_whole = before > 0 && before.is_multiple_of(2) && lock.load(Relaxed) == before;
+    is_whole.then_some(found)
 }

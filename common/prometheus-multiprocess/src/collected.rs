@@ -3,6 +3,8 @@
 use prometheus_exposition::parse_labels;
 
 use crate::{
+    exemplar::Exemplar,
+    exemplar_index::ExemplarIndex,
     family::{Family, Group, Rank, Sample},
     format::Kind,
     merge::Merge,
@@ -46,6 +48,8 @@ pub struct CollectedSeries {
     pub start: Option<f64>,
     /// What was counted.
     pub value: CollectedValue,
+    /// The newest exemplar of a counter, or of each bucket that has one.
+    pub exemplars: Vec<Exemplar>,
 }
 
 /// What was counted.
@@ -71,7 +75,7 @@ pub enum CollectedValue {
 }
 
 /// The families in the order of their names, with the start times that `merge` found.
-pub(crate) fn collect(merge: &Merge) -> Vec<CollectedFamily> {
+pub(crate) fn collect(merge: &Merge, exemplars: &ExemplarIndex) -> Vec<CollectedFamily> {
     let families = merge.families().sorted().into_iter();
     let family = |family: &Family| CollectedFamily {
         name: family.name.clone(),
@@ -85,7 +89,7 @@ pub(crate) fn collect(merge: &Merge) -> Vec<CollectedFamily> {
         series: {
             let groups = family.sorted().into_iter();
             groups
-                .filter_map(|group| series(family, group, merge))
+                .filter_map(|group| series(family, group, merge, exemplars))
                 .collect()
         },
     };
@@ -94,7 +98,12 @@ pub(crate) fn collect(merge: &Merge) -> Vec<CollectedFamily> {
 }
 
 /// `None` for a gauge that was never set.
-fn series(family: &Family, group: &Group, merge: &Merge) -> Option<CollectedSeries> {
+fn series(
+    family: &Family,
+    group: &Group,
+    merge: &Merge,
+    exemplars: &ExemplarIndex,
+) -> Option<CollectedSeries> {
     let mut samples = Vec::new();
     family.samples(group, &mut samples);
     let is_set = |sample: &Sample| merge.times[sample.series as usize] > 0.0;
@@ -107,6 +116,10 @@ fn series(family: &Family, group: &Group, merge: &Merge) -> Option<CollectedSeri
     Some(CollectedSeries {
         labels: parse_labels(family.labels(group))?,
         start: merge.start(&samples),
+        exemplars: {
+            let exemplar = |sample: &Sample| exemplars.get(&sample.series).copied();
+            samples.iter().filter_map(exemplar).collect()
+        },
         value: match family.kind {
             Kind::Counter | Kind::Gauge(_) => CollectedValue::Number(find(Rank::Value)?),
             Kind::Summary => CollectedValue::Summary {

@@ -15,8 +15,8 @@ use prometheus::Error;
 use prometheus_exposition::{Format, Syntax};
 
 use crate::{
-    collected::CollectedFamily, error::DirectoryError, files::Files, home, identity, lock,
-    scrape::Scrape,
+    collected::CollectedFamily, error::DirectoryError, exemplar_index::ExemplarIndex, files::Files,
+    home, identity, lock, scrape::Scrape,
 };
 
 /// The content type of what [`MultiProcessCollector::encode_text`] writes.
@@ -112,11 +112,11 @@ impl MultiProcessCollector {
     pub fn encode_text(&self, out: &mut String) -> Result<(), Error> {
         let mut scrape = self.0.scrape_since(self.0.next());
         if !scrape.has_utf8() {
-            scrape.render(false, out);
+            scrape.render(false, &ExemplarIndex::default(), out);
             return Ok(());
         }
         let mut text = String::new();
-        scrape.render(false, &mut text);
+        scrape.render(false, &ExemplarIndex::default(), &mut text);
         out.push_str(&Format::default().encode(text));
         Ok(())
     }
@@ -124,7 +124,7 @@ impl MultiProcessCollector {
     /// Appends the metrics as [`prometheus_exposition::Request::answer`] takes them for a request of
     /// this format. Names that are not plain, as Python's client writes them, stand in quotes.
     ///
-    /// For OpenMetrics the text has a line `_created` for each counter, histogram and summary: the
+    /// For OpenMetrics the text has exemplars, and a line `_created` for each counter, histogram and summary: the
     /// time at which the first process made it, in seconds of Unix time. A series to which a Python
     /// process adds has none, because its file does not tell. The environment variable
     /// `PROMETHEUS_DISABLE_CREATED_SERIES` turns these lines off if it is `true`, `t` or `1` when the
@@ -134,9 +134,13 @@ impl MultiProcessCollector {
     ///
     /// As [`MultiProcessCollector::encode_text`].
     pub fn encode_for(&self, format: Format, out: &mut String) -> Result<(), Error> {
-        let has_starts = format.syntax == Syntax::OpenMetrics && self.0.has_created;
+        let openmetrics = format.syntax == Syntax::OpenMetrics;
         let mut scrape = self.0.scrape_since(self.0.next());
-        scrape.render(has_starts, out);
+        let exemplars = match openmetrics {
+            true => scrape.exemplars(&self.0.directory),
+            false => ExemplarIndex::default(),
+        };
+        scrape.render(openmetrics && self.0.has_created, &exemplars, out);
         Ok(())
     }
 
@@ -158,7 +162,9 @@ impl MultiProcessCollector {
     /// # }
     /// ```
     pub fn collect(&self) -> Vec<CollectedFamily> {
-        self.0.scrape_since(self.0.next()).collect()
+        self.0
+            .scrape_since(self.0.next())
+            .collect(&self.0.directory)
     }
 
     /// The processes of this crate that count in the directory, by identifier, with their process

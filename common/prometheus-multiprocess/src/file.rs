@@ -24,6 +24,7 @@ use nix::{
 
 use crate::{
     cell,
+    exemplar::Entry,
     format::{self, HEADER, INITIAL_SIZE, Kind, MAX_SIZE},
     home, lock,
     map::{Cell, Map, Slot},
@@ -100,7 +101,12 @@ impl OwnFile {
         state.append(family, &missing, self.kind)?;
         let cell = |key: &String| {
             let owner = Arc::clone(self) as Arc<dyn Send + Sync>;
-            Cell::new(state.slot(state.places[key]), owner)
+            let offset = state.places[key];
+            Cell::new(
+                state.slot(offset),
+                Entry::new(self.kind, offset, key),
+                owner,
+            )
         };
         Ok(keys.iter().map(cell).collect())
     }
@@ -240,7 +246,7 @@ impl State {
 
 /// Allocates the bytes of a file from `start` to `end`, so that a full disk is an error here and
 /// not a SIGBUS at an update.
-fn allocate(file: &File, start: usize, end: usize) -> io::Result<()> {
+pub(crate) fn allocate(file: &File, start: usize, end: usize) -> io::Result<()> {
     loop {
         match posix_fallocate(file, start as off_t, (end - start) as off_t) {
             Ok(()) => return Ok(()),

@@ -17,6 +17,8 @@ use crate::{
     cell,
     declared::Declaration,
     error::DirectoryError,
+    exemplar::Entry,
+    exemplars::Exemplars,
     file::OwnFile,
     format::Kind,
     identity::{Identity, Role},
@@ -56,6 +58,7 @@ pub(crate) struct Files {
     closed: AtomicBool,
     files: Mutex<HashMap<Kind, Arc<OwnFile>>>,
     declaration: Mutex<Declaration>,
+    exemplars: Exemplars,
     /// The cells of `multiprocess_incidents_total`.
     incidents: OnceLock<Vec<Cell>>,
     /// Whether something is counted in memory, which was logged.
@@ -81,6 +84,7 @@ impl Files {
             closed: AtomicBool::new(false),
             files: Mutex::new(HashMap::new()),
             declaration: Mutex::default(),
+            exemplars: Exemplars::default(),
             incidents: OnceLock::new(),
             in_memory: AtomicBool::new(false),
         };
@@ -159,6 +163,17 @@ impl Files {
         Ok(cells)
     }
 
+    pub(crate) fn exemplars(&self) -> &Exemplars {
+        &self.exemplars
+    }
+
+    /// The slot of an entry for its exemplar; `None` if there is no more room.
+    pub(crate) fn exemplar_slot(&self, entry: Entry) -> Option<u32> {
+        let identity = lock(&self.identity);
+        let home = identity.as_ref().map(Identity::home);
+        self.exemplars.find(entry, home)
+    }
+
     /// Writes what is in memory, and restores files that were removed or replaced, as far as that
     /// works now.
     pub(crate) fn repair(&self) {
@@ -175,6 +190,7 @@ impl Files {
         }
         let Some(identity) = &*identity else { return };
         lock(&self.declaration).renew(identity.home());
+        self.exemplars.settle(identity.home());
         let mut failure = None;
         for file in lock(&self.files).values() {
             let was_in_memory = file.is_in_memory();

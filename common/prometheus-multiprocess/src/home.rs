@@ -70,10 +70,12 @@ pub(crate) fn retire(home: &Path) -> io::Result<()> {
     create(&home.join(RETIRED)).map(drop)
 }
 
-/// Creates a file that only this user can read, or empties the one that is there.
+/// Creates a file that only this user can read, in the place of the one that is there: that one may
+/// be mapped, by a process that could not finish it.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
+    remove(path)?;
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true);
+    options.read(true).write(true).create_new(true);
     options.mode(0o600).open(path)
 }
 

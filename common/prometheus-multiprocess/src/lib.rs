@@ -69,6 +69,9 @@ mod declared;
 mod definition;
 mod directory;
 mod error;
+mod exemplar;
+mod exemplar_index;
+mod exemplars;
 mod families;
 mod family;
 mod file;
@@ -106,6 +109,7 @@ pub use self::{
     definition::GaugeOpts,
     directory::Directory,
     error::DirectoryError,
+    exemplar::{Exemplar, SpanIds},
     format::GaugeMode,
     metric::{Counter, Gauge, Histogram, Metric, Summary},
     store::Store,

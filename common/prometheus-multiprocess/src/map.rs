@@ -23,6 +23,7 @@ use nix::{
 use crate::{
     atomic::{AtomicU32, AtomicU64},
     cell,
+    exemplar::{Entry, ExemplarSlot},
 };
 
 /// A mapping of at least eight bytes.
@@ -49,6 +50,8 @@ pub(crate) struct Slot {
 #[derive(Clone)]
 pub struct Cell {
     slot: NonNull<Slot>,
+    /// Which entry it is, for its exemplar.
+    pub(crate) entry: Entry,
     _owner: Arc<dyn Send + Sync>,
 }
 
@@ -65,9 +68,10 @@ impl fmt::Debug for Cell {
 
 impl Cell {
     /// A cell in a mapping that `owner` keeps.
-    pub(crate) fn new(slot: &Slot, owner: Arc<dyn Send + Sync>) -> Cell {
+    pub(crate) fn new(slot: &Slot, entry: Entry, owner: Arc<dyn Send + Sync>) -> Cell {
         Cell {
             slot: NonNull::from(slot),
+            entry,
             _owner: owner,
         }
     }
@@ -77,6 +81,7 @@ impl Cell {
         let owner = Arc::new(Slot::default());
         Cell {
             slot: NonNull::from(&*owner),
+            entry: Entry::default(),
             _owner: owner,
         }
     }
@@ -185,6 +190,15 @@ impl Map {
         // SAFETY: the slot is aligned and within the mapping, as just asserted. Slots are accessed
         // by atomic operations alone.
         unsafe { &*self.start.as_ptr().byte_add(offset).cast::<Slot>() }
+    }
+
+    /// The exemplar at `offset`.
+    pub(crate) fn exemplar(&self, offset: usize) -> &ExemplarSlot {
+        let size = size_of::<ExemplarSlot>();
+        assert!(offset.is_multiple_of(8) && offset + size <= self.length());
+        // SAFETY: the slot is aligned and within the mapping, as just asserted. Slots are accessed
+        // by atomic operations alone.
+        unsafe { &*self.start.as_ptr().byte_add(offset).cast::<ExemplarSlot>() }
     }
 
     /// Writes to bytes that nobody reads yet.

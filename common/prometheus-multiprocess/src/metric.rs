@@ -1,9 +1,16 @@
 //! The handles that a program updates. Each is a pointer to its cells in a mapping: an
 //! update costs what it would cost in memory, and outlives the process.
 
+mod histogram;
+mod summary;
+
 use std::{sync::Arc, time::SystemTime};
 
-use crate::{cell, files::Incident, map::Cell, state::MetricState};
+pub use self::{histogram::Histogram, summary::Summary};
+
+use crate::{
+    cell, exemplar::SpanIds, exemplars::Place, files::Incident, map::Cell, state::MetricState,
+};
 
 const NOT_FINITE: &str = "it is not a finite number";
 
@@ -37,6 +44,7 @@ pub(crate) mod sealed {
 #[derive(Debug, Clone)]
 pub struct Counter {
     cell: Cell,
+    exemplar: Arc<Place>,
     state: Arc<MetricState>,
 }
 
@@ -51,8 +59,24 @@ impl Counter {
     /// `multiprocess_incidents_total`, and logged once.
     #[inline]
     pub fn inc_by(&self, amount: f64) {
+        self.add(amount, None);
+    }
+
+    /// Like [`Counter::inc_by`], and keeps the span as the exemplar of the counter, in the place of
+    /// the one before. See [`Histogram::observe_with_exemplar`].
+    #[inline]
+    pub fn inc_by_with_exemplar(&self, amount: f64, span: SpanIds) {
+        self.add(amount, Some(span));
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, amount: f64, span: Option<SpanIds>) {
         if (0.0..f64::INFINITY).contains(&amount) {
             cell::add(self.cell.value(), amount);
+            if let Some(span) = span {
+                let place = &self.exemplar;
+                self.state.put_exemplar(&self.cell, place, span, amount);
+            }
         } else {
             self.state
                 .invalid_update(amount, "a counter takes finite numbers from 0 on");
@@ -69,6 +93,7 @@ impl sealed::FromCells for Counter {
     fn from_cells(cells: &[Cell], state: &Arc<MetricState>) -> Counter {
         Counter {
             cell: cells[0].clone(),
+            exemplar: Arc::default(),
             state: Arc::clone(state),
         }
     }
@@ -162,127 +187,6 @@ impl sealed::FromCells for Gauge {
         Gauge {
             cell: cells[0].clone(),
             most_recent: state.is_most_recent(),
-            state: Arc::clone(state),
-        }
-    }
-}
-
-/// Counts observations in buckets and sums them.
-///
-/// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let directory = prometheus_multiprocess::Directory::prepare(None)?;
-/// # let store = directory.store();
-/// let opts = prometheus::HistogramOpts::new("request_duration_seconds", "Time taken");
-/// let duration = store.histogram(opts.buckets(vec![0.1, 1.0]))?;
-/// duration.observe(0.02);
-/// duration.observe(3.0);
-/// assert_eq!(duration.get_sample_count(), 2);
-/// assert_eq!(duration.get_sample_sum(), 3.02);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone)]
-pub struct Histogram(Arc<HistogramCells>);
-
-#[derive(Debug)]
-struct HistogramCells {
-    sum: Cell,
-    /// One for each bound; not cumulative.
-    buckets: Box<[Cell]>,
-    state: Arc<MetricState>,
-}
-
-impl Histogram {
-    /// Adds an observation. A number that is not finite is ignored, counted in
-    /// `multiprocess_incidents_total`, and logged once: the sum could never be finite again.
-    #[inline]
-    pub fn observe(&self, value: f64) {
-        let cells = &*self.0;
-        let mut bounds = cells.state.bounds().iter();
-        let bucket = bounds.position(|&bound| value <= bound);
-        match bucket.filter(|_| value.is_finite()) {
-            Some(bucket) => {
-                cell::add(cells.buckets[bucket].value(), 1.0);
-                cell::add(cells.sum.value(), value);
-            }
-            None => cells.state.invalid_update(value, NOT_FINITE),
-        }
-    }
-
-    /// The number of observations.
-    pub fn get_sample_count(&self) -> u64 {
-        self.0
-            .buckets
-            .iter()
-            .map(|bucket| cell::get(bucket.value()) as u64)
-            .sum()
-    }
-
-    /// The sum of the observations.
-    pub fn get_sample_sum(&self) -> f64 {
-        cell::get(self.0.sum.value())
-    }
-}
-
-impl sealed::FromCells for Histogram {
-    fn from_cells(cells: &[Cell], state: &Arc<MetricState>) -> Histogram {
-        Histogram(Arc::new(HistogramCells {
-            sum: cells[0].clone(),
-            buckets: cells[1..].into(),
-            state: Arc::clone(state),
-        }))
-    }
-}
-
-/// Counts observations and sums them.
-///
-/// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let directory = prometheus_multiprocess::Directory::prepare(None)?;
-/// # let store = directory.store();
-/// let size = store.summary(prometheus::Opts::new("response_size_bytes", "Size of a body"))?;
-/// size.observe(512.0);
-/// assert_eq!((size.get_sample_count(), size.get_sample_sum()), (1, 512.0));
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone)]
-pub struct Summary {
-    count: Cell,
-    sum: Cell,
-    state: Arc<MetricState>,
-}
-
-impl Summary {
-    /// Adds an observation. A number that is not finite is ignored, counted in
-    /// `multiprocess_incidents_total`, and logged once: the sum could never be finite again.
-    #[inline]
-    pub fn observe(&self, value: f64) {
-        if value.is_finite() {
-            cell::add(self.count.value(), 1.0);
-            cell::add(self.sum.value(), value);
-        } else {
-            self.state.invalid_update(value, NOT_FINITE);
-        }
-    }
-
-    /// The number of observations.
-    pub fn get_sample_count(&self) -> u64 {
-        cell::get(self.count.value()) as u64
-    }
-
-    /// The sum of the observations.
-    pub fn get_sample_sum(&self) -> f64 {
-        cell::get(self.sum.value())
-    }
-}
-
-impl sealed::FromCells for Summary {
-    fn from_cells(cells: &[Cell], state: &Arc<MetricState>) -> Summary {
-        Summary {
-            count: cells[0].clone(),
-            sum: cells[1].clone(),
             state: Arc::clone(state),
         }
     }

@@ -14,6 +14,7 @@ use prometheus_exposition::push_quoted;
 use crate::{
     collected::{self, CollectedFamily},
     declared::Declared,
+    exemplar_index::{self, ExemplarIndex},
     families::Newest,
     files::Files,
     format::Kind,
@@ -96,19 +97,26 @@ impl Scrape {
         self.push_bad_files(listing.bad);
     }
 
-    /// Appends the text, with start times if they are wanted.
-    pub(crate) fn render(&mut self, has_starts: bool, out: &mut String) {
+    /// The exemplars of all series.
+    pub(crate) fn exemplars(&self, directory: &Path) -> ExemplarIndex {
+        let writers = self.writers.iter().map(|writer| &*writer.identifier);
+        exemplar_index::find(directory, writers, &self.sources)
+    }
+
+    /// Appends the text, with start times if they are wanted, and with exemplars.
+    pub(crate) fn render(&mut self, has_starts: bool, exemplars: &ExemplarIndex, out: &mut String) {
         if has_starts {
             self.merge.find_starts(&self.sources);
         }
-        self.template.render(&self.merge, has_starts, out);
+        let template = &self.template;
+        template.render(&self.merge, has_starts, exemplars, out);
         out.push_str(&self.tail);
     }
 
-    /// All families, with start times.
-    pub(crate) fn collect(&mut self) -> Vec<CollectedFamily> {
+    /// All families, with start times and exemplars.
+    pub(crate) fn collect(&mut self, directory: &Path) -> Vec<CollectedFamily> {
         self.merge.find_starts(&self.sources);
-        collected::collect(&self.merge)
+        collected::collect(&self.merge, &self.exemplars(directory))
     }
 
     /// Forgets everything. This is rare: a file came or went, or was replaced.

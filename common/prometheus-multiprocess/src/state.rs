@@ -12,6 +12,8 @@ use prometheus::Error;
 
 use crate::{
     definition::Definition,
+    exemplar::SpanIds,
+    exemplars::Place,
     file::OwnFile,
     files::{Files, Incident},
     key::Key,
@@ -98,6 +100,17 @@ impl MetricState {
         if self.logged.load(Relaxed) & bit == 0 && self.logged.fetch_or(bit, Relaxed) & bit == 0 {
             log::warn!("metric {}: {} (logged once)", self.definition.name, what());
         }
+    }
+
+    /// Replaces the exemplar of a cell of this metric.
+    #[inline]
+    pub(crate) fn put_exemplar(&self, cell: &Cell, place: &Place, span: SpanIds, value: f64) {
+        let files = &self.shared.files;
+        let find = || {
+            self.shared.check_process().ok()?;
+            files.exemplar_slot(cell.entry)
+        };
+        files.exemplars().put(cell.entry, place, span, value, find);
     }
 
     /// The cells of a series that is stored already or fits into the limit; `None` if it

@@ -6,6 +6,7 @@
 use prometheus_exposition::{has_quoted_names, is_metric_name, push_help, push_quoted};
 
 use crate::{
+    exemplar_index::ExemplarIndex,
     family::{Family, Group, Rank, Sample},
     format::Kind,
     merge::{self, Merge},
@@ -33,6 +34,8 @@ enum Number {
     Nothing,
     /// The value of a series.
     Value(u32),
+    /// The value of a counter, which can have an exemplar. So can a bucket.
+    Total(u32),
     /// The value of a series; the piece is left out if it was never set.
     MostRecent(u32),
     /// A bucket: the value of a series and those of the buckets before it.
@@ -58,9 +61,15 @@ impl Template {
         template
     }
 
-    /// Appends the text with the numbers of `merge`, and with the start times that it found if
-    /// they are wanted.
-    pub(crate) fn render(&self, merge: &Merge, has_starts: bool, out: &mut String) {
+    /// Appends the text with the numbers of `merge`, with the start times that it found if they are
+    /// wanted, and with exemplars.
+    pub(crate) fn render(
+        &self,
+        merge: &Merge,
+        has_starts: bool,
+        exemplars: &ExemplarIndex,
+        out: &mut String,
+    ) {
         out.reserve(self.text.len() + 12 * self.steps.len());
         let mut start = 0;
         let mut sum = 0.0;
@@ -68,7 +77,10 @@ impl Template {
         for step in &self.steps {
             let piece = &self.text[start..step.end];
             start = step.end;
-            if has_starts && let Number::Value(series) | Number::Bucket(series) = step.number {
+            if has_starts
+                && let Number::Value(series) | Number::Total(series) | Number::Bucket(series) =
+                    step.number
+            {
                 created = created.min(merge.starts[series as usize]);
             }
             let value = match step.number {
@@ -77,7 +89,7 @@ impl Template {
                     out.push_str(piece);
                     continue;
                 }
-                Number::Value(series) => merge.values[series as usize],
+                Number::Value(series) | Number::Total(series) => merge.values[series as usize],
                 Number::MostRecent(series) if merge.times[series as usize] > 0.0 => {
                     merge.values[series as usize]
                 }
@@ -94,6 +106,11 @@ impl Template {
             };
             out.push_str(piece);
             number::push(out, value);
+            if let Number::Total(series) | Number::Bucket(series) = step.number
+                && let Some(exemplar) = exemplars.get(&series)
+            {
+                exemplar.push(out);
+            }
             out.push('\n');
         }
     }
@@ -133,9 +150,10 @@ impl Template {
 
     fn sample(&mut self, family: &Family, group: &Group, sample: &Sample) {
         self.series(family.sample_name(sample.rank), &[family.labels(group)]);
-        self.end(match family.kind.is_most_recent() {
-            true => Number::MostRecent(sample.series),
-            false => Number::Value(sample.series),
+        self.end(match family.kind {
+            Kind::Counter => Number::Total(sample.series),
+            kind if kind.is_most_recent() => Number::MostRecent(sample.series),
+            _ => Number::Value(sample.series),
         });
     }
 

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     definition::Definition,
+    exemplar::SpanIds,
     format::{GaugeMode, Kind},
     metric::{Counter, Gauge, Histogram, Metric},
     periodic::Periodic,
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     /// Bucket bounds by the names of instruments.
     pub(super) bounds: HashMap<String, Vec<f64>>,
     pub(super) observers: Arc<Observers>,
+    pub(super) exemplars: bool,
     /// Reads the observers.
     pub(super) _thread: Option<Periodic>,
 }
@@ -84,6 +86,7 @@ impl StoreMeter {
             Ok(state) => Some(Instrument {
                 series: Series::new(state, Arc::clone(&self.scope)),
                 record,
+                exemplars: self.shared.exemplars && matches!(kind, Kind::Counter | Kind::Histogram),
             }),
             Err(error) => {
                 log::warn!("instrument {:?} does nothing: {error}", described.name);
@@ -96,7 +99,7 @@ impl StoreMeter {
         &self,
         described: &Described<'_>,
     ) -> Option<Arc<dyn SyncInstrument<T> + Send + Sync>> {
-        let add = |counter: &Counter, amount| counter.inc_by(amount);
+        let add = |counter: &Counter, amount, span| counter.add(amount, span);
         Some(Arc::new(self.instrument(
             Kind::Counter,
             described,
@@ -109,7 +112,7 @@ impl StoreMeter {
         &self,
         described: &Described<'_>,
     ) -> Option<Arc<dyn SyncInstrument<T> + Send + Sync>> {
-        let add = |gauge: &Gauge, amount| gauge.add(amount);
+        let add = |gauge: &Gauge, amount, _| gauge.add(amount);
         Some(Arc::new(self.instrument(SUM, described, None, add)?))
     }
 
@@ -117,7 +120,7 @@ impl StoreMeter {
         &self,
         described: &Described<'_>,
     ) -> Option<Arc<dyn SyncInstrument<T> + Send + Sync>> {
-        let set = |gauge: &Gauge, value| gauge.set(value);
+        let set = |gauge: &Gauge, value, _| gauge.set(value);
         Some(Arc::new(self.instrument(
             MOST_RECENT,
             described,
@@ -133,7 +136,7 @@ impl StoreMeter {
     ) -> Option<Arc<dyn SyncInstrument<T> + Send + Sync>> {
         let view = self.shared.bounds.get(described.name).cloned();
         let bounds = view.or(advice).unwrap_or_else(|| BOUNDS.to_vec());
-        let observe = |histogram: &Histogram, value| histogram.observe(value);
+        let observe = |histogram: &Histogram, value, span| histogram.record(value, span);
         Some(Arc::new(self.instrument(
             Kind::Histogram,
             described,
@@ -157,6 +160,11 @@ impl StoreMeter {
             });
         }
     }
+}
+
+/// Sets a gauge to what was observed.
+fn set(gauge: &Gauge, value: f64, _: Option<SpanIds>) {
+    gauge.set(value);
 }
 
 /// How an up-down counter is merged.
@@ -247,31 +255,16 @@ impl InstrumentProvider for StoreMeter {
     observable!(
         i64_observable_up_down_counter,
         SUM,
-        Gauge::set,
+        set,
         ObservableUpDownCounter<i64>
     );
     observable!(
         f64_observable_up_down_counter,
         SUM,
-        Gauge::set,
+        set,
         ObservableUpDownCounter<f64>
     );
-    observable!(
-        u64_observable_gauge,
-        MOST_RECENT,
-        Gauge::set,
-        ObservableGauge<u64>
-    );
-    observable!(
-        i64_observable_gauge,
-        MOST_RECENT,
-        Gauge::set,
-        ObservableGauge<i64>
-    );
-    observable!(
-        f64_observable_gauge,
-        MOST_RECENT,
-        Gauge::set,
-        ObservableGauge<f64>
-    );
+    observable!(u64_observable_gauge, MOST_RECENT, set, ObservableGauge<u64>);
+    observable!(i64_observable_gauge, MOST_RECENT, set, ObservableGauge<i64>);
+    observable!(f64_observable_gauge, MOST_RECENT, set, ObservableGauge<f64>);
 }

@@ -74,6 +74,7 @@ pub struct StoreMeterProviderBuilder {
     resource: Vec<KeyValue>,
     bounds: HashMap<String, Vec<f64>>,
     scope_labels: bool,
+    exemplars: bool,
     interval: Duration,
 }
 
@@ -96,6 +97,16 @@ impl StoreMeterProviderBuilder {
     /// default instruments of one name in several meters are one metric.
     pub fn with_scope_labels(mut self) -> Self {
         self.scope_labels = true;
+        self
+    }
+
+    /// Sets whether a measurement of a counter or a histogram within a sampled span has that span as
+    /// an exemplar, which a scrape in OpenMetrics shows. It does by default, as the [specification]
+    /// says.
+    ///
+    /// [specification]: https://opentelemetry.io/docs/specs/otel/metrics/sdk/#exemplarfilter
+    pub fn with_exemplars(mut self, exemplars: bool) -> Self {
+        self.exemplars = exemplars;
         self
     }
 
@@ -123,6 +134,7 @@ impl StoreMeterProviderBuilder {
                 store: self.store,
                 bounds: self.bounds,
                 observers,
+                exemplars: self.exemplars,
                 _thread: thread.ok(),
             }),
             scope_labels: self.scope_labels,
@@ -153,6 +165,7 @@ impl StoreMeterProvider {
             resource: Vec::new(),
             bounds: HashMap::new(),
             scope_labels: false,
+            exemplars: true,
             interval: INTERVAL,
         }
     }

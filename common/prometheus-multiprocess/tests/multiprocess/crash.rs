@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::support::{Peer, Temporary, names, python, samples, scrape, skip, value};
 
 /// What was in a directory at one instant: the metric files and their bytes.
-type Snapshot = BTreeMap<String, Vec<u8>>;
+pub(crate) type Snapshot = BTreeMap<String, Vec<u8>>;
 
 #[test]
 fn a_writer_killed_at_any_instruction_of_an_append_leaves_a_file_that_both_readers_accept() {
@@ -161,7 +161,7 @@ fn check_every_step(directory: &Temporary, worker: Peer, command: &str, others: 
 }
 
 /// A directory with the files of worker 0.
-fn restore(snapshot: &Snapshot) -> Temporary {
+pub(crate) fn restore(snapshot: &Snapshot) -> Temporary {
     let copy = Temporary::new();
     fs::create_dir(copy.join("worker-0")).unwrap();
     for (name, bytes) in snapshot {
@@ -205,7 +205,7 @@ fn goes_on(directory: &Path) -> BTreeMap<String, String> {
 
 /// Lets the worker do `command` one step at a time, as `next` says. All states of the directory that
 /// are different, and the number of steps.
-fn steps(
+pub(crate) fn steps(
     directory: &Path,
     mut worker: Peer,
     command: &str,

@@ -23,7 +23,7 @@ const NONE: Option<&str> = None;
 
 /// Runs `test` in a thread with a small disk at the path of its argument. The mount is seen by this
 /// thread and by the threads and processes that it starts, and goes with them.
-fn on_a_small_disk(test: impl FnOnce(&Path) + Send + 'static) {
+pub(crate) fn on_a_small_disk(test: impl FnOnce(&Path) + Send + 'static) {
     let directory = Temporary::new();
     let path = directory.path().to_owned();
     let mounted = move || -> nix::Result<PathBuf> {
@@ -42,10 +42,10 @@ fn on_a_small_disk(test: impl FnOnce(&Path) + Send + 'static) {
 }
 
 /// A file that leaves no space on the disk.
-struct Filler(PathBuf);
+pub(crate) struct Filler(PathBuf);
 
 impl Filler {
-    fn fill(directory: &Path) -> Filler {
+    pub(crate) fn fill(directory: &Path) -> Filler {
         let path = directory.join("filler");
         let mut file = File::create(&path).unwrap();
         let block = [1; 4096];
@@ -55,7 +55,7 @@ impl Filler {
         Filler(path)
     }
 
-    fn remove(self) {
+    pub(crate) fn remove(self) {
         fs::remove_file(self.0).unwrap();
     }
 }

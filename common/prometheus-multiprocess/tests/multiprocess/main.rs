@@ -6,6 +6,7 @@ mod collected;
 mod crash;
 mod definitions;
 mod directory;
+mod exemplars;
 mod faults;
 mod hostile;
 mod metrics;

@@ -1,7 +1,7 @@
 //! What Python's parser of OpenMetrics reads in our answers.
 
 use prometheus::{HistogramOpts, Opts};
-use prometheus_multiprocess::{GaugeMode, GaugeOpts, MultiProcessCollector, Store};
+use prometheus_multiprocess::{GaugeMode, GaugeOpts, MultiProcessCollector, SpanIds, Store};
 use serde_json::{Value, json};
 
 use crate::support::{Peer, Temporary, answer, python};
@@ -39,7 +39,12 @@ fn python_reads_every_kind_of_metric() {
     }
     let opts = HistogramOpts::new("time", "Time").buckets(vec![1.0, 2.5e6]);
     let histogram = store.histogram_vec(opts, &["a", "z"]).unwrap();
-    histogram.with_label_values(&["", "x"]).observe(2.0);
+    let span = SpanIds {
+        trace_id: [0xab; 16],
+        span_id: [0xcd; 8],
+    };
+    let histogram = histogram.with_label_values(&["", "x"]);
+    histogram.observe_with_exemplar(2.0, span);
     let opts = HistogramOpts::new("change", "Change").buckets(vec![-1.0, 1.0]);
     store.histogram(opts).unwrap().observe(-2.0);
     store
@@ -84,7 +89,12 @@ fn python_reads_every_kind_of_metric() {
         "histogram",
         [
             bucket("1.0", 0.0),
-            bucket("2.5e+06", 1.0),
+            [
+                "time_bucket",
+                { "a": "", "le": "2.5e+06", "z": "x" },
+                1.0,
+                [{ "trace_id": "ab".repeat(16), "span_id": "cd".repeat(8) }, 2.0]
+            ],
             bucket("+Inf", 1.0),
             ["time_sum", labels, 2.0],
             ["time_count", labels, 1.0],

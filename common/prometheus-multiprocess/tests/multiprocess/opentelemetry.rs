@@ -6,13 +6,14 @@ use std::sync::{
 };
 
 use opentelemetry::{
-    InstrumentationScope, KeyValue,
+    Context, InstrumentationScope, KeyValue,
     metrics::{Meter, MeterProvider},
+    trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState},
 };
 use prometheus::Opts;
 use prometheus_multiprocess::{Store, StoreMeterProvider};
 
-use crate::support::{Peer, Temporary, eventually, samples, scrape, value};
+use crate::support::{Peer, Temporary, eventually, exemplar, openmetrics, samples, scrape, value};
 
 /// A store in a directory of its own, and a meter of it.
 fn meter() -> (Temporary, Store, Meter) {
@@ -280,4 +281,60 @@ fn observable_instruments_are_read_by_a_thread_also_if_one_panics() {
     assert_eq!(read(), [3.0, 3.0, -3.0]);
     number.store(5, Relaxed);
     eventually("an observation", || read() == [5.0, 5.0, -5.0]);
+}
+
+/// A context with a span whose ids have these bytes.
+fn context(byte: u8, flags: TraceFlags) -> Context {
+    let trace = TraceId::from_bytes([byte; 16]);
+    let span = SpanId::from_bytes([byte; 8]);
+    let span = SpanContext::new(trace, span, flags, true, TraceState::default());
+    Context::new().with_remote_span_context(span)
+}
+
+#[test]
+fn a_measurement_within_a_sampled_span_has_it_as_exemplar() {
+    let (directory, store, meter) = meter();
+    let counter = meter.u64_counter("counter").build();
+    let bound = counter.bind(&[KeyValue::new("a", "x")]);
+    let histogram = meter
+        .f64_histogram("time")
+        .with_boundaries(vec![1.0])
+        .build();
+    let up_down = meter.i64_up_down_counter("active").build();
+    let measure = || {
+        counter.add(2, &[]);
+        bound.add(3);
+        histogram.record(0.5, &[]);
+        up_down.add(1, &[]);
+    };
+    let all = |text: &str| {
+        let samples = [
+            "counter_total",
+            "counter_total{a=\"x\"}",
+            "time_bucket{le=\"1.0\"}",
+        ];
+        samples.map(|sample| exemplar(text, sample))
+    };
+    measure();
+    {
+        let _inside = context(17, TraceFlags::default()).attach();
+        measure();
+    }
+    assert_eq!(all(&openmetrics(directory.path())), [None; 3]);
+    {
+        let _inside = context(18, TraceFlags::SAMPLED).attach();
+        measure();
+        let off = StoreMeterProvider::builder(&store)
+            .with_exemplars(false)
+            .build();
+        off.meter("off").u64_counter("off").build().add(1, &[]);
+    }
+    measure();
+    let text = openmetrics(directory.path());
+    assert_eq!(
+        all(&text),
+        [Some((2.0, 18)), Some((3.0, 18)), Some((0.5, 18))]
+    );
+    assert_eq!(exemplar(&text, "off_total"), None);
+    assert_eq!(exemplar(&text, "active"), None);
 }

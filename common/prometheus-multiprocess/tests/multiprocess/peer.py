@@ -3,7 +3,7 @@
 {"do": "write", "directory": D, "workers": [{"identifier": I, "metrics": [METRIC, ...]}, ...]}
 {"do": "scrape", "directory": D}          answers with the text, as JSON
 {"do": "try_scrape", "directory": D}      answers with the text, or null if the scrape fails
-{"do": "parse", "text": T}                reads OpenMetrics; answers with [[NAME, TYPE, [[SAMPLE, LABELS, VALUE], ...]], ...]
+{"do": "parse", "text": T}                reads OpenMetrics; answers with [[NAME, TYPE, [[SAMPLE, LABELS, VALUE, EXEMPLAR?], ...]], ...]
 {"do": "load", "directory": D, "identifier": I, "name": N, "times": T}
 {"do": "wipe", "directory": D}            what a Flask application does when it starts
 
@@ -71,10 +71,13 @@ def try_scrape(request):
 
 
 def parse(request):
+    def sample(s):
+        exemplar = [[s.exemplar.labels, s.exemplar.value]] if s.exemplar else []
+        return [s.name, s.labels, s.value, *exemplar]
+
     families = text_string_to_metric_families(request["text"])
     return json.dumps([
-        [family.name, family.type, [[s.name, s.labels, s.value] for s in family.samples]]
-        for family in families
+        [family.name, family.type, [sample(s) for s in family.samples]] for family in families
     ])
 
 

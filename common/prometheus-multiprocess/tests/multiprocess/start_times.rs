@@ -7,11 +7,11 @@ use std::{
 };
 
 use prometheus::{HistogramOpts, Opts};
-use prometheus_multiprocess::{Directory, GaugeMode, GaugeOpts, MultiProcessCollector, Store};
+use prometheus_multiprocess::{GaugeMode, GaugeOpts, MultiProcessCollector, Store};
 use serde_json::json;
 
 use crate::support::{
-    Peer, Temporary, answer, eventually, openmetrics, python, samples, scrape, value,
+    Peer, Temporary, answer, eventually, openmetrics, prepare_again, python, samples, scrape, value,
 };
 
 /// The start time of a series, if the scrape tells it.
@@ -142,7 +142,7 @@ fn a_series_of_a_process_that_counted_in_memory_starts_with_the_file_that_it_tak
 fn a_series_starts_anew_in_a_directory_that_was_emptied() {
     let named = Temporary::new();
     let count = || {
-        let directory = Directory::prepare(Some(named.path())).unwrap();
+        let directory = prepare_again(named.path());
         let mut worker = Peer::worker(directory.path());
         worker.tell("counter counter 5");
         worker.kill();

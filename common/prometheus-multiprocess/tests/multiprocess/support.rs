@@ -7,11 +7,11 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use prometheus_exposition::Request;
-use prometheus_multiprocess::MultiProcessCollector;
+use prometheus_multiprocess::{Directory, MultiProcessCollector};
 
 /// A directory that goes with the test.
 pub(crate) struct Temporary(PathBuf);
@@ -56,6 +56,25 @@ pub(crate) fn answer(collector: &MultiProcessCollector, accept: &str) -> String 
     let mut text = String::new();
     collector.encode_for(request.format, &mut text).unwrap();
     String::from_utf8(request.answer(text).body).unwrap()
+}
+
+/// The value and the first byte of the trace id of the exemplar of a sample.
+pub(crate) fn exemplar(text: &str, sample: &str) -> Option<(f64, u8)> {
+    let line = text.lines().find_map(|line| line.strip_prefix(sample));
+    let line = line.unwrap_or_else(|| panic!("no {sample} in:\n{text}"));
+    let (_, exemplar) = line.split_once(" # {trace_id=\"")?;
+    let (ids, numbers) = exemplar.split_once("\"} ").unwrap();
+    let (trace, span) = ids.split_once("\",span_id=\"").unwrap();
+    let byte = &trace[..2];
+    assert_eq!((trace, span), (&*byte.repeat(16), &*byte.repeat(8)));
+    let (value, time) = numbers.split_once(' ').unwrap();
+    let age =
+        SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64() - time.parse::<f64>().unwrap();
+    assert!((-1.0..600.0).contains(&age), "{age} s old");
+    Some((
+        value.parse().unwrap(),
+        u8::from_str_radix(byte, 16).unwrap(),
+    ))
 }
 
 /// What a scraper of OpenMetrics gets from a collector that has seen nothing yet.
@@ -105,6 +124,17 @@ pub(crate) fn files(directory: &Path) -> Vec<String> {
         }
     }
     found
+}
+
+/// Prepares a directory as a master, after another one of this process. A process that another test
+/// starts holds that one's lock until it executes its program.
+pub(crate) fn prepare_again(path: &Path) -> Directory {
+    let mut directory = None;
+    eventually("the lock of the master", || {
+        directory = Directory::prepare(Some(path)).ok();
+        directory.is_some()
+    });
+    directory.unwrap()
 }
 
 /// Tries until `done`, or fails after a time that no machine needs.
