@@ -41,11 +41,18 @@ fn main() -> ExitCode {
         anyhow::Ok(())
     });
     #[cfg(feature = "embedded-collector")]
-    let master = master.on_start(|start| {
-        use collector::Signal::{Logs, Metrics, Traces};
+    let master = master
+        .on_start(|start| {
+            use collector::Signal::{Logs, Metrics, Traces};
 
-        collector::embed_unless_configured(&mut start.environment, &[Logs, Metrics, Traces])
-    });
+            options
+                .collector
+                .embed_unless_configured(&mut start.environment, &[Logs, Metrics, Traces])
+        })
+        .on_start(|start| {
+            let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+            common::telemetry::prefork::show_workers(start, name, version)
+        });
     master
         .on_start(|start| match options.metrics {
             Sink::Push => Ok(None),

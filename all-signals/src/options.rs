@@ -24,6 +24,10 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) metrics_port: MetricsPortOption,
 
+    #[cfg(feature = "embedded-collector")]
+    #[command(flatten)]
+    pub(crate) collector: collector::EmbedOptions,
+
     /// The chance, from 0 to 1, that a request meets the simulated internal error.
     #[arg(long, env = "ERROR_RATE", default_value_t = 0.5, value_parser = cli::share)]
     pub(crate) error_rate: f64,

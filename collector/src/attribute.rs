@@ -2,6 +2,19 @@
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 
+/// Whether it is an attribute that each record of a request repeats, that its message says or that
+/// its trace shows.
+pub(crate) fn is_repeated(name: &str) -> bool {
+    const REPEATED: [&str; 5] = [
+        "exception.stacktrace",
+        "http.request.method",
+        "http.response.status_code",
+        "http.route",
+        "url.path",
+    ];
+    REPEATED.contains(&name)
+}
+
 /// Attributes sorted by key, so that equal sets give equal map keys.
 pub(crate) fn sorted(attributes: &[KeyValue]) -> Vec<(String, String)> {
     let mut sorted: Vec<_> = attributes

@@ -2,62 +2,98 @@
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fmt,
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
 };
+
+use clap::Args;
 
 use crate::{Collector, Config, Error, Signal};
 
 /// The port of the live view in a first run, so that a page stays open over restarts.
 const VIEW_PORT: u16 = 4319;
 
-/// Starts a collector on free loopback ports, with the live view on port 4319 if that is free,
-/// and puts its addresses into `env`, unless the environment configures an endpoint or disables
-/// the export.
+/// Options of a program that embeds a collector.
 ///
-/// `env` contains additional environment variables of the workers. They take precedence over the
-/// environment of this process. Returns `None` and leaves `env` unchanged if
-/// - `OTEL_EXPORTER_OTLP_ENDPOINT` or the endpoint variable of one of `signals` is set and not empty,
-/// - `OTEL_SDK_DISABLED` is `true`, or
-/// - the exporter variable of each of `signals` (`OTEL_METRICS_EXPORTER`, …) selects other exporters than `otlp`.
-///
-/// Otherwise it sets the endpoint variable of each of `signals` that is exported over OTLP. The
-/// endpoint is the gRPC address if `OTEL_EXPORTER_OTLP_PROTOCOL` or the signal's own protocol
-/// variable is `grpc`, else the HTTP address. One line on stderr states the addresses of the
-/// collector and how to push elsewhere.
-///
-/// If `HTTP_PROXY` may be set, add the loopback addresses to `NO_PROXY`: the HTTP exporter uses the
-/// proxy even for loopback.
-///
-/// # Errors
-///
-/// Returns an error if it cannot listen on a loopback port or cannot start its threads.
-pub fn embed_unless_configured(
-    env: &mut BTreeMap<String, String>,
-    signals: &[Signal],
-) -> Result<Option<Collector>, Error> {
-    let exported = exported_by_otlp(env, signals);
-    if exported.is_empty() || is_configured(env, signals) {
-        return Ok(None);
+/// Flatten them into the options of your program with `#[command(flatten)]`.
+#[derive(Args, Clone, Debug, Default)]
+#[group(skip)]
+#[command(about = None, long_about = None)]
+pub struct EmbedOptions {
+    /// Do not serve the live view: http://127.0.0.1:4319, or another port if that is taken.
+    #[arg(long)]
+    pub no_view: bool,
+}
+
+impl EmbedOptions {
+    /// Starts a collector on free loopback ports, with the live view on port 4319 if that is free,
+    /// and puts its addresses into `env`, unless the environment configures an endpoint or disables
+    /// the export.
+    ///
+    /// `env` contains additional environment variables of the workers. They take precedence over the
+    /// environment of this process. Returns `None` and leaves `env` unchanged if
+    /// - `OTEL_EXPORTER_OTLP_ENDPOINT` or the endpoint variable of one of `signals` is set and not empty,
+    /// - `OTEL_SDK_DISABLED` is `true`, or
+    /// - the exporter variable of each of `signals` (`OTEL_METRICS_EXPORTER`, …) selects other exporters than `otlp`.
+    ///
+    /// Otherwise it sets the endpoint variable of each of `signals` that is exported over OTLP, and
+    /// of metrics, so that the master of the workers can push what the live view shows of them. The
+    /// endpoint is the gRPC address if `OTEL_EXPORTER_OTLP_PROTOCOL` or the signal's own protocol
+    /// variable is `grpc`, else the HTTP address. Stderr states the addresses of the collector and
+    /// how to push elsewhere.
+    ///
+    /// If `HTTP_PROXY` may be set, add the loopback addresses to `NO_PROXY`: the HTTP exporter uses the
+    /// proxy even for loopback.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it cannot listen on a loopback port or cannot start its threads.
+    pub fn embed_unless_configured(
+        &self,
+        env: &mut BTreeMap<String, String>,
+        signals: &[Signal],
+    ) -> Result<Option<Collector>, Error> {
+        let mut exported = exported_by_otlp(env, signals);
+        if exported.is_empty() || is_configured(env, signals) {
+            return Ok(None);
+        }
+        if !exported.contains(&Signal::Metrics) && !is_configured(env, &[Signal::Metrics]) {
+            exported.extend(exported_by_otlp(env, &[Signal::Metrics]));
+        }
+        // The workers push to a port of this run alone: those of an earlier one may still push.
+        let collector = self.start(Config::default())?;
+        point_at(&collector, env, &exported);
+        say(format_args!(
+            "no OTLP endpoint is configured, so what the workers push is printed here (embedded \
+             collector: http://{}, gRPC http://{}); to push elsewhere, set \
+             OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
+            collector.http_addr(),
+            collector.grpc_addr(),
+        ));
+        Ok(Some(collector))
     }
-    // The workers push to a port of this run alone: those of an earlier one may still push.
-    let collector = Collector::start(Config {
-        view_address: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, VIEW_PORT))),
-        ..Config::default()
-    })?;
-    point_at(&collector, env, &exported);
-    // The workers must start even if stderr is closed.
-    let _ = writeln!(
-        io::stderr(),
-        "collector: no OTLP endpoint is configured, so what the workers push is printed here \
-         and shown on http://{} (embedded collector: http://{}, gRPC http://{}); \
-         to push elsewhere, set OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
-        collector.view_addr(),
-        collector.http_addr(),
-        collector.grpc_addr(),
-    );
-    Ok(Some(collector))
+
+    fn start(&self, config: Config) -> Result<Collector, Error> {
+        let collector = Collector::start(Config {
+            view: !self.no_view,
+            view_address: (!self.no_view)
+                .then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, VIEW_PORT))),
+            ..config
+        })?;
+        if !self.no_view {
+            say(format_args!(
+                "live view on http://{}",
+                collector.view_addr()
+            ));
+        }
+        Ok(collector)
+    }
+}
+
+/// Writes a line to stderr. The workers must start even if that is closed.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "collector: {line}");
 }
 
 /// The signals that an SDK exports over OTLP, according to the specification.

@@ -77,6 +77,7 @@ impl Intake {
             format: config.format,
             style: Style {
                 color: config.color,
+                is_brief: config.view,
             },
             body_limit: config.body_limit,
             fault: watch::Sender::new(Pretence {

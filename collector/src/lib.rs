@@ -1,6 +1,6 @@
 //! An OTLP receiver that prints the telemetry it receives, and that tests can query.
 //!
-//! - A program that starts worker processes embeds it with [`embed_unless_configured`].
+//! - A program that starts worker processes embeds it with [`EmbedOptions`].
 //! - A test starts it with [`Config::silent`], queries [`Collector::received`], and simulates failures
 //!   with [`Collector::set_fault`].
 //! - `cargo run -p collector` runs it as a program.
@@ -18,6 +18,7 @@ mod error;
 mod exponential;
 mod export;
 mod grpc;
+mod harness;
 mod http;
 mod identity;
 mod instance;
@@ -46,7 +47,7 @@ pub use opentelemetry_proto::tonic as proto;
 pub use crate::{
     collector::Collector,
     config::{Config, DEFAULT_BODY_LIMIT, Fault, Format},
-    embed::embed_unless_configured,
+    embed::EmbedOptions,
     error::Error,
     export::Signal,
     instance::Instance,

@@ -45,6 +45,19 @@ impl<T: Clone + Default> Ring<T> {
         self.values.get_mut(index)
     }
 
+    /// Calls `add` for each second after `since` up to `now` with its share of the time.
+    pub(crate) fn spread(&mut self, since: f64, now: f64, add: impl Fn(&mut T, f64)) {
+        let last = now as u64;
+        let first = (since as u64 + 1).min(last);
+        let first = first.max(last.saturating_sub(SECONDS as u64 - 1));
+        let share = 1.0 / (last - first + 1) as f64;
+        for second in first..=last {
+            if let Some(value) = self.at(second) {
+                add(value, share);
+            }
+        }
+    }
+
     /// The values of the seconds up to `end`, the oldest first.
     pub(crate) fn window(&self, end: u64) -> Vec<T> {
         let seconds = (end + 1).saturating_sub(SECONDS as u64)..=end;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use collector::{
-    Collector, Config, Error, Fault, Signal, embed_unless_configured,
+    Collector, Config, EmbedOptions, Error, Fault, Signal,
     proto::collector::metrics::v1::metrics_service_client::MetricsServiceClient,
 };
 use prost::Message;
@@ -185,7 +185,8 @@ fn without_an_endpoint_a_collector_is_embedded_and_the_workers_get_its_address()
         ("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), String::new()),
     ]);
     let signals = [Signal::Metrics, Signal::Logs, Signal::Traces];
-    let collector = embed_unless_configured(&mut env, &signals)
+    let collector = EmbedOptions::default()
+        .embed_unless_configured(&mut env, &signals)
         .expect("a free port")
         .expect("embedded");
     let (grpc, http) = (collector.grpc_addr(), collector.http_addr());
@@ -219,7 +220,10 @@ fn nothing_is_embedded_if_the_environment_configures_the_export() {
     for (name, value) in decisions {
         let before = BTreeMap::from([(name.to_owned(), value.to_owned())]);
         let mut env = before.clone();
-        let embedded = embed_unless_configured(&mut env, &[Signal::Metrics]).expect("no error");
+        let options = EmbedOptions::default();
+        let embedded = options
+            .embed_unless_configured(&mut env, &[Signal::Metrics])
+            .expect("no error");
         assert!(embedded.is_none(), "{name}={value}");
         assert_eq!(env, before);
     }

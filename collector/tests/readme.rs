@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, error::Error};
 
-use collector::{Collector, Config, Fault, Signal};
+use collector::{Collector, Config, EmbedOptions, Fault, Signal};
 use prost::Message;
 use support::{PROTOBUF, num_requests, post, until};
 
@@ -34,7 +34,8 @@ fn a_test_queries_received_metrics_and_simulates_a_failure() -> Result<(), Box<d
 #[test]
 fn a_program_embeds_it_for_its_workers() -> Result<(), Box<dyn Error>> {
     let mut environment = BTreeMap::new();
-    let collector = collector::embed_unless_configured(&mut environment, &[Signal::Metrics])?;
+    let options = EmbedOptions::default();
+    let collector = options.embed_unless_configured(&mut environment, &[Signal::Metrics])?;
 
     // The environment of the test run may configure an endpoint.
     let is_told = environment.contains_key("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT");

@@ -1,11 +1,11 @@
 //! Tests of the readable text, also with hostile request data.
 
 use collector::{
-    Collector, Format,
+    Collector, Config, Format,
     proto::{
         collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
         logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
-        metrics::v1::AggregationTemporality::Cumulative,
+        metrics::v1::{AggregationTemporality::Cumulative, metric::Data},
         trace::v1::{
             ResourceSpans, ScopeSpans, Span, Status,
             span::{Event, SpanKind},
@@ -119,6 +119,47 @@ fn a_block_shows_the_increase_the_workers_total_and_the_sum() {
         "  num_requests  +3 → 5  |  sum over 2 workers: 6",
     ];
     assert_eq!(lines_without_clock(&screen), expected);
+}
+
+#[test]
+fn beside_the_live_view_the_text_is_brief() {
+    let screen = Screen::default();
+    let config = Config {
+        output: Box::new(screen.clone()),
+        view: true,
+        ..Config::default()
+    };
+    let collector = Collector::start(config).expect("the collector starts");
+    let attributes = ["http.route", "url.scheme"].map(|key| attribute(key, "x"));
+    let named = |name: &str| counter(name, Cumulative, (1, 2), 7);
+    let mut jobs = named("jobs");
+    if let Some(Data::Sum(sum)) = &mut jobs.data {
+        sum.data_points[0].attributes = attributes.to_vec();
+    }
+    let metrics = vec![named("worker.spawns"), named("process.cpu.time"), jobs];
+    push(
+        &collector,
+        "/v1/metrics",
+        &metrics_request(resource("shop", "aaaaaaaa", 1), metrics),
+    );
+    let record = LogRecord {
+        body: text("it broke"),
+        attributes: attributes.to_vec(),
+        trace_id: vec![0xab; 16],
+        span_id: vec![0xcd; 8],
+        ..LogRecord::default()
+    };
+    push(&collector, "/v1/logs", &log("shop", "aaaaaaaa", record));
+    collector.stop();
+    let printed = screen.text();
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines.len(), 4, "{printed}");
+    assert_eq!(lines[1], "  jobs {x}  +7 → 7  |  sum over 1 worker: 7");
+    let expected = format!(
+        "shop::routes it broke {{url.scheme=x}} trace_id={}",
+        "ab".repeat(16)
+    );
+    assert!(lines[3].ends_with(&expected), "{printed}");
 }
 
 #[test]

@@ -29,6 +29,10 @@ struct Options {
     #[command(flatten)]
     workers: workers::Options,
 
+    #[cfg(feature = "embedded-collector")]
+    #[command(flatten)]
+    collector: collector::EmbedOptions,
+
     /// The chance, from 0 to 1, that a request meets the simulated internal error.
     #[arg(long, env = "ERROR_RATE", default_value_t = 0.5, value_parser = cli::share)]
     error_rate: f64,
@@ -46,10 +50,17 @@ fn main() -> ExitCode {
 
     let master = Master::new(&options.workers);
     #[cfg(feature = "embedded-collector")]
-    let master = master.on_start(|start| {
-        let signals = [collector::Signal::Logs];
-        collector::embed_unless_configured(&mut start.environment, &signals)
-    });
+    let master = master
+        .on_start(|start| {
+            let signals = [collector::Signal::Logs];
+            options
+                .collector
+                .embed_unless_configured(&mut start.environment, &signals)
+        })
+        .on_start(|start| {
+            let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+            common::telemetry::prefork::show_workers(start, name, version)
+        });
     master.run(|worker| serve(worker, &options))
 }
 

@@ -32,6 +32,10 @@ struct Options {
     #[command(flatten)]
     workers: workers::Options,
 
+    #[cfg(feature = "embedded-collector")]
+    #[command(flatten)]
+    collector: collector::EmbedOptions,
+
     /// The chance, from 0 to 1, that a request meets the simulated internal error.
     #[arg(long, env = "ERROR_RATE", default_value_t = 0.5, value_parser = cli::share)]
     error_rate: f64,
@@ -45,7 +49,9 @@ fn main() -> ExitCode {
     #[cfg(feature = "embedded-collector")]
     let master = master.on_start(|start| {
         let signals = [collector::Signal::Metrics];
-        collector::embed_unless_configured(&mut start.environment, &signals)
+        options
+            .collector
+            .embed_unless_configured(&mut start.environment, &signals)
     });
     master
         .on_start(|start| {

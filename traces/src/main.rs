@@ -34,10 +34,17 @@ fn main() -> ExitCode {
 
     let master = Master::new(&options.workers);
     #[cfg(feature = "embedded-collector")]
-    let master = master.on_start(|start| {
-        let signals = [collector::Signal::Traces];
-        collector::embed_unless_configured(&mut start.environment, &signals)
-    });
+    let master = master
+        .on_start(|start| {
+            let signals = [collector::Signal::Traces];
+            options
+                .collector
+                .embed_unless_configured(&mut start.environment, &signals)
+        })
+        .on_start(|start| {
+            let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+            common::telemetry::prefork::show_workers(start, name, version)
+        });
     master.run(|worker| serve(worker, &options))
 }
 

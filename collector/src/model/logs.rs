@@ -20,6 +20,7 @@ pub(crate) struct Log {
     pub(crate) attributes: Vec<(String, String)>,
     pub(crate) trace_id: String,
     pub(crate) pid: String,
+    pub(crate) slot: Option<u16>,
     #[serde(skip)]
     pub(crate) place: usize,
 }
@@ -39,7 +40,8 @@ impl Log {
             attributes: attribute::sorted(&record.attributes),
             trace_id: log.trace_id(),
             pid: log.instance.pid().unwrap_or("?").to_owned(),
-            place: state.pulse.place(&log.instance).unwrap_or_default(),
+            slot: state.pulse.slot(&log.instance),
+            place: state.pulse.place(&log.instance),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use serde::Serialize;
 
-use crate::{points::Kind, state, value::Value};
+use crate::{harness, points::Kind, state, value::Value};
 
 /// Metrics, and series of each, that are shown at most.
 const MAX_CARDS: usize = 60;
@@ -39,14 +39,15 @@ pub(crate) struct Line {
     pub(crate) processes: usize,
 }
 
-/// All metrics but those of the harness, which the workers show.
+/// All metrics but those of the harness, which the workers show. Those of the service come first,
+/// before those of its requests and its processes.
 pub(crate) fn cards(state: &state::State) -> Vec<Card> {
     let mut cards = BTreeMap::<(&str, &str, &'static str), Card>::new();
     for (key, series) in state.totals.iter(Instant::now()) {
         let Some(sum) = series.sum() else { continue };
         let kind = name_of(key.kind);
         let place = (key.metric.as_str(), key.unit.as_str(), kind);
-        if key.metric.starts_with("worker.")
+        if harness::metric(&key.metric).is_some()
             || cards.len() >= MAX_CARDS && !cards.contains_key(&place)
         {
             continue;
@@ -80,6 +81,12 @@ pub(crate) fn cards(state: &state::State) -> Vec<Card> {
         });
     }
     let mut cards: Vec<_> = cards.into_values().collect();
+    cards.sort_by_key(|card| {
+        let common = ["http", "process"];
+        common
+            .iter()
+            .position(|prefix| card.name.starts_with(prefix))
+    });
     for card in &mut cards {
         card.series.sort_by(|a, b| a.attributes.cmp(&b.attributes));
     }

@@ -14,7 +14,7 @@ pub(crate) use self::{
     metrics::{Card, Line, cards},
     service::{Service, service},
     traces::{Row, Step, Waterfall, traces, waterfall},
-    workers::{Slot, State, Worker, Workers, workers},
+    workers::{Event, State, Worker, Workers, workers},
 };
 
 use crate::{pulse, ring::SECONDS};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{end, recent};
+use super::{Event, end, recent};
 use crate::{
     pulse::{LATENCIES, Rows, quantile},
     ring::SECONDS,
@@ -26,10 +26,11 @@ pub(crate) struct Service {
     pub(crate) p99: Option<f64>,
     /// Unix time in seconds of the last value.
     pub(crate) end: u64,
-    /// When something happened to a process, as a share of the time that charts show.
+    /// When something happened to a worker, as a share of the time that charts show, and whether it
+    /// was bad.
     #[serde(skip)]
-    pub(crate) marks: Vec<f64>,
-    /// Of each process, with the number of its colour.
+    pub(crate) marks: Vec<(f64, bool)>,
+    /// Of each worker, with the number of its colour.
     #[serde(skip)]
     pub(crate) lines: Vec<(usize, Vec<f64>)>,
     /// Requests by second and latency.
@@ -54,11 +55,18 @@ pub(crate) fn service(state: &state::State) -> Service {
             requests[second] += tick.requests;
             errors[second] += tick.errors;
         }
-        let line: Vec<_> = window.iter().map(|tick| tick.requests).collect();
-        if line.iter().any(|requests| *requests > 0.0) {
-            lines.push((beat.place, line));
+        let fleet = state
+            .pulse
+            .fleets()
+            .find(|fleet| fleet.instance.service() == beat.instance.service());
+        if fleet.is_none() {
+            let line = window.iter().map(|tick| tick.requests).collect();
+            lines.push((state.pulse.place(&beat.instance), line));
         }
     }
+    let slots = state.pulse.fleets().flat_map(|fleet| &fleet.slots);
+    lines.extend(slots.map(|(number, slot)| (usize::from(*number), slot.requests.window(end))));
+    lines.retain(|(_, line)| line.iter().any(|requests| *requests > 0.0));
     let total: f64 = requests.iter().sum();
     let heat = state.pulse.latencies(end);
     let mut rows = Rows::default();
@@ -67,11 +75,7 @@ pub(crate) fn service(state: &state::State) -> Service {
             rows[row] += second[row];
         }
     }
-    let begin = end as f64 - SECONDS as f64;
-    let marks = state
-        .pulse
-        .marks()
-        .map(|mark| (mark.time - begin) / SECONDS as f64);
+    let marks = state.pulse.marks().map(Event::of);
     Service {
         names,
         requests_per_second: recent(&requests),
@@ -83,7 +87,7 @@ pub(crate) fn service(state: &state::State) -> Service {
         errors,
         end,
         lines,
-        marks: marks.filter(|share| (0.0..=1.0).contains(share)).collect(),
+        marks: marks.map(|event| (event.share, event.is_bad)).collect(),
         heat,
     }
 }

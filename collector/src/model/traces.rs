@@ -1,6 +1,6 @@
 //! The latest traces, and all of one trace.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -33,8 +33,9 @@ pub(crate) struct Row {
     pub(crate) pids: Vec<String>,
     /// Of the first span, Unix time in seconds.
     pub(crate) time: f64,
+    /// Number of the colour, slot and pid.
     #[serde(skip)]
-    pub(crate) places: Vec<usize>,
+    pub(crate) workers: Vec<(usize, Option<u16>, String)>,
 }
 
 /// A trace with its spans as a tree.
@@ -59,6 +60,7 @@ pub(crate) struct Step {
     pub(crate) kind: &'static str,
     pub(crate) service: String,
     pub(crate) pid: String,
+    pub(crate) slot: Option<u16>,
     #[serde(skip)]
     pub(crate) place: usize,
     /// Since the start of the trace.
@@ -118,18 +120,15 @@ fn row(state: &state::State, spans: &[&ReceivedSpan]) -> Option<Row> {
         )
     })?;
     let text = |name| attribute::text(&root.span.attributes, name).unwrap_or_default();
-    let mut places: Vec<_> = spans
-        .iter()
-        .filter_map(|span| state.pulse.place(&span.instance))
-        .collect();
-    places.sort_unstable();
-    places.dedup();
-    let mut pids: Vec<_> = spans
-        .iter()
-        .filter_map(|span| span.instance.pid().map(str::to_owned))
-        .collect();
-    pids.sort();
-    pids.dedup();
+    let workers = spans.iter().map(|span| {
+        let pid = span.instance.pid().unwrap_or("?").to_owned();
+        (
+            state.pulse.place(&span.instance),
+            state.pulse.slot(&span.instance),
+            pid,
+        )
+    });
+    let workers = workers.collect::<BTreeSet<_>>();
     Some(Row {
         trace_id: root.trace_id(),
         name: root.span.name.clone(),
@@ -138,9 +137,9 @@ fn row(state: &state::State, spans: &[&ReceivedSpan]) -> Option<Row> {
         is_error: spans.iter().any(|span| is_error(&span.span)),
         milliseconds: last.saturating_sub(first) as f64 / 1e6,
         spans: spans.len(),
-        pids,
+        pids: workers.iter().map(|(.., pid)| pid.clone()).collect(),
         time: first as f64 / 1e9,
-        places,
+        workers: workers.into_iter().collect(),
     })
 }
 
@@ -229,7 +228,8 @@ fn step(
         },
         service: received.instance.service().to_owned(),
         pid: received.instance.pid().unwrap_or("?").to_owned(),
-        place: state.pulse.place(&received.instance).unwrap_or_default(),
+        slot: state.pulse.slot(&received.instance),
+        place: state.pulse.place(&received.instance),
         start_ms: span.start_time_unix_nano.saturating_sub(first) as f64 / 1e6,
         milliseconds: duration(span) * 1e3,
         is_error: is_error(span),

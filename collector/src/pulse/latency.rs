@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{ACCESS, FIRST_EXPORT, METRICS, SOURCES, SPANS};
+use super::{
+    FIRST_EXPORT,
+    beat::{ACCESS, METRICS, SOURCES, SPANS},
+};
 use crate::{ring::Ring, totals::Change, value::Value};
 
 /// Series whose buckets are remembered.

@@ -1,6 +1,8 @@
 //! What the live view draws over time: the requests of each instance by second, their latencies,
 //! the values of metrics, and what happened to workers.
 
+mod beat;
+mod fleet;
 mod history;
 mod latency;
 mod marks;
@@ -17,16 +19,22 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ScopeSpans, Span, span::SpanKind, status::StatusCode},
 };
 
-pub(crate) use self::latency::{LATENCIES, Rows, quantile};
+pub(crate) use self::{
+    beat::Beat,
+    fleet::{Fleet, Slot},
+    latency::{LATENCIES, Rows, quantile},
+    marks::Mark,
+};
 use self::{
+    beat::{ACCESS, METRICS, SPANS, Tick},
+    fleet::Fleets,
     history::History,
     latency::Latencies,
-    marks::{Mark, Marks},
+    marks::Marks,
 };
 use crate::{
     attribute,
     instance::Instance,
-    ring::{Ring, SECONDS},
     totals::{Change, Totals},
 };
 
@@ -40,40 +48,13 @@ const FIRST_EXPORT: f64 = 1_000.0;
 /// The time before a first export in which its requests are drawn, in seconds.
 const FIRST_INTERVAL: f64 = 3.0;
 
-/// Where the requests of an instance are known from, the most exact first.
-const SOURCES: usize = 3;
-const METRICS: usize = 0;
-const SPANS: usize = 1;
-const ACCESS: usize = 2;
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tick {
-    pub(crate) requests: f64,
-    pub(crate) errors: f64,
-}
-
-/// What is known of one instance over time.
-pub(crate) struct Beat {
-    pub(crate) instance: Arc<Instance>,
-    /// The place in the order of arrival, which chooses the colour.
-    pub(crate) place: usize,
-    /// Unix time in seconds.
-    pub(crate) first: f64,
-    pub(crate) last: f64,
-    last_metrics: Option<f64>,
-    /// Whether it reports slots of workers, as a master does.
-    is_harness: bool,
-    /// Whether it exported metrics and no longer does.
-    has_ended: bool,
-    sources: [Option<Ring<Tick>>; SOURCES],
-}
-
 #[derive(Default)]
 pub(crate) struct Pulse {
     beats: BTreeMap<u64, Beat>,
     places: usize,
     latencies: Latencies,
     history: History,
+    fleets: Fleets,
     marks: Marks,
     /// Rises with each export.
     pub(crate) version: u64,
@@ -89,9 +70,7 @@ impl Pulse {
     pub(crate) fn metrics(&mut self, instance: &Arc<Instance>, changes: &[Change]) {
         let now = now();
         self.version += 1;
-        for change in changes {
-            self.marks.note(change, now);
-        }
+        self.fleets.note(instance, changes, &mut self.marks, now);
         let durations = changes
             .iter()
             .filter(|change| change.metric == "http.server.request.duration");
@@ -109,9 +88,6 @@ impl Pulse {
             return;
         };
         let since = beat.last_metrics.replace(now);
-        beat.is_harness |= changes
-            .iter()
-            .any(|change| change.metric.starts_with("worker."));
         let Some(tick) = seen else { return };
         let ring = beat.sources[METRICS].get_or_insert_default();
         let is_flood = since.is_none() && tick.requests > FIRST_EXPORT;
@@ -119,17 +95,11 @@ impl Pulse {
             return;
         }
         // The requests are spread over the time since the last export.
-        let last = now as u64;
         let since = since.unwrap_or(now - FIRST_INTERVAL);
-        let first = (since as u64 + 1).min(last);
-        let first = first.max(last.saturating_sub(SECONDS as u64 - 1));
-        let share = 1.0 / (last - first + 1) as f64;
-        for second in first..=last {
-            if let Some(bucket) = ring.at(second) {
-                bucket.requests += tick.requests * share;
-                bucket.errors += tick.errors * share;
-            }
-        }
+        ring.spread(since, now, |second, share| {
+            second.requests += tick.requests * share;
+            second.errors += tick.errors * share;
+        });
     }
 
     pub(crate) fn spans(&mut self, instance: &Arc<Instance>, scopes: &[ScopeSpans]) {
@@ -206,14 +176,13 @@ impl Pulse {
                 first: now,
                 last: now,
                 last_metrics: None,
-                is_harness: false,
                 has_ended: false,
                 sources: Default::default(),
             };
             self.places += 1;
             self.beats.insert(instance.number, beat);
-            self.marks
-                .push(now, format!("{} made its first export", name(instance)));
+            let text = format!("{} made its first export", name(instance));
+            self.mark_export(instance, now, text);
         }
         let beat = self.beats.get_mut(&instance.number)?;
         beat.last = now;
@@ -228,23 +197,53 @@ impl Pulse {
             let has_ended =
                 beat.last_metrics.is_some() && !totals.is_alive(&beat.instance, Instant::now());
             if has_ended && !beat.has_ended {
-                gone.push((beat.last, name(&beat.instance)));
+                gone.push((Arc::clone(&beat.instance), beat.last));
             }
             beat.has_ended = has_ended;
         }
-        for (time, name) in gone {
-            self.marks
-                .push(time, format!("{name} made its last export"));
+        for (instance, time) in gone {
+            let text = format!("{} made its last export", name(&instance));
+            self.mark_export(&instance, time, text);
         }
         self.history.sample(totals, now());
+    }
+
+    /// Notes a first or last export, unless a harness says more of the workers.
+    fn mark_export(&mut self, instance: &Instance, time: f64, text: String) {
+        let service = instance.service();
+        let mut fleets = self.fleets.iter();
+        if !fleets.any(|fleet| fleet.instance.service() == service) {
+            self.marks.push(Mark {
+                time,
+                text,
+                is_bad: false,
+                slot: None,
+            });
+        }
+    }
+
+    pub(crate) fn fleets(&self) -> impl Iterator<Item = &Fleet> {
+        self.fleets.iter()
+    }
+
+    pub(crate) fn beat_of(&self, instance: &Instance) -> Option<&Beat> {
+        self.beats.get(&instance.number)
     }
 
     pub(crate) fn beats(&self) -> impl Iterator<Item = &Beat> {
         self.beats.values()
     }
 
-    pub(crate) fn place(&self, instance: &Instance) -> Option<usize> {
-        Some(self.beats.get(&instance.number)?.place)
+    /// The slot of a worker process whose harness is known.
+    pub(crate) fn slot(&self, instance: &Instance) -> Option<u16> {
+        self.fleets.slot(instance)
+    }
+
+    /// Chooses the colour: the slot, or else the place in the order of arrival.
+    pub(crate) fn place(&self, instance: &Instance) -> usize {
+        let arrival = || Some(self.beats.get(&instance.number)?.place);
+        let slot = self.slot(instance).map(usize::from);
+        slot.or_else(arrival).unwrap_or_default()
     }
 
     pub(crate) fn marks(&self) -> impl Iterator<Item = &Mark> {
@@ -258,23 +257,6 @@ impl Pulse {
     /// Latencies by second up to `end`, in the finest form that there is.
     pub(crate) fn latencies(&self, end: u64) -> Vec<Rows> {
         self.latencies.window(end)
-    }
-}
-
-impl Beat {
-    /// Requests by second up to `end`.
-    pub(crate) fn window(&self, end: u64) -> Vec<Tick> {
-        let ring = self.sources.iter().flatten().next();
-        ring.map_or_else(|| vec![Tick::default(); SECONDS], |ring| ring.window(end))
-    }
-
-    pub(crate) fn is_harness(&self) -> bool {
-        self.is_harness
-    }
-
-    /// Whether it exported metrics and no longer does.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.has_ended
     }
 }
 

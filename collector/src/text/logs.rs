@@ -51,13 +51,16 @@ fn line(scope: &str, record: &LogRecord, style: Style) -> String {
     if !record.event_name.is_empty() {
         line.push_str(&format!(" event={}", escape(&record.event_name, MAX_VALUE)));
     }
-    let pairs = attributes(&attribute::sorted(&record.attributes));
+    let mut pairs = attribute::sorted(&record.attributes);
+    pairs.retain(|(name, _)| !style.is_brief || !attribute::is_repeated(name));
+    let pairs = attributes(&pairs);
     if !pairs.is_empty() {
         line.push(' ');
         line.push_str(&pairs);
     }
     let ids = [("trace_id", &record.trace_id), ("span_id", &record.span_id)];
-    for (name, id) in ids.into_iter().filter(|(_, id)| !id.is_empty()) {
+    let shown = if style.is_brief { &ids[..1] } else { &ids };
+    for (name, id) in shown.iter().filter(|(_, id)| !id.is_empty()) {
         // A valid id has 16 or 8 bytes. A longer one must not fill the screen.
         let id = &id[..id.len().min(16)];
         line.push_str(&style.dim(format!(" {name}={}", attribute::hex(id))));

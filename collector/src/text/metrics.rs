@@ -1,8 +1,9 @@
 //! Formats the metrics of one export request: the increase, the worker's total, the sum over all
 //! workers.
 
-use super::{Style, attributes, counted, duration, escape, now, quote, worker};
+use super::{Style, attributes, counted, duration, escape, now, quote, values, worker};
 use crate::{
+    harness,
     instance::Instance,
     points::Nature,
     totals::Change,
@@ -16,6 +17,10 @@ const MAX_NAME: usize = 200;
 
 /// Formats the changes. Empty if nothing changed, so that an idle service prints nothing.
 pub(crate) fn block(instance: &Instance, changes: &[Change], style: Style) -> String {
+    let changes: Vec<_> = changes
+        .iter()
+        .filter(|change| !style.is_brief || is_news(change))
+        .collect();
     if changes.is_empty() {
         return String::new();
     }
@@ -28,10 +33,10 @@ pub(crate) fn block(instance: &Instance, changes: &[Change], style: Style) -> St
     let shown = &changes[..changes.len().min(MAX_LINES)];
     let width = shown
         .iter()
-        .map(|change| title(change).chars().count())
+        .map(|change| title(change, style).chars().count())
         .max();
     // Short titles are aligned in a column. After a long title the figures start on the next line.
-    let width = width.unwrap_or_default().min(34);
+    let width = width.unwrap_or_default().min(44);
     for change in shown {
         block.push_str(&line(change, width, style));
     }
@@ -42,8 +47,14 @@ pub(crate) fn block(instance: &Instance, changes: &[Change], style: Style) -> St
     block
 }
 
+/// Whether something was counted by the service itself, not by the harness of its workers.
+fn is_news(change: &Change) -> bool {
+    let is_process = change.metric.starts_with("process.");
+    change.nature != Nature::Latest && !is_process && harness::metric(&change.metric).is_none()
+}
+
 fn line(change: &Change, width: usize, style: Style) -> String {
-    let title = title(change);
+    let title = title(change, style);
     let gap = if title.chars().count() > width {
         format!("\n{:width$}", "", width = width + 2)
     } else {
@@ -59,9 +70,13 @@ fn line(change: &Change, width: usize, style: Style) -> String {
     line
 }
 
-fn title(change: &Change) -> String {
+fn title(change: &Change, style: Style) -> String {
     let name = escape(&change.metric, MAX_NAME);
-    match attributes(&change.attributes).as_str() {
+    let attributes = match style.is_brief {
+        true => values(&change.attributes),
+        false => attributes(&change.attributes),
+    };
+    match attributes.as_str() {
         "" => name,
         attributes => format!("{name} {attributes}"),
     }

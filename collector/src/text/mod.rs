@@ -14,10 +14,12 @@ use escape::{escape, quote};
 /// Maximum length of a name or value in characters. Longer ones are truncated.
 const MAX_VALUE: usize = 200;
 
-/// Colours text if `color` is set.
+/// How text is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style {
     pub(crate) color: bool,
+    /// Leaves out what the live view shows better: current values, workers, what requests repeat.
+    pub(crate) is_brief: bool,
 }
 
 impl Style {
@@ -74,6 +76,21 @@ fn attributes(attributes: &[(String, String)]) -> String {
         .map(|(key, value)| format!("{}={}", escape(key, MAX_VALUE), quote(value, MAX_VALUE)))
         .collect();
     format!("{{{}}}", pairs.join(", "))
+}
+
+/// Attributes that say how rather than what, and have one value in most services.
+const DETAILS: [&str; 2] = ["network.protocol.version", "url.scheme"];
+
+/// `{GET, 200, /}`: the values without their names and without [`DETAILS`].
+fn values(attributes: &[(String, String)]) -> String {
+    let values = attributes
+        .iter()
+        .filter(|(key, _)| !DETAILS.contains(&key.as_str()));
+    let values: Vec<_> = values.map(|(_, value)| quote(value, MAX_VALUE)).collect();
+    match values.is_empty() {
+        true => String::new(),
+        false => format!("{{{}}}", values.join(", ")),
+    }
 }
 
 /// The time of day in UTC, from a Unix time in nanoseconds.

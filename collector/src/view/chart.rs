@@ -23,19 +23,39 @@ pub(super) fn colour(place: usize) -> String {
 
 /// A small line with its area.
 pub(super) fn spark(values: &[f64], class: &str) -> Markup {
+    spark_with_marks(values, class, &[])
+}
+
+/// The same, with marks: their share of the width, and whether something bad happened.
+pub(super) fn spark_with_marks(values: &[f64], class: &str, marks: &[(f64, bool)]) -> Markup {
     let top = highest(values);
     let line = path(values, top, 232.0, 34.0);
     html! {
         svg class={ "spark " (class) } viewBox="0 0 232 36" preserveAspectRatio="none" aria-hidden="true" {
             path class="area" d={ (line) " L232,36 L0,36 Z" } {}
             path class="line" d=(line) {}
+            (self::marks(marks, 232.0, 36.0))
         }
     }
 }
 
-/// A thick line for the sum, and a line for each process, from 0 to `top`. Marks are shares of the
-/// width.
-pub(super) fn lines(sum: &[f64], lines: &[(usize, Vec<f64>)], marks: &[f64], top: f64) -> Markup {
+/// Vertical lines of events that are within the chart or were just now.
+fn marks(marks: &[(f64, bool)], width: f64, height: f64) -> Markup {
+    html! {
+        @for (share, is_bad) in marks.iter().filter(|(share, _)| *share >= 0.0) {
+            @let x = format!("{:.1}", share.min(1.0) * (width - 1.0));
+            line.mark.bad[*is_bad] x1=(x) x2=(x) y1="0" y2=(height) {}
+        }
+    }
+}
+
+/// A thick line for the sum, and a line for each worker, from 0 to `top`.
+pub(super) fn lines(
+    sum: &[f64],
+    lines: &[(usize, Vec<f64>)],
+    marks: &[(f64, bool)],
+    top: f64,
+) -> Markup {
     let total = path(sum, top, WIDTH, HEIGHT);
     html! {
         svg class="chart" viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" aria-hidden="true" {
@@ -44,10 +64,7 @@ pub(super) fn lines(sum: &[f64], lines: &[(usize, Vec<f64>)], marks: &[f64], top
             line class="grid" x1="0" x2=(WIDTH) y1=(HEIGHT - 1.0) y2=(HEIGHT - 1.0) {}
             path class="area sum" d={ (total) " L" (WIDTH) "," (HEIGHT) " L0," (HEIGHT) " Z" } {}
             path class="line sum" d=(total) {}
-            @for mark in marks {
-                @let x = format!("{:.1}", mark * WIDTH);
-                line class="mark" x1=(x) x2=(x) y1="0" y2=(HEIGHT) {}
-            }
+            (self::marks(marks, WIDTH, HEIGHT))
             @for (place, values) in lines {
                 path class={ "line " (colour(*place)) } d=(path(values, top, WIDTH, HEIGHT)) {}
             }

@@ -3,19 +3,10 @@
 use maud::{Markup, html};
 
 use super::{
-    chart::colour,
     format::{clock, seconds, text},
+    workers::sender,
 };
-use crate::{model::Log, query::Query};
-
-/// What each record of a request repeats, its message says or its trace shows.
-const REPEATED: [&str; 5] = [
-    "exception.stacktrace",
-    "http.request.method",
-    "http.response.status_code",
-    "http.route",
-    "url.path",
-];
+use crate::{attribute, model::Log, query::Query};
 
 /// Attributes of a line at most.
 const MAX_ATTRIBUTES: usize = 8;
@@ -23,7 +14,7 @@ const MAX_ATTRIBUTES: usize = 8;
 pub(super) fn list(logs: &[Log], query: &Query) -> Markup {
     html! {
         @if logs.is_empty() {
-            p.panel.empty { "No log record. Send a request, or take back a filter." }
+            p.panel.empty { "No log record has arrived that matches." }
         } @else {
             div.panel.logs.scroll tabindex="0" { @for log in logs { (line(log, query)) } }
         }
@@ -39,12 +30,12 @@ pub(super) fn line(log: &Log, query: &Query) -> Markup {
     let attributes = log
         .attributes
         .iter()
-        .filter(|(name, _)| !REPEATED.contains(&name.as_str()));
+        .filter(|(name, _)| !attribute::is_repeated(name));
     html! {
         p.log {
             time { (clock(log.time)) }
             span class=(level) { (text(&log.level)) }
-            span class={ "on " (colour(log.place)) } { (text(&log.pid)) }
+            (sender(log.place, log.slot, &log.pid))
             span.msg {
                 (text(&log.body))
                 @for (name, value) in attributes.take(MAX_ATTRIBUTES) { " " i { (text(name)) "=" (shown(name, value)) } }

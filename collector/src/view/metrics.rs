@@ -19,6 +19,12 @@ fn draw(card: &Card) -> Markup {
     let values: Vec<_> = card.history.iter().map(|(_, value)| *value).collect();
     let is_total =
         ["counter", "histogram", "exponential histogram", "summary"].contains(&card.kind);
+    // Annotations such as `{request}` repeat the name, and bytes are told by the number.
+    let unit = match card.unit.as_str() {
+        "By" => String::new(),
+        unit if unit.starts_with('{') => String::new(),
+        unit => text(unit),
+    };
     let id = format!("m{}-{}-{}", card.name, card.unit, card.kind);
     html! {
         li.panel {
@@ -26,9 +32,9 @@ fn draw(card: &Card) -> Markup {
                 // A name may be broken behind a dot.
                 @for word in text(&card.name).split_inclusive('.') { (word) wbr; }
             }
-            span.mute { (card.kind) @if !card.unit.is_empty() { " · " (text(&card.unit)) } }
+            span.mute { (card.kind) @if !unit.is_empty() { " · " (unit) } }
             strong {
-                (number(card.total))
+                (number(card.total)) @if card.unit == "By" { "B" }
                 @if is_total && let Some(rate) = values.last() { small { " +" (number(*rate)) "/s" } }
             }
             @if values.len() > 1 { (spark(&values, "")) }

@@ -190,7 +190,7 @@ fn head(service: &model::Service, workers: &model::Workers) -> Markup {
     let live = workers
         .workers
         .iter()
-        .filter(|worker| worker.state == model::State::Live);
+        .filter(|worker| [model::State::Live, model::State::Serving].contains(&worker.state));
     let live = live.count();
     html! {
         h1 {
@@ -202,7 +202,7 @@ fn head(service: &model::Service, workers: &model::Workers) -> Markup {
         }
         span.mute {
             @if live > 0 {
-                (live) (if live == 1 { " process · " } else { " processes · " })
+                (live) (if live == 1 { " worker · " } else { " workers · " })
                 (number(service.requests_per_second)) " requests/s"
             }
         }

@@ -23,7 +23,7 @@ pub(super) fn service(service: &Service) -> Markup {
                     div.axis { span { (number(top)) "/s" } span { (number(top / 2.0)) "/s" } span { "0" } }
                     (chart::lines(&service.requests, &service.lines, &service.marks, top))
                 }
-                p.legend { "thick: the sum; thin: each process; dashes: a process came or went" }
+                p.legend { "thick: the sum; thin: each worker; dashes: a worker came or went" }
             }
             div.panel { (latency(service)) }
         }

@@ -6,6 +6,7 @@ use super::{
     chart::colour,
     format::{clock, seconds, text},
     logs,
+    workers::sender,
 };
 use crate::{
     model::{Row, Step, Waterfall},
@@ -18,7 +19,7 @@ const MAX_DEPTH: usize = 12;
 pub(super) fn list(rows: &[Row], query: &Query) -> Markup {
     html! {
         @if rows.is_empty() {
-            p.panel.empty { "No trace. Send a request, or take back a filter." }
+            p.panel.empty { "No trace has arrived that matches." }
         } @else {
             ul.panel.traces.scroll tabindex="0" {
                 @for row in rows { (line(row, query)) }
@@ -39,9 +40,7 @@ fn line(row: &Row, query: &Query) -> Markup {
                 span.dur { (seconds(row.milliseconds / 1e3)) }
                 span.sp {
                     (row.spans) (if row.spans == 1 { " span" } else { " spans" })
-                    @for (place, pid) in row.places.iter().zip(&row.pids).take(4) {
-                        " " span class={ "on " (colour(*place)) } { (text(pid)) }
-                    }
+                    @for (place, slot, pid) in row.workers.iter().take(4) { " " (sender(*place, *slot, pid)) }
                 }
                 time { (clock(row.time)) }
             }
@@ -82,7 +81,7 @@ fn bar(step: &Step, total: f64, query: &Query) -> Markup {
                     span class={ "name d" (step.depth.min(MAX_DEPTH)) } {
                         (text(&step.name)) " " i { (step.kind) }
                     }
-                    span class={ "on " (colour(step.place)) } { (text(&step.pid)) }
+                    (sender(step.place, step.slot, &step.pid))
                     svg.bar aria-hidden="true" {
                         rect class=(colour(step.place)) x={ (format!("{:.2}", left.min(99.6))) "%" }
                             width={ (format!("{width:.2}")) "%" } height="100%" rx="3" {}

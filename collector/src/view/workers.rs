@@ -1,98 +1,95 @@
-//! A box for each process that sends, and a line for each slot of a harness.
+//! A box for each worker: a slot of a harness, or a process that sends.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
 use super::{
-    chart::{colour, spark},
+    chart::{colour, spark_with_marks},
     format::{age, clock, number, text},
 };
-use crate::model::{Slot, State, Worker, Workers};
+use crate::model::{Event, State, Worker, Workers};
 
 pub(super) fn workers(workers: &Workers) -> Markup {
-    let services: std::collections::BTreeSet<_> = workers
-        .workers
-        .iter()
-        .map(|worker| &worker.service)
-        .collect();
+    let services = workers.workers.iter().map(|worker| &worker.service);
+    let names_service = services.collect::<BTreeSet<_>>().len() > 1;
     html! {
         @if workers.workers.is_empty() {
             p.empty { "No process has sent anything yet." }
         }
         ul.workers {
-            @for worker in &workers.workers { (card(worker, services.len() > 1)) }
+            @for worker in &workers.workers { (card(worker, names_service)) }
         }
         @if workers.more > 0 { p.mute { "and " (workers.more) " more" } }
-        @if !workers.slots.is_empty() { (slots(&workers.slots)) }
         @if !workers.events.is_empty() {
             ul.marks {
-                @for event in &workers.events {
-                    li { time { (clock(event.time)) } " " (text(&event.text)) }
-                }
+                @for event in &workers.events { (line(event)) }
             }
+        }
+    }
+}
+
+fn line(event: &Event) -> Markup {
+    html! { li { time { (clock(event.time)) } " " span.bad[event.is_bad] { (text(&event.text)) } } }
+}
+
+/// Who sent something, in the colour of its charts: the slot, or else the process.
+pub(super) fn sender(place: usize, slot: Option<u16>, pid: &str) -> Markup {
+    html! {
+        @match slot {
+            Some(slot) => span class={ "on " (colour(place)) } title={ "pid " (text(pid)) } { "worker " (slot) },
+            None => span class={ "on " (colour(place)) } { "pid " (text(pid)) },
         }
     }
 }
 
 fn card(worker: &Worker, names_service: bool) -> Markup {
     let (class, state) = match worker.state {
-        State::Live => ("live", "live"),
+        State::Booting => ("new", "booting"),
+        State::Serving => ("", "serving"),
+        State::Draining => ("quiet", "draining"),
+        State::Stalled => ("ill", "stalled"),
+        State::Dead => ("ill", "dead"),
+        State::Stopped => ("gone", "stopped"),
+        State::Live => ("", "live"),
         State::Quiet => ("quiet", "quiet"),
         State::Gone => ("gone", "gone"),
     };
     let colour = colour(worker.place);
+    let marks: Vec<_> = worker
+        .events
+        .iter()
+        .map(|event| (event.share, event.is_bad))
+        .collect();
+    let count = |count: Option<f64>| count.map_or("–".to_owned(), number);
     html! {
         li class={ "worker " (class) " " (colour) } {
             header {
-                b { "pid " (text(&worker.pid)) }
-                @if names_service { span.mute { (text(&worker.service)) } }
+                @match worker.slot {
+                    Some(slot) => { b { "worker " (slot) } span.mute { "pid " (text(&worker.pid)) } }
+                    None => b { "pid " (text(&worker.pid)) },
+                }
+                @if names_service { span.mute.service { (text(&worker.service)) } }
                 span.state { (state) }
             }
-            (spark(&worker.requests, &colour))
+            (spark_with_marks(&worker.requests, &colour, &marks))
             dl {
                 div { dt { "req/s" } dd { (number(worker.requests_per_second)) } }
-                div { dt { "in flight" }
-                    dd { @match worker.in_flight { Some(count) => (number(count)), None => "–" } } }
-                div { dt { "last export" } dd { (age(worker.seconds_since_last_export)) " ago" } }
-                div { dt { "here for" } dd { (age(worker.seconds_since_first_export)) } }
-            }
-        }
-    }
-}
-
-fn slots(slots: &[Slot]) -> Markup {
-    html! {
-        div.scroll tabindex="0" {
-            table.slots {
-                thead {
-                    tr {
-                        th { "slot" } th { "state" } th.n { "requests" } th.n { "connections" }
-                        th.n { "queued" } th.n { "heartbeat" } th { "started" } th { "ended" }
-                    }
+                @if worker.in_flight.is_some() || worker.connections.is_none() {
+                    div { dt { "in flight" } dd { (count(worker.in_flight)) } }
+                } @else {
+                    div { dt { "open" } dd { (count(worker.connections)) } }
                 }
-                tbody {
-                    @for slot in slots {
-                        tr {
-                            td { (text(&slot.slot)) }
-                            td.good[slot.up].bad[!slot.up] { (if slot.up { "serving" } else { "down" }) }
-                            td.n { (number(slot.requests)) }
-                            td.n { (number(slot.connections)) }
-                            td.n.bad[slot.accept_queue > 0.0] { (number(slot.accept_queue)) }
-                            td.n { @match slot.heartbeat_age { Some(seconds) => { (age(seconds)) " ago" }, None => "–" } }
-                            td { (counts(&slot.spawns)) }
-                            td { (counts(&slot.exits)) }
-                        }
-                    }
+                @if worker.slot.is_some() {
+                    div { dt { "queued" } dd.bad[worker.queued > Some(0.0)] { (count(worker.queued)) } }
+                }
+                @if let Some(seconds) = worker.seconds_since_last_export {
+                    div { dt { "last push" } dd { (age(seconds)) " ago" } }
+                }
+                @if let Some(seconds) = worker.age_seconds {
+                    div { dt { "up" } dd { (age(seconds)) } }
                 }
             }
         }
     }
-}
-
-fn counts(counts: &BTreeMap<String, f64>) -> String {
-    let counts = counts
-        .iter()
-        .map(|(what, count)| format!("{} {}", text(what), number(*count)));
-    counts.collect::<Vec<_>>().join(" · ")
 }

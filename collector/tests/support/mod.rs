@@ -229,6 +229,7 @@ pub(crate) fn printing(format: Format) -> (Collector, Screen) {
         format,
         output: Box::new(screen.clone()),
         color: false,
+        view: false,
         ..Config::default()
     });
     (collector.expect("the collector starts"), screen)

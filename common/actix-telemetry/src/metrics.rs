@@ -43,7 +43,10 @@ use crate::{
 ///
 /// [OTLP exporter]: https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 pub fn metric_exporters() -> Vec<MetricExporter> {
-    let env = Env::process();
+    exporters(Env::process())
+}
+
+pub(crate) fn exporters(env: Env<'_>) -> Vec<MetricExporter> {
     let exporters = Exporter::all(env, Signal::Metrics);
     let temporality = temporality(env);
     exporters

@@ -1,6 +1,6 @@
 //! What the master of worker processes does for telemetry.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, env, time::Duration};
 
 use actix_prefork::{HARNESS_METRICS, HarnessMetric, MetricKind, Point, Snapshots, Start};
 use opentelemetry::{
@@ -13,8 +13,9 @@ use opentelemetry_sdk::{
 };
 
 use crate::{
+    env::Env,
     metrics,
-    resource::hand_on,
+    resource::{hand_on, resource},
     shutdown::{Provider, SHUTDOWN_TIMEOUT, shutdown_blocking},
     warn::mute,
 };
@@ -26,10 +27,17 @@ const _: () = assert!(SHUTDOWN_TIMEOUT.as_millis() < actix_prefork::FLUSH_TIMEOU
 #[derive(Debug)]
 pub struct HarnessMetrics(Option<SdkMeterProvider>);
 
+/// Where an embedded collector tells the workers to push metrics.
+const EMBEDDED: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+
+/// How often an embedded collector gets the metrics, so that it shows at once what happens to a
+/// worker.
+const EMBEDDED_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Pushes the metrics of the harness from the master, which outlives every worker.
 ///
-/// Call it in the master's `on_start` hook. Nothing is pushed to a collector that an
-/// earlier hook embedded: that one is there to look at the service.
+/// Call it in the master's `on_start` hook. A collector that an earlier hook embedded
+/// gets them every second.
 ///
 /// # Errors
 ///
@@ -40,21 +48,40 @@ pub fn push_harness_metrics(
     interval: Duration,
 ) -> Result<HarnessMetrics, Infallible> {
     hand_on(&mut start.environment);
-    let embedded = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
-    if start.environment.contains_key(embedded) {
-        return Ok(HarnessMetrics(None));
-    }
     // The first worker reads the same variables and reports what is wrong with them.
     mute();
+    let interval = match start.environment.contains_key(EMBEDDED) {
+        true => EMBEDDED_INTERVAL,
+        false => metrics::metric_export_interval(interval),
+    };
+    let of_worker = |name: &str| start.environment.get(name).cloned();
+    let lookup = |name: &str| of_worker(name).or_else(|| env::var(name).ok());
     let mut provider = SdkMeterProvider::builder().with_resource(resource);
-    let interval = metrics::metric_export_interval(interval);
-    for exporter in metrics::metric_exporters() {
+    for exporter in metrics::exporters(Env(&lookup)) {
         let reader = PeriodicReader::builder(exporter).with_interval(interval);
         provider = provider.with_reader(reader.build());
     }
     let provider = provider.build();
     register(&provider.meter("actix-prefork"), &start.snapshots);
     Ok(HarnessMetrics(Some(provider)))
+}
+
+/// Pushes the metrics of the harness if an earlier hook embedded a collector, and to that alone:
+/// for a service that exports no metrics itself, so that the collector can show its workers.
+/// `name` and `version` are those of the service.
+///
+/// # Errors
+///
+/// Never.
+pub fn show_workers(
+    start: &mut Start,
+    name: &str,
+    version: &str,
+) -> Result<HarnessMetrics, Infallible> {
+    match start.environment.contains_key(EMBEDDED) {
+        true => push_harness_metrics(start, resource(name, version), EMBEDDED_INTERVAL),
+        false => Ok(HarnessMetrics(None)),
+    }
 }
 
 impl Drop for HarnessMetrics {

@@ -96,7 +96,7 @@ impl HarnessMetric {
 }
 
 /// Every metric of the harness.
-pub const HARNESS_METRICS: [HarnessMetric; 17] = [
+pub const HARNESS_METRICS: [HarnessMetric; 18] = [
     gauge("worker.up", "{worker}", |all| {
         each(all, |slot| Some(f64::from(u8::from(slot.up))))
     })
@@ -184,6 +184,10 @@ pub const HARNESS_METRICS: [HarnessMetric; 17] = [
     })
     .in_prometheus("process_start_time_seconds")
     .about("Start of the newest process since the Unix epoch"),
+    gauge("worker.pid", "", |all| {
+        each(all, |slot| Some(f64::from(slot.pid?)))
+    })
+    .about("Process id of the worker that serves"),
 ];
 
 type Read = fn(&Snapshot) -> Vec<Point>;

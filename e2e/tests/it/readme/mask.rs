@@ -25,7 +25,7 @@ const VOLATILE: [(&str, &str); 26] = [
     (r"(TIME +[A-Z]+ +)\d+ ", "${1}PID "),
     // Ports that the embedded collector found free, and what was left for a client.
     (
-        r"(shown on http:|embedded collector: http:|, gRPC http:)//127\.0\.0\.1:\d+",
+        r"(live view on http:|embedded collector: http:|, gRPC http:)//127\.0\.0\.1:\d+",
         "$1//ADDRESS",
     ),
     (r"directory \S+", "directory PATH"),
