@@ -1,8 +1,16 @@
 //! What the master of worker processes does for telemetry.
 
-use std::{convert::Infallible, env, time::Duration};
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    env,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use actix_prefork::{HARNESS_METRICS, HarnessMetric, MetricKind, Point, Snapshots, Start};
+use actix_prefork::{
+    HARNESS_METRICS, HarnessMetric, MetricKind, Point, Snapshot, Snapshots, Start,
+};
 use opentelemetry::{
     KeyValue,
     metrics::{AsyncInstrument, Meter, MeterProvider as _},
@@ -92,10 +100,33 @@ impl Drop for HarnessMetrics {
     }
 }
 
+/// One snapshot for all metrics of a collection, since taking it reads `/proc`.
+struct Shared {
+    snapshots: Snapshots,
+    /// The last snapshot, and which metrics have been read from it.
+    last: Mutex<Option<(Snapshot, BTreeSet<&'static str>)>>,
+}
+
+impl Shared {
+    /// A collection reads each metric once: one that is read again begins the next collection.
+    fn points(&self, metric: &'static HarnessMetric) -> Vec<Point> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last.take().filter(|(_, read)| !read.contains(metric.name));
+        let (snapshot, read) =
+            last.insert(known.unwrap_or_else(|| (self.snapshots.take(), BTreeSet::new())));
+        read.insert(metric.name);
+        metric.points(snapshot)
+    }
+}
+
 fn register(meter: &Meter, snapshots: &Snapshots) {
+    let shared = Arc::new(Shared {
+        snapshots: snapshots.clone(),
+        last: Mutex::default(),
+    });
     for metric in &HARNESS_METRICS {
-        let snapshots = snapshots.clone();
-        let points = move || metric.points(&snapshots.take());
+        let shared = shared.clone();
+        let points = move || shared.points(metric);
         let observe = move |instrument: &dyn AsyncInstrument<f64>| {
             for point in points() {
                 instrument.observe(point.value, &attributes(metric, &point));
