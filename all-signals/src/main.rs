@@ -24,8 +24,8 @@ use common::{
 };
 
 use crate::{
-    metrics::{Metrics, Sink},
-    options::Options,
+    metrics::Metrics,
+    options::{Options, Sink},
     routes::{State, WorkError},
 };
 
@@ -56,8 +56,9 @@ fn main() -> ExitCode {
     master
         .on_start(|start| match options.metrics {
             Sink::Push => Ok(None),
-            Sink::Pull => {
-                metrics::share(&options.metrics_port, &options.workers.server, start).map(Some)
+            sink => {
+                let server = &options.workers.server;
+                metrics::share(sink, &options.metrics_port, server, start).map(Some)
             }
         })
         .run(|worker| serve(worker, &options))
@@ -68,7 +69,7 @@ async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
     let telemetry = telemetry::init(options.metrics);
     let store = match options.metrics {
         Sink::Push => None,
-        Sink::Pull => Some(Store::from_env()?),
+        Sink::PushSum | Sink::Pull => Some(Store::from_env()?),
     };
     let (metrics, observe) = Metrics::register(&telemetry, store.as_ref());
     let observe = observe.error::<WorkError>();

@@ -1,30 +1,24 @@
 //! The metrics of the service, pushed or on the store that the workers share.
 
-use clap::ValueEnum;
 use common::{
     multiprocess::{Store, StoreMeterProvider},
     telemetry::{
         self, Observe, OtelHttpMetrics, Telemetry,
+        prefork::{StorePush, push_store},
         pull::{self, MetricsPort},
     },
     workers::{MetricsPortOption, ServerOptions, Start},
 };
 use opentelemetry::{global, metrics::Counter};
 
+use crate::{options::Sink, telemetry::INTERVAL};
+
 const NAME: &str = env!("CARGO_PKG_NAME");
 
-/// How metrics leave the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Sink {
-    /// Each worker pushes its own over OTLP.
-    Push,
-    /// Prometheus scrapes /metrics, where any worker answers with the sum over all.
-    Pull,
-}
-
-/// In the master: the directory of the store, and `/metrics` on a port of its own if
-/// it has one.
+/// In the master: the directory of the store, the push of its sum, and `/metrics` on a
+/// port of its own if it has one.
 pub(crate) fn share(
+    sink: Sink,
     option: &MetricsPortOption,
     server: &ServerOptions,
     start: &mut Start,
@@ -39,7 +33,11 @@ pub(crate) fn share(
         start.notes.push(format!("metrics {}", opened.url()));
         port = Some(opened);
     }
-    Ok((port, directory))
+    let mut push: Option<StorePush> = None;
+    if sink == Sink::PushSum {
+        push = Some(push_store(start, directory.clone(), resource, INTERVAL)?);
+    }
+    Ok((port, push, directory))
 }
 
 /// The metrics of a worker.

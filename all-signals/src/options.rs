@@ -1,14 +1,12 @@
 //! The command line.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use common::{
     cli,
     telemetry::client::http_url,
     workers::{self, MetricsPortOption},
 };
 use reqwest::Url;
-
-use crate::metrics::Sink;
 
 /// Logs, traces and metrics in one service over several workers, with the `tracing` crate.
 #[derive(Parser)]
@@ -39,4 +37,15 @@ pub(crate) struct Options {
     /// Also serve the routes below /demo: work on other threads, fail, panic.
     #[arg(long)]
     pub(crate) demo: bool,
+}
+
+/// How metrics leave the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sink {
+    /// Each worker pushes its own over OTLP.
+    Push,
+    /// The master pushes the sum over all workers over OTLP.
+    PushSum,
+    /// Prometheus scrapes /metrics, where any worker answers with the sum over all.
+    Pull,
 }

@@ -11,10 +11,10 @@ use opentelemetry::global;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::metrics::Sink;
+use crate::options::Sink;
 
 /// Short, so that a first run shows something soon; in production a minute is usual.
-const INTERVAL: Duration = Duration::from_secs(3);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(3);
 
 /// In the master: the console alone.
 pub(crate) fn init_console() {
@@ -28,7 +28,7 @@ pub(crate) fn init(sink: Sink) -> Telemetry {
     let builder = builder.logs().traces();
     let telemetry = match sink {
         Sink::Push => builder.metrics_every(INTERVAL).build(),
-        Sink::Pull => builder.build(),
+        Sink::PushSum | Sink::Pull => builder.build(),
     };
     let tracer = global::tracer(env!("CARGO_PKG_NAME"));
     let logs = telemetry

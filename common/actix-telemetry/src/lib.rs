@@ -51,6 +51,8 @@ mod metrics;
 mod otlp;
 #[cfg(feature = "export")]
 mod shutdown;
+#[cfg(feature = "store-push")]
+mod store_push;
 #[cfg(feature = "export")]
 mod telemetry;
 #[cfg(feature = "traces")]

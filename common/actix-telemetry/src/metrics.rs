@@ -1,6 +1,7 @@
 //! Metrics by push: exporters for the SDK's periodic reader.
 
 use std::{
+    fmt::Display,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
@@ -127,11 +128,35 @@ pub(crate) fn temporality(env: Env<'_>) -> Temporality {
     }
 }
 
+/// What is lost if totals do not arrive.
+pub(crate) const NOT_LOST: &str = "Nothing is lost yet: the next export carries the totals.";
+
 /// An exporter that logs once when metrics stop arriving and once when they arrive
 /// again. The SDK would log it twice at each export.
 pub struct MetricExporter {
     exporter: Kind,
+    arrival: Arrival,
+}
+
+/// Whether the last export arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Arrival {
     failing: AtomicBool,
+}
+
+impl Arrival {
+    /// Logs that metrics do not arrive, and what is lost, or that they arrive again.
+    pub(crate) fn report<T, E: Display>(&self, to: &Destination, result: Result<T, E>, lost: &str) {
+        let failed_before = self.failing.swap(result.is_err(), Relaxed);
+        match result {
+            Err(error) if !failed_before => log::warn!(
+                "metrics do not arrive at {to}: {error}; {}. {lost}",
+                to.advice()
+            ),
+            Ok(_) if failed_before => log::info!("metrics arrive again at {to}"),
+            _ => {}
+        }
+    }
 }
 
 #[expect(
@@ -149,25 +174,8 @@ impl MetricExporter {
             Exporter::Otlp(to) => Kind::Otlp(to.metric_exporter(temporality)?, to),
             Exporter::Console => Kind::Console(ConsoleExporter::default()),
         };
-        let failing = AtomicBool::new(false);
-        Some(Self { exporter, failing })
-    }
-
-    fn report(&self, to: &Destination, result: &OTelSdkResult) {
-        let failed = result.is_err();
-        let failed_before = self.failing.swap(failed, Relaxed);
-        match result {
-            Err(error) if !failed_before => log::warn!(
-                "metrics do not arrive at {to}: {error}; {}. {}",
-                to.advice(),
-                match self.temporality() {
-                    Temporality::Delta => "Counts since the last export are lost.",
-                    _ => "Nothing is lost yet: the next export carries the totals.",
-                }
-            ),
-            Ok(()) if failed_before => log::info!("metrics arrive again at {to}"),
-            _ => {}
-        }
+        let arrival = Arrival::default();
+        Some(Self { exporter, arrival })
     }
 }
 
@@ -176,7 +184,11 @@ impl PushMetricExporter for MetricExporter {
         match &self.exporter {
             Kind::Otlp(exporter, to) => {
                 let result = exporter.export(metrics).await;
-                self.report(to, &result);
+                let lost = match self.temporality() {
+                    Temporality::Delta => "Counts since the last export are lost.",
+                    _ => NOT_LOST,
+                };
+                self.arrival.report(to, result.as_ref(), lost);
                 result
             }
             Kind::Console(exporter) => exporter.export(metrics).await,

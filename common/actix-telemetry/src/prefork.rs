@@ -20,6 +20,8 @@ use opentelemetry_sdk::{
     metrics::{PeriodicReader, SdkMeterProvider},
 };
 
+#[cfg(feature = "store-push")]
+pub use crate::store_push::{StorePush, push_store};
 use crate::{
     env::Env,
     metrics,

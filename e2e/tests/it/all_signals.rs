@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use collector::{
     Collector, Fault, Received, ReceivedSpan, Signal, proto::common::v1::any_value::Value,
 };
-use e2e::{Load, Program, Running, SOON, http, poll};
+use e2e::{Load, Program, Running, SOON, Signal as Kill, http, poll, process};
 
 use crate::{
     otlp::{self, PROTOCOLS, Protocol, collector},
@@ -275,4 +275,59 @@ fn a_next_service_that_never_answers_is_a_502() -> Result<()> {
     let answer = http::get(running.addr()?, "/chain")?;
     assert_eq!(answer.status, 502, "{answer:?}");
     stop(running)
+}
+
+#[test]
+fn the_sum_that_the_master_pushes_has_every_request_of_workers_that_were_killed() -> Result<()> {
+    // Every 100 ms, and at the end alone.
+    for (protocol, interval) in PROTOCOLS.into_iter().zip(["100", "3600000"]) {
+        let collector = collector()?;
+        let running = all_signals(&collector, protocol)
+            .option("--workers", 3)
+            .option("--metrics", "push-sum")
+            .env("OTEL_METRIC_EXPORT_INTERVAL", interval)
+            .start()?;
+        let (addr, master) = (running.addr()?, running.pid().to_string());
+        for round in 1..=3 {
+            let load = Load::on(addr).clients(8).keep_alive(false).requests(200);
+            assert_eq!(load.run()?.statuses.get(&200), Some(&200));
+            // A client has its answer a moment before the duration is recorded.
+            let recorded = format!(" {}.0\n", round * 200);
+            poll("all durations", SOON, || {
+                let text = http::get(addr, "/metrics").ok()?.body;
+                let (_, count) =
+                    text.split_once("\nhttp_server_request_duration_seconds_count{")?;
+                count
+                    .split_once('}')?
+                    .1
+                    .starts_with(&recorded)
+                    .then_some(())
+            })?;
+            process::send(running.workers()[0], Kill::SIGKILL)?;
+            poll("three workers", SOON, || {
+                let is_served = http::get(addr, "/healthz").is_ok();
+                (is_served && running.workers().len() == 3).then_some(())
+            })?;
+        }
+        stop(running)?;
+        let received = collector.received();
+        assert_eq!(received.sum("num_requests", &[]), 600.0);
+        let route = [("http_route", "/"), ("http_response_status_code", "200")];
+        assert_eq!(
+            received.count("http_server_request_duration_seconds", &route),
+            600
+        );
+        // One series for the service, with the identity of the master.
+        let instances = received.per_instance("num_requests", &[]);
+        let identity = |pid: &str| {
+            received
+                .instances()
+                .iter()
+                .find(|found| found.pid() == Some(pid))
+        };
+        let master = identity(&master).context("nothing of the master")?;
+        assert_eq!(instances.into_keys().collect::<Vec<_>>(), [master.id()]);
+        assert_eq!(received.series("num_requests", &[]).count(), 1);
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use super::destination::{Destination, Protocol};
 ///
 /// Nothing is recorded on it: what an exporter logs while it exports would be
 /// exported next.
-static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
+pub(super) static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("telemetry")
@@ -43,7 +43,7 @@ impl Destination {
 
     /// A client of its own, since the SDK's has a proxy on the way even to this machine,
     /// and the certificate authorities of the machine alone.
-    fn http_client(&self) -> anyhow::Result<reqwest::blocking::Client> {
+    pub(super) fn http_client(&self) -> anyhow::Result<reqwest::blocking::Client> {
         let mut client = reqwest::blocking::Client::builder().timeout(self.timeout);
         if self.is_on_loopback() {
             client = client.no_proxy();

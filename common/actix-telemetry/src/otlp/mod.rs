@@ -7,6 +7,8 @@
 
 mod client;
 mod destination;
+#[cfg(feature = "store-push")]
+mod metrics_client;
 mod signal;
 #[cfg(feature = "tls")]
 mod tls;
@@ -14,6 +16,8 @@ mod tls;
 #[cfg(any(feature = "logs", feature = "traces"))]
 use std::time::Duration;
 
+#[cfg(feature = "store-push")]
+pub(crate) use self::metrics_client::MetricsClient;
 pub(crate) use self::{destination::Destination, signal::Signal};
 use crate::env::Env;
 
