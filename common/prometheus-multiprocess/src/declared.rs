@@ -12,6 +12,8 @@ use std::{
     path::Path,
 };
 
+use foldhash::fast::RandomState;
+
 use crate::home;
 
 /// A line for each metric family: its name, and the bounds of its buckets.
@@ -95,7 +97,7 @@ pub(crate) fn stamp(home: &Path) -> Stamp {
 
 /// What all processes declare.
 #[derive(Clone, Default)]
-pub(crate) struct Declared(Option<HashMap<String, Vec<f64>>>);
+pub(crate) struct Declared(Option<HashMap<String, Vec<f64>, RandomState>>);
 
 impl Declared {
     /// Reads the declarations of the processes, the newest one last. If one cannot be read, it may
@@ -106,7 +108,7 @@ impl Declared {
     ) -> Declared {
         let read = |identifier| fs::read_to_string(directory.join(identifier).join(FILE));
         let texts = identifiers.map(read).collect::<io::Result<Vec<String>>>();
-        let mut families = HashMap::new();
+        let mut families = HashMap::default();
         for line in texts.iter().flatten().flat_map(|text| text.lines()) {
             let mut words = line.split(' ');
             let family = words.next().unwrap_or_default().to_owned();

@@ -9,6 +9,7 @@ use prometheus_exposition::{is_label_name, push_quoted};
 use crate::{
     format::Kind,
     key::{Key, Label},
+    sort::sort_by_text,
 };
 
 /// The samples of one name.
@@ -176,9 +177,7 @@ impl Family {
 
     /// The groups in the order of the output.
     pub(crate) fn sorted(&self) -> Vec<&Group> {
-        let mut groups: Vec<&Group> = self.groups.iter().collect();
-        groups.sort_unstable_by_key(|group| group.labels(&self.text));
-        groups
+        sort_by_text(self.groups.iter(), |group| group.labels(&self.text))
     }
 
     /// The labels of a group as they stand in the text, such as `a="x",b="y"`.

@@ -147,16 +147,25 @@ impl<'a> Reader<'a> {
 
 /// How many bytes come before the first one that ends a JSON string or cannot stand in it as it is.
 fn plain_length(bytes: &[u8]) -> Option<usize> {
-    let is_special = |byte: &u8| (*byte == b'"') | (*byte == b'\\') | (*byte < b' ');
-    // A look at sixteen bytes that does not stop at the first special one takes a few instructions.
-    let (blocks, _) = bytes.as_chunks::<16>();
-    let is_plain = |block: &&[u8; 16]| {
-        !block
-            .iter()
-            .fold(false, |found, byte| found | is_special(byte))
-    };
-    let plain = 16 * blocks.iter().take_while(is_plain).count();
-    Some(plain + bytes[plain..].iter().position(is_special)?)
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return Some(8 * index + special.trailing_zeros() as usize / 8);
+        }
+    }
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ');
+    Some(bytes.len() - rest.len() + rest.iter().position(is_special)?)
+}
+
+/// Marks the quotes, backslashes and control characters in a word of eight bytes by their highest
+/// bits. A byte above the lowest that is marked may be marked too.
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    // A borrow goes up only from a byte that is below `limit`.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (equal(b'"') | equal(b'\\') | below(word, b' ')) & (ONES << 7)
 }
 
 /// Writes a key. `labels` come sorted by name; Python sorts by code point, which is the order of
@@ -234,6 +243,18 @@ mod tests {
         let python =
             r#"["c", "c_total", {"a": "z", "b": "\u00e9\"\n\\\ud83d\ude00\u007f"}, "h\u00e9lp"]"#;
         assert_eq!(key, python);
+    }
+
+    #[test]
+    fn a_string_ends_at_its_first_special_byte() {
+        let plain = "plain \u{7f}\u{e9}!#[]~ ".repeat(3);
+        for length in (0..plain.len()).filter(|&length| plain.is_char_boundary(length)) {
+            for special in ["\"", "\\", "\0", "\u{1f}"] {
+                let text = format!("{}{special}\"{plain}", &plain[..length]);
+                assert_eq!(plain_length(text.as_bytes()), Some(length), "{text:?}");
+            }
+        }
+        assert_eq!(plain_length(plain.as_bytes()), None);
     }
 
     #[test]

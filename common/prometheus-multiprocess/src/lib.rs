@@ -93,6 +93,7 @@ mod periodic;
 mod read;
 mod registry;
 mod scrape;
+mod sort;
 mod source;
 mod state;
 mod store;

@@ -160,21 +160,12 @@ impl Map {
         self.length.get()
     }
 
-    /// Reads the first `length` bytes into memory at once, instead of a page at each first access.
-    pub(crate) fn populate(&self, length: usize) {
-        // Linux before 5.14 does not know this advice.
-        self.advise(length, MmapAdvise::MADV_POPULATE_READ);
-    }
-
     /// Gives back the pages that this process has of a file; the next access reads them again.
     pub(crate) fn release(&self) {
-        self.advise(self.length(), MmapAdvise::MADV_DONTNEED);
-    }
-
-    fn advise(&self, length: usize, advice: MmapAdvise) {
-        // SAFETY: the range lies within the mapping, and neither advice changes what is read from
-        // the mapping of a file.
-        let _ = unsafe { madvise(self.start, length.min(self.length()), advice) };
+        let advice = MmapAdvise::MADV_DONTNEED;
+        // SAFETY: the range is the mapping, and the advice does not change what is read from the
+        // mapping of a file.
+        let _ = unsafe { madvise(self.start, self.length(), advice) };
     }
 
     /// The field `used` in the header of a file that is mapped from its start.

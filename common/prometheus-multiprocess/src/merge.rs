@@ -72,9 +72,6 @@ impl Merge {
             return !self.families.has_newer();
         }
         self.starts.clear();
-        if sources[index].entries.is_empty() {
-            sources[index].populate();
-        }
         let mut entries = Arc::unwrap_or_clone(std::mem::take(&mut sources[index].entries));
         let mut rejected = Vec::new();
         let (mut bad, mut unusable) = (None, None);

@@ -123,14 +123,6 @@ impl Source {
         }
     }
 
-    /// Prepares for reading all of it.
-    pub(crate) fn populate(&self) {
-        if let Data::Mapped(map, _) = &self.data {
-            // Up to half of the file is room for more, which nobody reads.
-            map.populate(self.used);
-        }
-    }
-
     /// Gives memory back, unless it stays.
     pub(crate) fn release(&self) {
         if let Data::Mapped(map, _) = &self.data
