@@ -39,7 +39,7 @@ pub(crate) fn find<'a>(
 
 /// The series of an entry, unless it is of another file that had this name.
 fn series(source: &Source, entry: Entry) -> Option<u32> {
-    let entries = &source.entries;
+    let entries = &source.learned.entries;
     let found = entries.binary_search_by_key(&entry.offset(), |known| known.value as usize);
     let found = entries.get(found.ok()?)?;
     let key = source.key_at(found.start as usize);

@@ -81,6 +81,7 @@ mod home;
 mod identity;
 mod key;
 mod keys;
+mod learned;
 mod links;
 mod list;
 mod map;

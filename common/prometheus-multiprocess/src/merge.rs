@@ -3,7 +3,9 @@
 //! Keys are parsed and ordered when they are seen first. From then on a scrape adds up numbers by
 //! position: each entry of each file knows its series.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+mod learn;
+
+use std::{borrow::Cow, collections::HashMap};
 
 use foldhash::fast::RandomState;
 
@@ -11,11 +13,11 @@ use crate::{
     declared::Declared,
     families::{Families, Newest, SUPERSEDED},
     family::{Rank, Sample},
-    format::{self, EntryLayout, GaugeMode, Kind},
+    format::{EntryLayout, GaugeMode, Kind},
     key::{Key, Label},
     keys::{FirstSeen, Keys},
     list::ListedFile,
-    source::{Entry, Source},
+    source::Source,
 };
 
 /// What the labels of a metric whose series have label names of their own are declared as.
@@ -62,74 +64,6 @@ impl Merge {
     /// How many series there are; a scrape that learns none needs no new order.
     pub(crate) fn series(&self) -> usize {
         self.initial.len()
-    }
-
-    /// Learns the entries that were added to the file `sources[index]`. In most services each
-    /// process has the same entries in the same places, so those of the file before it are
-    /// looked at first. Returns whether all of them count.
-    pub(crate) fn learn(&mut self, sources: &mut [Source], index: usize) -> bool {
-        if sources[index].learned >= sources[index].used() {
-            return !self.families.has_newer();
-        }
-        self.starts.clear();
-        let mut entries = Arc::unwrap_or_clone(std::mem::take(&mut sources[index].entries));
-        let mut rejected = Vec::new();
-        let (mut bad, mut unusable) = (None, None);
-        let source = &sources[index];
-        let kind = source.file.kind;
-        let example = index.checked_sub(1).map(|before| &sources[before]);
-        let is_alone = source.file.is_alone();
-        let is_like = |example: &&Source| example.file.kind == kind && !example.file.is_alone();
-        let example = example.filter(|example| is_like(example) && !is_alone);
-        if let Some(example) = example {
-            entries.reserve(example.entries.len().saturating_sub(entries.len()));
-        }
-        let mut start = source.learned;
-        while start < source.used() {
-            let Some(layout) = format::layout(|at| source.length_at(at), start, source.used())
-            else {
-                bad = Some("corrupt entry");
-                break;
-            };
-            let value = layout.value;
-            let guess = example.and_then(|example| {
-                let entry = example.entries.get(entries.len())?;
-                let here = (entry.start as usize, entry.value as usize) == (start, value);
-                (here && example.bytes(start, value) == source.bytes(start, value))
-                    .then_some(entry.series)
-            });
-            match guess.map_or_else(
-                || self.resolve(sources, index, example.is_none(), &layout),
-                Ok,
-            ) {
-                Ok(series) => entries.push(Entry {
-                    start: start as u32,
-                    value: value as u32,
-                    series,
-                }),
-                Err(reason) => {
-                    rejected.push(start..value);
-                    if reason != SUPERSEDED {
-                        unusable = Some(reason);
-                    }
-                }
-            }
-            start = value + 16;
-        }
-        let entries = match example {
-            Some(example) if *example.entries == entries => Arc::clone(&example.entries),
-            _ => Arc::new(entries),
-        };
-        if let Some(example) = example {
-            example.release();
-        }
-        let source = &mut sources[index];
-        source.entries = entries;
-        source.learned = start;
-        source.bad = source.bad.or(bad);
-        source.unusable = source.unusable.or(unusable);
-        source.rejected.append(&mut rejected);
-        unusable.is_none() && !self.families.has_newer()
     }
 
     /// Adds everything up anew.

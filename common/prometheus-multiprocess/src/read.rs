@@ -16,6 +16,9 @@ pub(crate) const REMOVED: &str = "removed";
 /// The reasons of a file that may still be what it was when it was read last.
 pub(crate) const UNREADABLE: [&str; 2] = ["permission denied", "unreadable"];
 
+/// How many bytes one thread reads without the help of another.
+pub(crate) const READ_ALONE: usize = 1 << 20;
+
 /// Opens a regular file; a pipe of that name must not make the scrape wait.
 pub(crate) fn open(path: &Path) -> Result<(File, Metadata), &'static str> {
     let file = OpenOptions::new()

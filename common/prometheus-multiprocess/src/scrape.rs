@@ -18,11 +18,12 @@ use crate::{
     families::Newest,
     files::Files,
     format::Kind,
+    learned::Learned,
     list::{self, BadFile, Listing, Writer},
     lock,
     merge::Merge,
     number,
-    read::{self, REMOVED},
+    read::{self, READ_ALONE, REMOVED},
     source::Source,
     text::{self, Template},
 };
@@ -34,8 +35,6 @@ const MAX_ATTEMPTS: usize = 8;
 /// Bytes of files that stay mapped between scrapes. They are memory that the writers' files take
 /// anyway, but count for this process too.
 const MAPPED: usize = 64 << 20;
-/// Bytes of files of other programs, which have to be copied, that one thread reads.
-const COPIED_ALONE: usize = 1 << 20;
 /// Bad files that are listed by name; a directory full of strange files must not
 /// fill the scrape.
 const MAX_BAD_FILES: usize = 100;
@@ -88,8 +87,7 @@ impl Scrape {
         }
         self.merge.add_up(&self.sources);
         for source in &self.sources {
-            let bad = source.bad.or(source.unusable);
-            if let Some(reason) = bad.filter(|&reason| reason != REMOVED) {
+            if let Some(reason) = source.bad().filter(|&reason| reason != REMOVED) {
                 listing.add_bad(&source.file.name, reason);
             }
         }
@@ -137,7 +135,9 @@ impl Scrape {
         let declared = Declared::read(directory, writers);
         // Once more for each definition that turns out to be newer; a directory cannot have many.
         for _ in 0..MAX_ATTEMPTS {
-            self.sources.iter_mut().for_each(Source::forget);
+            for source in &mut self.sources {
+                source.learned = Learned::default();
+            }
             self.merge = Merge::new(newest, declared.clone());
             self.template = Template::default();
             self.refresh(directory, images);
@@ -187,7 +187,7 @@ impl Scrape {
         let same = thread::scope(|scope| {
             let builder = thread::Builder::new().name("scrape".to_owned());
             let read_too = || read(others);
-            let other = (copied > COPIED_ALONE).then(|| builder.spawn_scoped(scope, read_too));
+            let other = (copied > READ_ALONE).then(|| builder.spawn_scoped(scope, read_too));
             let same = read(own);
             match other {
                 // After a panic nothing is known.
@@ -206,10 +206,7 @@ impl Scrape {
     /// Learns the entries that are new; `false` if one of them is rejected.
     fn learn(&mut self) -> bool {
         let known = self.merge.series();
-        let mut good = true;
-        for index in 0..self.sources.len() {
-            good &= self.merge.learn(&mut self.sources, index);
-        }
+        let good = self.merge.learn(&mut self.sources);
         if self.merge.series() != known {
             self.template = Template::new(&self.merge);
         }

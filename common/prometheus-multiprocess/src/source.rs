@@ -7,15 +7,14 @@
 
 use std::{
     fs::{self, Metadata},
-    ops::Range,
     os::unix::fs::MetadataExt,
     path::Path,
-    sync::Arc,
 };
 
 use crate::{
     cell,
-    format::HEADER,
+    format::{self, EntryLayout, HEADER},
+    learned::Learned,
     list::ListedFile,
     map::Map,
     read::{self, UNREADABLE, unreadable},
@@ -27,26 +26,11 @@ pub(crate) struct Source {
     data: Data,
     /// How many bytes can be read as entries.
     used: usize,
-    /// The entries up to `learned` that count. Files that have the same ones share this.
-    pub(crate) entries: Arc<Vec<Entry>>,
-    /// Where the others have their keys.
-    pub(crate) rejected: Vec<Range<usize>>,
-    /// The first byte behind the entries that were looked at.
-    pub(crate) learned: usize,
+    pub(crate) learned: Learned,
     /// Whether what is mapped stays in memory until the next scrape.
     pub(crate) stays: bool,
     /// Why a part of the file cannot be read now.
-    pub(crate) bad: Option<&'static str>,
-    /// Why entries that were looked at do not count.
-    pub(crate) unusable: Option<&'static str>,
-}
-
-/// Where an entry and its value are, and to which series it belongs.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) start: u32,
-    pub(crate) value: u32,
-    pub(crate) series: u32,
+    bad: Option<&'static str>,
 }
 
 enum Data {
@@ -62,21 +46,10 @@ impl Source {
             file,
             data: Data::Nothing,
             used: 0,
-            entries: Arc::default(),
-            rejected: Vec::new(),
-            learned: HEADER,
+            learned: Learned::default(),
             stays: true,
             bad: None,
-            unusable: None,
         }
-    }
-
-    /// Forgets what was learned. What was read stays, also where it cannot be read again.
-    pub(crate) fn forget(&mut self) {
-        self.entries = Arc::default();
-        self.rejected.clear();
-        self.learned = HEADER;
-        self.unusable = None;
     }
 
     /// Looks at what the file holds now, or at `image`, which stands for it. What was learned of
@@ -103,8 +76,8 @@ impl Source {
             }
             stays
         });
-        let is_new = self.entries.is_empty() && self.rejected.is_empty();
-        is_new || is_unchanged && self.learned <= self.used.max(HEADER) && self.inode() == before
+        let is_known = is_unchanged && self.learned.end <= self.used.max(HEADER);
+        self.learned.is_empty() || is_known && self.inode() == before
     }
 
     /// The device and the inode of the file that is mapped.
@@ -134,6 +107,31 @@ impl Source {
 
     pub(crate) fn used(&self) -> usize {
         self.used
+    }
+
+    /// How many bytes of entries have not been looked at.
+    pub(crate) fn unread(&self) -> usize {
+        self.used.saturating_sub(self.learned.end)
+    }
+
+    /// Up to which byte both files have the same entries, except for their values, from the byte
+    /// `start` on.
+    pub(crate) fn same_until(&self, other: &Source, start: usize) -> usize {
+        let used = self.used.min(other.used);
+        let mut end = start;
+        while let Some(EntryLayout { value, .. }) =
+            format::layout(|at| self.length_at(at), end, used)
+            && self.bytes(end, value) == other.bytes(end, value)
+        {
+            end = value + 16;
+        }
+        end
+    }
+
+    /// Why a part of the file does not count.
+    pub(crate) fn bad(&self) -> Option<&'static str> {
+        let corrupt = (self.unread() > 0).then_some("corrupt entry");
+        self.bad.or(corrupt).or(self.learned.unusable)
     }
 
     /// The length field at `offset`, four bytes within `used`.
@@ -167,7 +165,7 @@ impl Source {
         match &self.data {
             Data::Nothing => {}
             Data::Mapped(map, _) => {
-                for entry in self.entries.iter() {
+                for entry in self.learned.entries.iter() {
                     with(
                         entry.series,
                         cell::get(&map.slot(entry.value as usize).value),
@@ -175,7 +173,7 @@ impl Source {
                 }
             }
             Data::Read(now) => {
-                for entry in self.entries.iter() {
+                for entry in self.learned.entries.iter() {
                     with(entry.series, f64_at(now, entry.value as usize));
                 }
             }
@@ -184,7 +182,7 @@ impl Source {
 
     /// Calls `with` for the series, the value and the time of each entry.
     pub(crate) fn values_at(&self, mut with: impl FnMut(u32, f64, f64)) {
-        for entry in self.entries.iter() {
+        for entry in self.learned.entries.iter() {
             let offset = entry.value as usize;
             let (value, time) = match &self.data {
                 Data::Nothing => return,
@@ -244,9 +242,9 @@ impl Source {
             return false;
         };
         std::mem::swap(before, bytes);
-        let keys = self.entries.iter();
+        let keys = self.learned.entries.iter();
         let keys = keys.map(|entry| entry.start as usize..entry.value as usize);
-        let mut all = keys.chain(self.rejected.iter().cloned());
+        let mut all = keys.chain(self.learned.rejected.iter().cloned());
         all.all(|key| before.get(key.clone()) == bytes.get(key))
     }
 
