@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use crate::{
     exemplar::{Entry, Exemplar},
     exemplars,
+    learned::{self, REJECTED},
     source::Source,
 };
 
@@ -39,9 +40,13 @@ pub(crate) fn find<'a>(
 
 /// The series of an entry, unless it is of another file that had this name.
 fn series(source: &Source, entry: Entry) -> Option<u32> {
-    let entries = &source.learned.entries;
-    let found = entries.binary_search_by_key(&entry.offset(), |known| known.value as usize);
-    let found = entries.get(found.ok()?)?;
-    let key = source.key_at(found.start as usize);
-    entry.has_key(key).then_some(found.series)
+    let learned = &source.learned;
+    let places = |known: &learned::Entry| known.value as usize;
+    let number = learned
+        .entries
+        .binary_search_by_key(&entry.offset(), places);
+    let number = number.ok()?;
+    let found = learned.entries[number];
+    let key = source.key_at(learned.start(number));
+    (found.series != REJECTED && entry.has_key(key)).then_some(found.series)
 }

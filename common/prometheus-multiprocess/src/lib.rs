@@ -65,6 +65,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
 mod cell;
 mod collected;
 mod collector;
+mod copied;
 mod declared;
 mod definition;
 mod directory;

@@ -80,18 +80,14 @@ impl Merge {
         for source in sources {
             match source.file.kind {
                 Kind::Gauge(GaugeMode::All | GaugeMode::LiveAll) => {
-                    source.values(|series, value| values[series as usize] = value);
+                    source.values(values, |total, value| *total = value);
                 }
                 // `min` and `max` ignore a NaN, which is also the initial value.
                 Kind::Gauge(GaugeMode::Min | GaugeMode::LiveMin) => {
-                    source.values(|series, value| {
-                        values[series as usize] = value.min(values[series as usize]);
-                    })
+                    source.values(values, |total, value| *total = value.min(*total));
                 }
                 Kind::Gauge(GaugeMode::Max | GaugeMode::LiveMax) => {
-                    source.values(|series, value| {
-                        values[series as usize] = value.max(values[series as usize]);
-                    })
+                    source.values(values, |total, value| *total = value.max(*total));
                 }
                 Kind::Gauge(GaugeMode::MostRecent | GaugeMode::LiveMostRecent) => {
                     source.values_at(|series, value, time| {
@@ -104,7 +100,7 @@ impl Merge {
                 Kind::Gauge(GaugeMode::Sum | GaugeMode::LiveSum)
                 | Kind::Counter
                 | Kind::Histogram
-                | Kind::Summary => source.values(|series, value| values[series as usize] += value),
+                | Kind::Summary => source.values(values, |total, value| *total += value),
             }
             source.release();
         }

@@ -12,9 +12,10 @@ const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
 /// Appends `value` as Python's `floatToGoString` prints it: `3.0`, `0.25`, `1e-05`,
 /// `1.234567e+06`, `+Inf`, `NaN`.
 pub(crate) fn push(out: &mut String, value: f64) {
-    if value.fract() == 0.0 && value.is_sign_positive() && value < FIRST_INEXACT {
+    let whole = value as u64;
+    if whole as f64 == value && value.is_sign_positive() && value < FIRST_INEXACT {
         let mut buffer = [0; 20];
-        let digits = integer(value as u64, &mut buffer);
+        let digits = integer(whole, &mut buffer);
         if digits.len() <= FIRST_EXPONENT {
             // Most numbers of a scrape are such.
             out.push_str(digits);

@@ -13,6 +13,7 @@ use prometheus_exposition::push_quoted;
 
 use crate::{
     collected::{self, CollectedFamily},
+    copied::Scratch,
     declared::Declared,
     exemplar_index::{self, ExemplarIndex},
     families::Newest,
@@ -46,8 +47,8 @@ pub(crate) struct Scrape {
     tail: String,
     sources: Vec<Source>,
     writers: Vec<Writer>,
-    /// Room for a copy of a file, for each thread that reads.
-    spare: [Vec<u8>; 2],
+    /// One for each thread that reads.
+    scratch: [Scratch; 2],
     merge: Merge,
     template: Template,
     logged: HashSet<BadFile>,
@@ -63,7 +64,7 @@ impl Scrape {
             tail: String::new(),
             sources: Vec::new(),
             writers: Vec::new(),
-            spare: Default::default(),
+            scratch: Default::default(),
             merge: Merge::new(Newest::default(), Declared::default()),
             template: Template::default(),
             logged: HashSet::new(),
@@ -173,17 +174,17 @@ impl Scrape {
     fn refresh(&mut self, directory: &Path, images: &Images) -> bool {
         let copied: usize = self.sources.iter().map(Source::copied).sum();
         let rest = Mutex::new(self.sources.iter_mut());
-        let read = |spare: &mut Vec<u8>| {
+        let read = |scratch: &mut Scratch| {
             let mut same = true;
             loop {
                 let Some(source) = lock(&rest).next() else {
                     return same;
                 };
                 let image = images.get(&source.file.name);
-                same &= source.refresh(directory, image.cloned(), spare);
+                same &= source.refresh(directory, image, scratch);
             }
         };
-        let [own, others] = &mut self.spare;
+        let [own, others] = &mut self.scratch;
         let same = thread::scope(|scope| {
             let builder = thread::Builder::new().name("scrape".to_owned());
             let read_too = || read(others);

@@ -13,8 +13,9 @@ use std::{
 
 use crate::{
     cell,
+    copied::{Copied, Scratch},
     format::{self, EntryLayout, HEADER},
-    learned::Learned,
+    learned::{Learned, REJECTED},
     list::ListedFile,
     map::Map,
     read::{self, UNREADABLE, unreadable},
@@ -37,7 +38,7 @@ enum Data {
     Nothing,
     /// With its device and inode.
     Mapped(Map, (u64, u64)),
-    Read(Vec<u8>),
+    Copied(Copied),
 }
 
 impl Source {
@@ -53,18 +54,18 @@ impl Source {
     }
 
     /// Looks at what the file holds now, or at `image`, which stands for it. What was learned of
-    /// it stays true if this returns `true`. `spare` is room for a copy of a file.
+    /// it stays true if this returns `true`.
     pub(crate) fn refresh(
         &mut self,
         directory: &Path,
-        image: Option<Vec<u8>>,
-        spare: &mut Vec<u8>,
+        image: Option<&Vec<u8>>,
+        scratch: &mut Scratch,
     ) -> bool {
         self.bad = None;
         let before = self.inode();
         let loaded = match image {
-            Some(mut image) => Ok(self.use_bytes(&mut image)),
-            None => self.load(&directory.join(&self.file.name), spare),
+            Some(image) => Ok(self.use_bytes(image, scratch)),
+            None => self.load(&directory.join(&self.file.name), scratch),
         };
         let is_unchanged = loaded.unwrap_or_else(|reason| {
             self.bad = Some(reason);
@@ -91,7 +92,7 @@ impl Source {
     /// How many bytes a refresh copies, by the last one.
     pub(crate) fn copied(&self) -> usize {
         match &self.data {
-            Data::Read(now) => now.len(),
+            Data::Copied(_) => self.used,
             _ => 0,
         }
     }
@@ -156,54 +157,56 @@ impl Source {
             Data::Nothing => &[],
             // SAFETY: the owner writes nothing but values there once `used` is published.
             Data::Mapped(map, _) => unsafe { map.bytes(start, end) },
-            Data::Read(now) => &now[start..end],
+            Data::Copied(copied) => copied.bytes(start, end),
         }
     }
 
-    /// Calls `with` for the series and the value of each entry.
-    pub(crate) fn values(&self, mut with: impl FnMut(u32, f64)) {
+    /// Calls `with` for each entry that counts: with the number in `totals` of its series, and with
+    /// its value.
+    pub(crate) fn values(&self, totals: &mut [f64], with: impl Fn(&mut f64, f64)) {
+        let mut add = |series: u32, value| {
+            // There is none for an entry that was rejected.
+            if let Some(total) = totals.get_mut(series as usize) {
+                with(total, value);
+            }
+        };
+        let entries = self.learned.entries.iter();
         match &self.data {
             Data::Nothing => {}
-            Data::Mapped(map, _) => {
-                for entry in self.learned.entries.iter() {
-                    with(
-                        entry.series,
-                        cell::get(&map.slot(entry.value as usize).value),
-                    );
-                }
-            }
-            Data::Read(now) => {
-                for entry in self.learned.entries.iter() {
-                    with(entry.series, f64_at(now, entry.value as usize));
-                }
+            Data::Mapped(map, _) => entries.for_each(|entry| {
+                let slot = map.slot(entry.value as usize);
+                add(entry.series, cell::get(&slot.value));
+            }),
+            Data::Copied(copied) => {
+                let all = entries.zip(copied.values());
+                all.for_each(|(entry, [value, _])| add(entry.series, *value));
             }
         }
     }
 
-    /// Calls `with` for the series, the value and the time of each entry.
+    /// Calls `with` for the series, the value and the time of each entry that counts.
     pub(crate) fn values_at(&self, mut with: impl FnMut(u32, f64, f64)) {
-        for entry in self.learned.entries.iter() {
-            let offset = entry.value as usize;
+        let entries = self.learned.entries.iter().enumerate();
+        for (number, entry) in entries.filter(|(_, entry)| entry.series != REJECTED) {
             let (value, time) = match &self.data {
                 Data::Nothing => return,
                 Data::Mapped(map, _) => {
-                    let slot = map.slot(offset);
+                    let slot = map.slot(entry.value as usize);
                     cell::get_at(&slot.value, &slot.time)
                 }
-                Data::Read(now) => (f64_at(now, offset), f64_at(now, offset + 8)),
+                Data::Copied(copied) => copied.values()[number].into(),
             };
             with(entry.series, value, time);
         }
     }
 
     /// Whether the known entries are where they were.
-    fn load(&mut self, path: &Path, spare: &mut Vec<u8>) -> Result<bool, &'static str> {
+    fn load(&mut self, path: &Path, scratch: &mut Scratch) -> Result<bool, &'static str> {
         // A mapping pins the file, to which its owner only appends.
         if self.file.holder.is_some() && self.load_mapped(path)? {
             return Ok(true);
         }
-        read::whole(path, spare)?;
-        Ok(self.use_bytes(spare))
+        scratch.read(path, |bytes, scratch| self.use_bytes(bytes, scratch))
     }
 
     /// Maps the file, or what has been added to it. `false` if it cannot be trusted.
@@ -233,19 +236,16 @@ impl Source {
         Ok(true)
     }
 
-    /// Goes on with other bytes, and leaves those of before in their place. Returns whether the
-    /// known keys are in the same places in both.
-    fn use_bytes(&mut self, bytes: &mut Vec<u8>) -> bool {
+    /// Goes on with other bytes. Returns whether the known entries are in the same places in both.
+    fn use_bytes(&mut self, bytes: &[u8], scratch: &mut Scratch) -> bool {
         self.use_up_to(read::used(bytes), bytes.len());
-        let Data::Read(before) = &mut self.data else {
-            self.data = Data::Read(std::mem::take(bytes));
+        if !matches!(self.data, Data::Copied(_)) {
+            self.data = Data::Copied(Copied::default());
+        }
+        let Data::Copied(copied) = &mut self.data else {
             return false;
         };
-        std::mem::swap(before, bytes);
-        let keys = self.learned.entries.iter();
-        let keys = keys.map(|entry| entry.start as usize..entry.value as usize);
-        let mut all = keys.chain(self.learned.rejected.iter().cloned());
-        all.all(|key| before.get(key.clone()) == bytes.get(key))
+        copied.replace(&bytes[..self.used], scratch) >= self.learned.end
     }
 
     fn use_up_to(&mut self, used: i32, size: usize) {
@@ -260,10 +260,4 @@ impl Source {
 
 fn inode_of(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
-}
-
-fn f64_at(bytes: &[u8], offset: usize) -> f64 {
-    let mut value = [0; 8];
-    value.copy_from_slice(&bytes[offset..offset + 8]);
-    f64::from_ne_bytes(value)
 }

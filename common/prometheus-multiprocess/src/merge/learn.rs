@@ -17,7 +17,7 @@ use super::Merge;
 use crate::{
     families::SUPERSEDED,
     format,
-    learned::{Entry, Learned},
+    learned::{Entry, Learned, REJECTED},
     read::READ_ALONE,
     source::Source,
 };
@@ -86,9 +86,9 @@ impl Merge {
         let same_until = example.map_or(0, |_| same_until());
         if let Some(example) = example
             && learned.is_empty()
-            && example.rejected.is_empty()
             && example.end == file.used()
             && same_until == file.used()
+            && example.entries.iter().all(|entry| entry.series != REJECTED)
         {
             learned.clone_from(example);
             return true;
@@ -97,29 +97,25 @@ impl Merge {
         let mut entries = Arc::unwrap_or_clone(mem::take(&mut learned.entries));
         while let Some(layout) = format::layout(|at| file.length_at(at), learned.end, file.used()) {
             let (start, value) = (learned.end, layout.value);
-            let place = |entry: &&Entry| (entry.start as usize, entry.value as usize);
             let known = example
                 .filter(|_| value <= same_until)
-                .and_then(|example| example.entries.get(entries.len()))
-                .filter(|entry| place(entry) == (start, value));
+                .and_then(|example| example.at(entries.len(), start, value))
+                .filter(|entry| entry.series != REJECTED);
             let series = match known {
                 Some(entry) => Ok(entry.series),
                 None => self.resolve(files, index, example.is_none(), &layout),
             };
-            match series {
-                Ok(series) => entries.push(Entry {
-                    start: start as u32,
-                    value: value as u32,
-                    series,
-                }),
-                Err(reason) => {
-                    learned.rejected.push(start..value);
-                    if reason != SUPERSEDED {
-                        learned.unusable.get_or_insert(reason);
-                        good = false;
-                    }
+            let series = series.unwrap_or_else(|reason| {
+                if reason != SUPERSEDED {
+                    learned.unusable.get_or_insert(reason);
+                    good = false;
                 }
-            }
+                REJECTED
+            });
+            entries.push(Entry {
+                value: value as u32,
+                series,
+            });
             learned.end = value + 16;
         }
         learned.entries = match example {
