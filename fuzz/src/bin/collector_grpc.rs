@@ -42,7 +42,7 @@ struct State {
     connections: [Option<SendRequest<Bytes>>; 2],
 }
 
-fuzz_target!(init: fuzz::seeds::write("collector_grpc"), |bytes: &[u8]| {
+fuzz_target!(init: fuzz::seeds::write(fuzz::messages), |bytes: &[u8]| {
     let Some((choice, rest)) = bytes.split_first() else {
         return;
     };

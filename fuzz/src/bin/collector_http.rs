@@ -23,7 +23,7 @@ struct State {
     clients: [Client; 2],
 }
 
-fuzz_target!(init: fuzz::seeds::write("collector_http"), |bytes: &[u8]| {
+fuzz_target!(init: fuzz::seeds::write(fuzz::messages), |bytes: &[u8]| {
     let Some((choice, body)) = bytes.split_first() else {
         return;
     };
