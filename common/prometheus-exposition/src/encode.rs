@@ -7,9 +7,9 @@ use memchr::memmem::Finder;
 use crate::{
     family::{self, Family},
     format::{Escaping, Format, Syntax},
-    name::{escape, is_metric_name},
+    header::push_line,
+    name::escape,
     names::{Names, label_names},
-    quote::push_quoted,
     sample::Sample,
 };
 
@@ -81,23 +81,15 @@ fn push_header(out: &mut String, family: &Family<'_>, kind: &str, base: &str, sy
     if !is_openmetrics || kind != "counter" {
         name.push_str(family.suffixes()[0]);
     }
-    let mut push = |keyword: &str, value: &str| {
-        out.push_str(keyword);
-        match is_metric_name(&name) {
-            true => out.push_str(&name),
-            false => push_quoted(out, &name),
-        }
-        out.push(' ');
-        out.push_str(value);
-        out.push('\n');
-    };
     match family.help {
-        Some(help) if is_openmetrics => push("# HELP ", &help.replace('"', "\\\"")),
-        Some(help) => push("# HELP ", help),
+        Some(help) if is_openmetrics => {
+            push_line(out, "HELP", &name, &help.replace('"', "\\\""));
+        }
+        Some(help) => push_line(out, "HELP", &name, help),
         None => {}
     }
     if !kind.is_empty() {
-        push("# TYPE ", kind);
+        push_line(out, "TYPE", &name, kind);
     }
 }
 

@@ -25,6 +25,7 @@
 mod encode;
 mod family;
 mod format;
+mod header;
 mod name;
 mod names;
 mod quote;
@@ -34,8 +35,9 @@ mod sample;
 pub use self::{
     encode::has_quoted_names,
     format::{Escaping, Format, Syntax},
+    header::push_header,
     name::{is_label_name, is_metric_name},
-    quote::{push_help, push_quoted},
+    quote::push_quoted,
     request::{Answer, Request},
     sample::parse_labels,
 };

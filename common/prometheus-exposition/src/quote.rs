@@ -8,7 +8,7 @@ pub fn push_quoted(out: &mut String, text: &str) {
 }
 
 /// Appends a help text, in which quotes are not escaped.
-pub fn push_help(out: &mut String, help: &str) {
+pub(crate) fn push_help(out: &mut String, help: &str) {
     push_escaped(out, help, false);
 }
 

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use prometheus_exposition::push_quoted;
+use prometheus_exposition::{push_header, push_quoted};
 
 use crate::{
     collected::{self, CollectedFamily},
@@ -26,7 +26,7 @@ use crate::{
     number,
     read::{self, READ_ALONE, REMOVED},
     source::Source,
-    text::{self, Template},
+    text::Template,
 };
 
 const BAD_FILES: &str = "multiprocess_bad_files";
@@ -219,7 +219,7 @@ impl Scrape {
         if bad.is_empty() || self.merge.families().has(BAD_FILES) {
             return;
         }
-        text::push_header(&mut self.tail, &[BAD_FILES], BAD_FILES_HELP, "gauge");
+        push_header(&mut self.tail, BAD_FILES, BAD_FILES_HELP, "gauge");
         for file in bad.iter().take(MAX_BAD_FILES) {
             let name: String = file.name.chars().take(100).map(printable).collect();
             if self.logged.len() < MAX_BAD_FILES && self.logged.insert(file.clone()) {

@@ -3,7 +3,7 @@
 //! It differs from 0.0.4 only where a name is not plain: such a name stands in quotes. For
 //! OpenMetrics it has start times too.
 
-use prometheus_exposition::{has_quoted_names, is_metric_name, push_help, push_quoted};
+use prometheus_exposition::{has_quoted_names, is_metric_name, push_header, push_quoted};
 
 use crate::{
     exemplar_index::ExemplarIndex,
@@ -122,7 +122,7 @@ impl Template {
         };
         push_header(
             &mut self.text,
-            &[&family.name, suffix],
+            &[&*family.name, suffix].concat(),
             &family.help,
             family.kind.type_name(),
         );
@@ -196,26 +196,5 @@ impl Template {
             end: self.text.len(),
             number,
         });
-    }
-}
-
-/// Appends the two lines before the samples of a family, whose name comes in parts.
-pub(crate) fn push_header(out: &mut String, name: &[&str], help: &str, kind: &str) {
-    let name = name.concat();
-    out.push_str("# HELP ");
-    push_name(out, &name);
-    out.push(' ');
-    push_help(out, help);
-    out.push_str("\n# TYPE ");
-    push_name(out, &name);
-    out.push(' ');
-    out.push_str(kind);
-    out.push('\n');
-}
-
-fn push_name(out: &mut String, name: &str) {
-    match is_metric_name(name) {
-        true => out.push_str(name),
-        false => push_quoted(out, name),
     }
 }
