@@ -153,7 +153,7 @@ impl Scrapes<'_> {
         self.with_python(
             &format!("{shape} counters that Python wrote"),
             &directory,
-            None,
+            Some(1.0 / 100.0),
         )
     }
 
