@@ -37,7 +37,7 @@ impl Histogram {
     /// `multiprocess_incidents_total`, and logged once: the sum could never be finite again.
     #[inline]
     pub fn observe(&self, value: f64) {
-        self.record(value, None);
+        self.count(value);
     }
 
     /// Like [`Histogram::observe`], and keeps the span as the exemplar of the bucket, in the place of
@@ -67,20 +67,30 @@ impl Histogram {
 
     #[inline]
     pub(crate) fn record(&self, value: f64, span: Option<SpanIds>) {
+        if let Some(bucket) = self.count(value)
+            && let Some(span) = span
+        {
+            let cells = &*self.0;
+            let (cell, place) = (&cells.buckets[bucket], &cells.exemplars[bucket]);
+            cells.state.put_exemplar(cell, place, span, value);
+        }
+    }
+
+    /// Adds an observation and returns its bucket.
+    #[inline]
+    fn count(&self, value: f64) -> Option<usize> {
         let cells = &*self.0;
         let mut bounds = cells.state.bounds().iter();
         let bucket = bounds.position(|&bound| value <= bound);
-        match bucket.filter(|_| value.is_finite()) {
+        let bucket = bucket.filter(|_| value.is_finite());
+        match bucket {
             Some(bucket) => {
                 cell::add(cells.buckets[bucket].value(), 1.0);
                 cell::add(cells.sum.value(), value);
-                if let Some(span) = span {
-                    let (cell, place) = (&cells.buckets[bucket], &cells.exemplars[bucket]);
-                    cells.state.put_exemplar(cell, place, span, value);
-                }
             }
             None => cells.state.invalid_update(value, NOT_FINITE),
         }
+        bucket
     }
 
     /// The number of observations.
