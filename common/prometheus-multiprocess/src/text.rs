@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Template {
     text: String,
     steps: Vec<Step>,
+    /// What the lines with start times are called, for each family.
+    created: Vec<String>,
     /// Whether a name is not plain.
     pub(crate) has_utf8: bool,
 }
@@ -42,9 +44,10 @@ enum Number {
     Bucket(u32),
     /// What the buckets add up to.
     Count,
-    /// When the first of the samples before it began; the piece is left out unless that is known and
-    /// wanted.
-    Created,
+    /// When the first of the samples before it began, if that is known and wanted. There is no piece
+    /// for this line, as it is seldom printed: the last bytes of the piece before are its labels, so
+    /// many of them.
+    Created(u32),
 }
 
 impl Template {
@@ -74,8 +77,12 @@ impl Template {
         let mut start = 0;
         let mut sum = 0.0;
         let mut created = f64::INFINITY;
+        let mut created_names = self.created.iter();
+        let mut created_name = "";
+        let mut piece = "";
         for step in &self.steps {
-            let piece = &self.text[start..step.end];
+            let before = piece;
+            piece = &self.text[start..step.end];
             start = step.end;
             if has_starts
                 && let Number::Value(series) | Number::Total(series) | Number::Bucket(series) =
@@ -86,6 +93,7 @@ impl Template {
             let value = match step.number {
                 Number::Nothing => {
                     created = f64::INFINITY;
+                    created_name = created_names.next().map_or("", String::as_str);
                     out.push_str(piece);
                     continue;
                 }
@@ -99,10 +107,17 @@ impl Template {
                     sum
                 }
                 Number::Count => std::mem::take(&mut sum),
-                Number::Created => match std::mem::replace(&mut created, f64::INFINITY) {
-                    known if merge::is_known(known) => known,
-                    _ => continue,
-                },
+                Number::Created(labels) => {
+                    let known = std::mem::replace(&mut created, f64::INFINITY);
+                    if !merge::is_known(known) {
+                        continue;
+                    }
+                    // A brace and a space follow them.
+                    let end = before.len() - 2;
+                    let labels = &before[end - labels as usize..end];
+                    push_series(out, created_name, &[labels]);
+                    known
+                }
             };
             out.push_str(piece);
             number::push(out, value);
@@ -129,6 +144,7 @@ impl Template {
         self.end(Number::Nothing);
         let created = format!("{}_created", family.name);
         let has_created = family.kind.has_start() && !merge.families().prints(&created);
+        self.created.push(created);
         let mut samples = Vec::new();
         for group in family.sorted() {
             family.samples(group, &mut samples);
@@ -142,14 +158,17 @@ impl Template {
                 self.count(family, group);
             }
             if has_created {
-                self.series(&created, &[family.labels(group)]);
-                self.end(Number::Created);
+                self.end(Number::Created(family.labels(group).len() as u32));
             }
         }
     }
 
     fn sample(&mut self, family: &Family, group: &Group, sample: &Sample) {
-        self.series(family.sample_name(sample.rank), &[family.labels(group)]);
+        push_series(
+            &mut self.text,
+            family.sample_name(sample.rank),
+            &[family.labels(group)],
+        );
         self.end(match family.kind {
             Kind::Counter => Number::Total(sample.series),
             kind if kind.is_most_recent() => Number::MostRecent(sample.series),
@@ -163,32 +182,21 @@ impl Template {
         number::push(&mut label, bound);
         label.push('"');
         let (before, after) = family.labels(group).split_at(group.le as usize);
-        self.series(name, &[before, &label, after.trim_start_matches(',')]);
+        push_series(
+            &mut self.text,
+            name,
+            &[before, &label, after.trim_start_matches(',')],
+        );
         self.end(Number::Bucket(series));
     }
 
     fn count(&mut self, family: &Family, group: &Group) {
-        self.series(family.sample_name(Rank::Count), &[family.labels(group)]);
+        push_series(
+            &mut self.text,
+            family.sample_name(Rank::Count),
+            &[family.labels(group)],
+        );
         self.end(Number::Count);
-    }
-
-    /// The name and the labels of a series.
-    fn series(&mut self, name: &str, parts: &[&str]) {
-        let mut separator = '{';
-        if is_metric_name(name) {
-            self.text.push_str(name);
-        } else {
-            self.text.push(separator);
-            push_quoted(&mut self.text, name);
-            separator = ',';
-        }
-        for part in parts.iter().filter(|part| !part.is_empty()) {
-            self.text.push(separator);
-            self.text.push_str(part);
-            separator = ',';
-        }
-        self.text
-            .push_str(if separator == '{' { " " } else { "} " });
     }
 
     fn end(&mut self, number: Number) {
@@ -197,4 +205,22 @@ impl Template {
             number,
         });
     }
+}
+
+/// Appends the name and the labels of a series.
+fn push_series(out: &mut String, name: &str, parts: &[&str]) {
+    let mut separator = '{';
+    if is_metric_name(name) {
+        out.push_str(name);
+    } else {
+        out.push(separator);
+        push_quoted(out, name);
+        separator = ',';
+    }
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        out.push(separator);
+        out.push_str(part);
+        separator = ',';
+    }
+    out.push_str(if separator == '{' { " " } else { "} " });
 }
