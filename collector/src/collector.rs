@@ -35,7 +35,7 @@ impl Collector {
     /// # Errors
     ///
     /// Returns an error if it cannot listen on an address or cannot start its threads.
-    pub fn start(config: Config) -> Result<Self, Error> {
+    pub fn start(mut config: Config) -> Result<Self, Error> {
         let (grpc_listener, grpc) = listen("gRPC", config.grpc)?;
         let (http_listener, http) = listen("HTTP", config.http)?;
         let more = config.view_address.map(|address| listen("HTTP", address));
@@ -54,12 +54,13 @@ impl Collector {
             )
             .map_err(Error::Threads)?
         };
+        let scrapes = std::mem::take(&mut config.scrape);
         let intake = Arc::new(Intake::new(config, view, grpc).map_err(Error::Threads)?);
         let (stop, stopped) = watch::channel(false);
         let served = Arc::clone(&intake);
         let receiver = thread::Builder::new()
             .name("collector".to_owned())
-            .spawn(move || runtime.block_on(server::serve(listeners, served, stopped)))
+            .spawn(move || runtime.block_on(server::serve(listeners, scrapes, served, stopped)))
             .map_err(Error::Threads)?;
         Ok(Self {
             grpc,

@@ -6,6 +6,8 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
+use crate::Scrape;
+
 /// The default of [`Config::body_limit`]: 16 MiB.
 ///
 /// An export of a worker is usually a few kilobytes. The OpenTelemetry exporters limit their
@@ -36,6 +38,8 @@ pub struct Config {
     /// Another address for HTTP, such as a port that people remember for the live view. It is not
     /// used if it is taken.
     pub view_address: Option<SocketAddr>,
+    /// Services whose `/metrics` the live view shows, beside what is pushed.
+    pub scrape: Vec<Scrape>,
     /// Failure to simulate from the start. [`crate::Collector::set_fault`] changes it.
     pub fault: Fault,
 }
@@ -68,6 +72,7 @@ impl Default for Config {
             keep_records: 0,
             view: true,
             view_address: None,
+            scrape: Vec::new(),
             fault: Fault::None,
         }
     }
@@ -84,6 +89,7 @@ impl fmt::Debug for Config {
             .field("keep_records", &self.keep_records)
             .field("view", &self.view)
             .field("view_address", &self.view_address)
+            .field("scrape", &self.scrape)
             .field("fault", &self.fault)
             .finish_non_exhaustive()
     }

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-use crate::{Collector, Config, Error, Signal};
+use crate::{Collector, Config, Error, Scrape, Signal};
 
 /// The port of the live view in a first run, so that a page stays open over restarts.
 const VIEW_PORT: u16 = 4319;
@@ -72,6 +72,29 @@ impl EmbedOptions {
             collector.grpc_addr(),
         ));
         Ok(Some(collector))
+    }
+
+    /// Starts a collector that reads `/metrics` of this process every second and shows them in the
+    /// live view. `read` returns their text. Returns `None` with `--no-view`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it cannot listen on a loopback port or cannot start its threads.
+    pub fn scrape<E>(
+        &self,
+        read: impl Fn() -> Result<String, E> + Send + Sync + 'static,
+    ) -> Result<Option<Collector>, Error>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if self.no_view {
+            return Ok(None);
+        }
+        let collector = self.start(Config {
+            scrape: vec![Scrape::text(read)],
+            ..Config::silent()
+        });
+        collector.map(Some)
     }
 
     fn start(&self, config: Config) -> Result<Collector, Error> {

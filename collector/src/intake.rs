@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
     time::timeout,
@@ -175,6 +176,11 @@ impl Intake {
             Format::Silent => {}
         }
         rejected
+    }
+
+    /// Counts the metrics of a scrape. They are not printed.
+    pub(crate) fn take_scrape(&self, request: &ExportMetricsServiceRequest) {
+        self.state().take_metrics(request, None);
     }
 
     /// Logs and counts a request that was answered with an error.

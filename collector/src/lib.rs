@@ -33,6 +33,7 @@ mod query;
 mod received;
 mod rejection;
 mod ring;
+mod scrape;
 mod server;
 mod state;
 mod text;
@@ -52,4 +53,5 @@ pub use crate::{
     export::Signal,
     instance::Instance,
     received::{Received, ReceivedLog, ReceivedSeries, ReceivedSpan},
+    scrape::Scrape,
 };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum, error::ErrorKind};
-use collector::{Config, DEFAULT_BODY_LIMIT, Fault, Format};
+use collector::{Config, DEFAULT_BODY_LIMIT, Fault, Format, Scrape};
 
 /// Receives OpenTelemetry data (OTLP) and prints it. It stores and forwards nothing.
 #[derive(Debug, Parser)]
@@ -27,6 +27,10 @@ pub(crate) struct Options {
     /// Maximum size of a request body, before and after decompression
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_BODY_LIMIT, value_parser = body_limit)]
     body_limit: usize,
+
+    /// Show the metrics of a Prometheus target in the live view, read every second; may be repeated
+    #[arg(long, value_name = "URL", value_parser = target)]
+    scrape: Vec<String>,
 
     /// Do not serve the live view on the HTTP port
     #[arg(long)]
@@ -81,6 +85,11 @@ impl Options {
             },
             body_limit: self.body_limit,
             view: !self.no_view,
+            scrape: self
+                .scrape
+                .iter()
+                .flat_map(|url| Scrape::url(url))
+                .collect(),
             fault: match self.fault {
                 None => Fault::None,
                 Some(Pretence::Unavailable) => Fault::Unavailable,
@@ -96,6 +105,10 @@ fn endpoint(text: &str) -> Result<SocketAddr, String> {
         .map_err(|err| format!("{err}; expected a host and a port, such as 127.0.0.1:4317"))?
         .next()
         .ok_or_else(|| "the host has no address".to_owned())
+}
+
+fn target(text: &str) -> Result<String, String> {
+    Scrape::url(text).map(|_| text.to_owned())
 }
 
 fn body_limit(text: &str) -> Result<usize, String> {

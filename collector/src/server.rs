@@ -25,7 +25,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use crate::{grpc, http, intake::Intake, view};
+use crate::{Scrape, grpc, http, intake::Intake, scrape, view};
 
 /// Maximum number of connections. Further ones wait in the kernel's queue. A worker has one
 /// connection for each signal.
@@ -84,9 +84,13 @@ enum Port {
 /// Serves until `stopped` is set, then waits for requests in progress.
 pub(crate) async fn serve(
     listeners: Listeners,
+    scrapes: Vec<Scrape>,
     intake: Arc<Intake>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    for scrape in scrapes {
+        tokio::spawn(scrape::run(scrape, Arc::clone(&intake), stopped.clone()));
+    }
     let mut connections = JoinSet::new();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

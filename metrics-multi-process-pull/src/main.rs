@@ -18,7 +18,10 @@ use clap::Parser;
 use common::{
     cli,
     multiprocess::Store,
-    telemetry::{Observe, console, pull::MetricsPort},
+    telemetry::{
+        Observe, console,
+        pull::{Exposition, MetricsPort},
+    },
     workers::{self, Master, MetricsPortOption, Start, Worker},
 };
 
@@ -34,6 +37,10 @@ struct Options {
     #[command(flatten)]
     metrics_port: MetricsPortOption,
 
+    #[cfg(feature = "embedded-collector")]
+    #[command(flatten)]
+    collector: collector::EmbedOptions,
+
     /// The chance, from 0 to 1, that a request meets the simulated internal error.
     #[arg(long, env = "ERROR_RATE", default_value_t = 0.5, value_parser = cli::share)]
     error_rate: f64,
@@ -47,8 +54,17 @@ fn main() -> ExitCode {
     Master::new(&options.workers)
         .on_start(|start| {
             let directory = telemetry::prepare(start)?;
-            let port = listen(&options, directory.store(), start)?;
-            anyhow::Ok((port, directory))
+            let snapshots = Some(start.snapshots.clone());
+            let exposition = telemetry::exposition(directory.store(), snapshots)?;
+            #[cfg(feature = "embedded-collector")]
+            let view = {
+                let exposition = exposition.clone();
+                options.collector.scrape(move || exposition.text())?
+            };
+            #[cfg(not(feature = "embedded-collector"))]
+            let view = ();
+            let port = listen(&options, exposition, start)?;
+            anyhow::Ok((view, port, directory))
         })
         .run(|worker| serve(worker, &options))
 }
@@ -57,13 +73,12 @@ fn main() -> ExitCode {
 /// every worker is busy or dead.
 fn listen(
     options: &Options,
-    store: &Store,
+    exposition: Exposition,
     start: &mut Start,
 ) -> anyhow::Result<Option<MetricsPort>> {
     let Some(listeners) = options.metrics_port.listen(&options.workers.server)? else {
         return Ok(None);
     };
-    let exposition = telemetry::exposition(store, Some(start.snapshots.clone()))?;
     let port = exposition.listen(listeners)?;
     start.notes.push(format!("metrics {}", port.url()));
     Ok(Some(port))

@@ -36,6 +36,10 @@ struct Options {
     #[command(flatten)]
     metrics_port: MetricsPortOption,
 
+    #[cfg(feature = "embedded-collector")]
+    #[command(flatten)]
+    collector: collector::EmbedOptions,
+
     /// The chance, from 0 to 1, that a request meets the simulated internal error.
     #[arg(long, env = "ERROR_RATE", default_value_t = 0.5, value_parser = cli::share)]
     error_rate: f64,
@@ -50,6 +54,11 @@ fn main() -> ExitCode {
 
 async fn serve(mut worker: Worker, options: &Options) -> anyhow::Result<()> {
     let telemetry = Telemetry::init()?;
+    #[cfg(feature = "embedded-collector")]
+    let _view = {
+        let exposition = telemetry.exposition.clone();
+        options.collector.scrape(move || exposition.text())?
+    };
     let own_port = match options.metrics_port.listen(&options.server)? {
         Some(listeners) => Some(telemetry.exposition.clone().listen(listeners)?),
         None => None,

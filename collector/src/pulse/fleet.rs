@@ -172,7 +172,8 @@ impl Fleet {
             "heartbeat.age" if is_stall => (format!("{worker} stalled"), true),
             "exits" if added > 0.0 => match find("kind") {
                 "signal" => (format!("{worker} was killed by a signal"), true),
-                "clean" => (format!("{worker} exited"), false),
+                // One that was replaced, or a helper.
+                "clean" => (format!("a process of worker {number} exited"), false),
                 _ => (format!("{worker} failed"), true),
             },
             // The start of the server is no news.

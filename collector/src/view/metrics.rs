@@ -29,13 +29,13 @@ fn draw(card: &Card) -> Markup {
     html! {
         li.panel {
             b {
-                // A name may be broken behind a dot.
-                @for word in text(&card.name).split_inclusive('.') { (word) wbr; }
+                // A name may be broken behind a dot or an underscore.
+                @for word in text(&card.name).split_inclusive(['.', '_']) { (word) wbr; }
             }
             span.mute { (card.kind) @if !unit.is_empty() { " · " (unit) } }
             strong {
                 (number(card.total)) @if card.unit == "By" { "B" }
-                @if is_total && let Some(rate) = values.last() { small { " +" (number(*rate)) "/s" } }
+                @if is_total && let Some(rate) = values.last() && *rate > 0.0 { small { " +" (number(*rate)) "/s" } }
             }
             @if values.len() > 1 { (spark(&values, "")) }
             details id=(text(&id)) {

@@ -56,6 +56,15 @@ impl Exposition {
         Self(Arc::new(render))
     }
 
+    /// The text for a scraper that asks for no format, before names are rewritten for it.
+    ///
+    /// # Errors
+    ///
+    /// The error of `render`.
+    pub fn text(&self) -> anyhow::Result<String> {
+        (self.0)(Request::new(None, None, None).format)
+    }
+
     /// Adds `GET` and `HEAD /metrics` to an application.
     pub fn configure(&self, app: &mut ServiceConfig) {
         app.service(
