@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     Config, Fault, Format, Received,
     export::{Export, Rejected},
+    feeds::Feeds,
     json,
     printer::Printer,
     rejection::RejectionLog,
@@ -44,6 +45,7 @@ pub(crate) struct Intake {
     view: bool,
     /// Has one additional reference for each page that is kept up to date.
     pages: Arc<()>,
+    feeds: Feeds,
     state: Mutex<State>,
 }
 
@@ -92,6 +94,7 @@ impl Intake {
             addresses: (http, grpc),
             view: config.view,
             pages: Arc::new(()),
+            feeds: Feeds::default(),
             state: Mutex::new(State::new(config.keep_records, config.view)),
         })
     }
@@ -107,6 +110,10 @@ impl Intake {
 
     pub(crate) fn pages(&self) -> &Arc<()> {
         &self.pages
+    }
+
+    pub(crate) fn feeds(&self) -> &Feeds {
+        &self.feeds
     }
 
     pub(crate) fn body_limit(&self) -> usize {

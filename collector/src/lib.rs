@@ -17,6 +17,7 @@ mod embed;
 mod error;
 mod exponential;
 mod export;
+mod feeds;
 mod grpc;
 mod harness;
 mod http;

@@ -11,10 +11,17 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
 
 use super::page;
-use crate::{intake::Intake, query::Query};
+use crate::{
+    feeds::{Fragment, Fragments},
+    intake::Intake,
+    query::Query,
+};
 
 /// Pages that are kept up to date at once.
 const MAX_PAGES: usize = 16;
@@ -41,29 +48,28 @@ impl Body for Events {
 }
 
 /// Starts to send to a page. Nothing is sent if there are too many.
-pub(super) fn start(intake: Arc<Intake>, query: Query) -> Option<Events> {
+pub(super) fn start(intake: &Arc<Intake>, query: &Query) -> Option<Events> {
     let page = Arc::clone(intake.pages());
     if Arc::strong_count(&page) > MAX_PAGES + 1 {
         return None;
+    }
+    let (mut shown, feed) = intake.feeds().subscribe(query);
+    if let Some(feed) = feed {
+        feed.send_replace(draw(intake, query));
+        tokio::spawn(keep_up_to_date(Arc::clone(intake), query.clone(), feed));
     }
     // One message waits at most: a page that does not read costs nothing more.
     let (send, events) = mpsc::channel(1);
     tokio::spawn(async move {
         let _page = page;
         let mut sent = [0; page::PARTS.len()];
-        let (mut version, mut idle) = (None, 0);
         loop {
-            let current = intake.state().pulse.version;
-            idle += 1;
-            if version != Some(current) || idle >= IDLE_INTERVALS {
-                (version, idle) = (Some(current), 0);
-                let news = news(&intake, &query, &mut sent);
-                if send.send(news).await.is_err() {
-                    return;
-                }
+            let news = news(&shown.borrow_and_update(), &mut sent);
+            if send.send(news).await.is_err() {
+                return;
             }
             tokio::select! {
-                () = sleep(INTERVAL) => {}
+                changed = shown.changed() => if changed.is_err() { return },
                 () = send.closed() => return,
             }
         }
@@ -71,21 +77,48 @@ pub(super) fn start(intake: Arc<Intake>, query: Query) -> Option<Events> {
     Some(Events(events))
 }
 
-/// The parts that differ from what was sent last, or a comment, which keeps the connection.
-fn news(intake: &Intake, query: &Query, sent: &mut [u64; page::PARTS.len()]) -> Bytes {
-    let mut news = String::from(":\n\n");
-    for (part, sent) in page::PARTS.into_iter().zip(sent) {
+/// Draws what pages with this query show, until none is open.
+async fn keep_up_to_date(intake: Arc<Intake>, query: Query, feed: Arc<watch::Sender<Fragments>>) {
+    let (mut version, mut idle) = (None, 0);
+    loop {
+        sleep(INTERVAL).await;
+        if intake.feeds().has_ended(&query) {
+            return;
+        }
+        let current = intake.state().pulse.version;
+        idle += 1;
+        if version != Some(current) || idle >= IDLE_INTERVALS {
+            (version, idle) = (Some(current), 0);
+            feed.send_replace(draw(&intake, &query));
+        }
+    }
+}
+
+fn draw(intake: &Intake, query: &Query) -> Fragments {
+    let fragment = |part: page::Part| {
         let html = page::part(intake, query, part);
         let mut hasher = DefaultHasher::new();
         html.hash(&mut hasher);
-        let hash = hasher.finish();
-        if *sent != hash {
-            *sent = hash;
-            news += &format!("event: {}\n", part.name());
-            for line in html.split(['\r', '\n']) {
-                news += &format!("data: {line}\n");
-            }
-            news.push('\n');
+        let mut event = format!("event: {}\n", part.name());
+        for line in html.split(['\r', '\n']) {
+            event += &format!("data: {line}\n");
+        }
+        event.push('\n');
+        Fragment {
+            event: event.into(),
+            hash: hasher.finish(),
+        }
+    };
+    page::PARTS.into_iter().map(fragment).collect()
+}
+
+/// The parts that differ from what was sent last, or a comment, which keeps the connection.
+fn news(shown: &Fragments, sent: &mut [u64; page::PARTS.len()]) -> Bytes {
+    let mut news = b":\n\n".to_vec();
+    for (fragment, sent) in shown.iter().zip(sent) {
+        if *sent != fragment.hash {
+            *sent = fragment.hash;
+            news.extend_from_slice(&fragment.event);
         }
     }
     news.into()

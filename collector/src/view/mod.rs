@@ -55,7 +55,7 @@ pub(crate) fn answer<B>(request: &Request<B>, intake: &Arc<Intake>) -> Response<
     let query = Query::parse(uri.query().unwrap_or_default());
     match uri.path() {
         "/" => response(StatusCode::OK, HTML, page::page(intake, &query)),
-        "/events" => match events::start(Arc::clone(intake), query) {
+        "/events" => match events::start(intake, &query) {
             Some(events) => with_body("text/event-stream", StatusCode::OK, Either::Right(events)),
             None => response(
                 StatusCode::SERVICE_UNAVAILABLE,
