@@ -156,7 +156,7 @@ impl Totals {
             retired: None,
         });
         let nature = point.nature;
-        let example = point.example.clone().filter(|_| !key.kind.is_current());
+        let example = point.example.clone();
         let added = series.apply(instance, point)?;
         let living = series.living(key.kind, &self.activity, now);
         Some(Change {

@@ -229,6 +229,31 @@ fn received_text_never_becomes_markup() {
 }
 
 #[test]
+fn an_exemplar_leads_to_its_trace() {
+    let collector = start();
+    let address = collector.http_addr();
+    let exemplar = json!({"timeUnixNano": "2", "asDouble": 0.012, "traceId": TRACE, "spanId": "00f067aa0ba902b7"});
+    let histogram = json!({"count": "1", "sum": 0.012, "bucketCounts": ["1"], "exemplars": [exemplar],
+        "timeUnixNano": now().to_string()});
+    let number = json!({"asInt": "3", "exemplars": [exemplar], "timeUnixNano": now().to_string()});
+    let sent = json!({"resourceMetrics": [{"resource": resource("1"), "scopeMetrics": [{"metrics": [
+        {"name": "took", "unit": "s", "histogram":
+            {"aggregationTemporality": 2, "dataPoints": [histogram]}},
+        {"name": "level", "gauge": {"dataPoints": [number]}},
+    ]}]}]});
+    send(address, "metrics", &sent);
+    for card in api(address, "/api/metrics").as_array().expect("a list") {
+        assert_eq!(card["exemplars"][0]["trace_id"], TRACE, "{card}");
+    }
+    let page = page(address, "/?level=warn");
+    let link = format!("<a href=\"?level=warn&amp;trace={TRACE}#waterfall\"");
+    assert!(
+        page.contains(&link) && page.contains(">12 ms</a>"),
+        "{page}"
+    );
+}
+
+#[test]
 fn another_host_or_origin_is_refused() {
     let collector = start();
     let address = collector.http_addr();
@@ -287,10 +312,14 @@ struct Page(TcpStream, String);
 
 impl Page {
     fn open(address: SocketAddr) -> Self {
+        Self::open_at(address, "")
+    }
+
+    fn open_at(address: SocketAddr, query: &str) -> Self {
         let mut stream = TcpStream::connect(address).expect("a connection");
         let timeout = Some(Duration::from_secs(30));
         stream.set_read_timeout(timeout).expect("a timeout");
-        let request = format!("GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        let request = format!("GET /events{query} HTTP/1.1\r\nHost: {address}\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("a request");
         Self(stream, String::new())
     }
@@ -330,6 +359,26 @@ fn an_open_page_gets_what_has_changed_and_does_not_hold_a_stop() {
         "it has not changed: {news}"
     );
     collector.stop();
+}
+
+#[test]
+fn pages_with_other_filters_get_what_they_ask_for() {
+    let collector = start();
+    let address = collector.http_addr();
+    let spans = [span(1, "/a", "200", 1), span(2, "/b", "200", 1)];
+    send(address, "traces", &traces("1", &spans));
+    let queries = ["?route=/a", "?route=/a", "?route=/b"];
+    let mut pages = queries.map(|query| Page::open_at(address, query));
+    for (page, (own, other)) in pages.iter_mut().zip([("a", "b"), ("a", "b"), ("b", "a")]) {
+        let shown = page.wait_for("event: losses");
+        assert!(shown.contains(&format!("GET /{own}")), "{shown}");
+        assert!(!shown.contains(&format!("GET /{other}")), "{shown}");
+    }
+    // One that is closed ends none of the others.
+    let [first, mut second, _] = pages;
+    drop(first);
+    send(address, "traces", &traces("1", &[span(3, "/a", "503", 1)]));
+    second.wait_for(">503<");
 }
 
 #[test]

@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, time::Instant};
 
 use serde::Serialize;
 
-use crate::{harness, points::Kind, state, value::Value};
+use crate::{
+    harness,
+    points::{Example, Kind},
+    state,
+    value::Value,
+};
 
 /// Metrics, and series of each, that are shown at most.
 const MAX_CARDS: usize = 60;
@@ -23,8 +28,28 @@ pub(crate) struct Card {
     /// Series that are not in the list.
     pub(crate) more: usize,
     pub(crate) series: Vec<Line>,
+    /// Some measurements, the latest first.
+    pub(crate) exemplars: Vec<Exemplar>,
     /// Unix time in seconds and value, of the last exports. Of a counter the increase by second.
     pub(crate) history: Vec<(f64, f64)>,
+}
+
+/// A measurement with the span in which it was made.
+#[derive(Serialize)]
+pub(crate) struct Exemplar {
+    pub(crate) value: f64,
+    pub(crate) trace_id: String,
+    pub(crate) span_id: String,
+}
+
+impl Exemplar {
+    fn of(example: &Example) -> Self {
+        Self {
+            value: example.value.as_f64(),
+            trace_id: example.trace_id.clone(),
+            span_id: example.span_id.clone(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -59,6 +84,11 @@ pub(crate) fn cards(state: &state::State) -> Vec<Card> {
             total: 0.0,
             more: 0,
             series: Vec::new(),
+            exemplars: state
+                .pulse
+                .examples(&key.metric)
+                .map(Exemplar::of)
+                .collect(),
             history: history(state, &key.metric, key.kind),
         });
         let value = sum.amount().as_f64();

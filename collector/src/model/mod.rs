@@ -11,7 +11,7 @@ mod workers;
 pub(crate) use self::{
     logs::{Log, logs},
     losses::{Losses, losses},
-    metrics::{Card, Line, cards},
+    metrics::{Card, Exemplar, Line, cards},
     service::{Service, service},
     traces::{Row, Step, Waterfall, traces, waterfall},
     workers::{Event, State, Worker, Workers, workers},

@@ -2,6 +2,7 @@
 //! the values of metrics, and what happened to workers.
 
 mod beat;
+mod examples;
 mod fleet;
 mod history;
 mod latency;
@@ -27,6 +28,7 @@ pub(crate) use self::{
 };
 use self::{
     beat::{ACCESS, METRICS, SPANS, Tick},
+    examples::Examples,
     fleet::Fleets,
     history::History,
     latency::Latencies,
@@ -35,6 +37,7 @@ use self::{
 use crate::{
     attribute,
     instance::Instance,
+    points::Example,
     totals::{Change, Totals},
 };
 
@@ -54,6 +57,7 @@ pub(crate) struct Pulse {
     places: usize,
     latencies: Latencies,
     history: History,
+    examples: Examples,
     fleets: Fleets,
     marks: Marks,
     /// Rises with each export.
@@ -71,6 +75,9 @@ impl Pulse {
         let now = now();
         self.version += 1;
         self.fleets.note(instance, changes, &mut self.marks, now);
+        for change in changes {
+            self.examples.note(change);
+        }
         let durations = changes
             .iter()
             .filter(|change| change.metric == "http.server.request.duration");
@@ -257,6 +264,11 @@ impl Pulse {
 
     pub(crate) fn history(&self, metric: &str) -> Vec<(f64, f64)> {
         self.history.of(metric)
+    }
+
+    /// The latest exemplars of a metric, the latest first.
+    pub(crate) fn examples(&self, metric: &str) -> impl Iterator<Item = &Example> {
+        self.examples.of(metric)
     }
 
     /// Latencies by second up to `end`, in the finest form that there is.

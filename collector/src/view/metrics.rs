@@ -6,16 +6,19 @@ use super::{
     chart::spark,
     format::{number, seconds, text},
 };
-use crate::model::{Card, Line};
+use crate::{
+    model::{Card, Exemplar, Line},
+    query::Query,
+};
 
-pub(super) fn cards(cards: &[Card]) -> Markup {
+pub(super) fn cards(cards: &[Card], query: &Query) -> Markup {
     html! {
         @if cards.is_empty() { p.panel.empty { "No metric has arrived." } }
-        ul.cards { @for card in cards { (draw(card)) } }
+        ul.cards { @for card in cards { (draw(card, query)) } }
     }
 }
 
-fn draw(card: &Card) -> Markup {
+fn draw(card: &Card, query: &Query) -> Markup {
     let values: Vec<_> = card.history.iter().map(|(_, value)| *value).collect();
     let is_total =
         ["counter", "histogram", "exponential histogram", "summary"].contains(&card.kind);
@@ -38,6 +41,12 @@ fn draw(card: &Card) -> Markup {
                 @if is_total && let Some(rate) = values.last() && *rate > 0.0 { small { " +" (number(*rate)) "/s" } }
             }
             @if values.len() > 1 { (spark(&values, "")) }
+            @if !card.exemplars.is_empty() {
+                p.exemplars {
+                    "e.g."
+                    @for exemplar in &card.exemplars { " " (link(exemplar, &card.unit, query)) }
+                }
+            }
             details id=(text(&id)) {
                 summary { (card.series.len() + card.more) " series" }
                 @for line in &card.series { (series(line, &card.unit)) }
@@ -47,17 +56,29 @@ fn draw(card: &Card) -> Markup {
     }
 }
 
-fn series(line: &Line, unit: &str) -> Markup {
-    let measure = |value: f64| match unit {
+/// To the trace of a measurement.
+fn link(exemplar: &Exemplar, unit: &str, query: &Query) -> Markup {
+    html! {
+        a href={ (query.with_trace(&exemplar.trace_id).encode()) "#waterfall" } title="open its trace" {
+            (measure(exemplar.value, unit))
+        }
+    }
+}
+
+fn measure(value: f64, unit: &str) -> String {
+    match unit {
         "s" => seconds(value),
         _ => number(value),
-    };
+    }
+}
+
+fn series(line: &Line, unit: &str) -> Markup {
     html! {
         p.series {
             b { (number(line.value)) }
-            @if let Some(mean) = line.mean { " mean " (measure(mean)) }
-            @if let Some(p50) = line.p50 { " p50 " (measure(p50)) }
-            @if let Some(p95) = line.p95 { " p95 " (measure(p95)) }
+            @if let Some(mean) = line.mean { " mean " (measure(mean, unit)) }
+            @if let Some(p50) = line.p50 { " p50 " (measure(p50, unit)) }
+            @if let Some(p95) = line.p95 { " p95 " (measure(p95, unit)) }
             @for (name, value) in &line.attributes { " " i { (text(name)) "=" (text(value)) } }
         }
     }

@@ -86,7 +86,7 @@ pub(super) fn part(intake: &Intake, query: &Query, part: Part) -> String {
         Part::Metrics => {
             let cards = model::cards(&state);
             drop(state);
-            metrics::cards(&cards)
+            metrics::cards(&cards, query)
         }
         Part::Losses => {
             let losses = model::losses(&state);
