@@ -1,12 +1,21 @@
 //! `all-signals`: a request is a trace, log records with its ids, and increments, for pull and push.
 
-use std::{collections::BTreeSet, net::TcpListener, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{SocketAddr, TcpListener},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use collector::{
     Collector, Fault, Received, ReceivedSpan, Signal, proto::common::v1::any_value::Value,
 };
-use e2e::{Load, Program, Running, SOON, Signal as Kill, http, poll, process};
+use e2e::{
+    Load, Program, Running, SOON, Signal as UnixSignal,
+    http::{self, Connection},
+    poll, process,
+};
 
 use crate::{
     otlp::{self, PROTOCOLS, Protocol, collector},
@@ -254,15 +263,85 @@ fn metrics_by_pull_are_the_sum_over_all_workers_and_none_is_pushed() -> Result<(
     Ok(())
 }
 
-fn scrape(running: &Running) -> Result<String> {
-    let addr = match running.ready()?.parts.get("metrics") {
-        Some(url) => url
-            .trim_start_matches("http://")
-            .trim_end_matches("/metrics")
-            .parse()?,
-        None => running.addr()?,
+fn metrics_addr(running: &Running) -> Result<SocketAddr> {
+    let Some(url) = running.ready()?.parts.get("metrics") else {
+        return running.addr();
     };
-    Ok(http::get(addr, "/metrics")?.body)
+    let addr = url.trim_start_matches("http://");
+    Ok(addr.trim_end_matches("/metrics").parse()?)
+}
+
+fn scrape(running: &Running) -> Result<String> {
+    Ok(http::get(metrics_addr(running)?, "/metrics")?.body)
+}
+
+fn get_with(addr: SocketAddr, path: &str, header: &str) -> Result<String> {
+    let mut connection = Connection::open(addr)?;
+    let host = "Host: localhost\r\nConnection: close";
+    connection.send(&format!(
+        "GET {path} HTTP/1.1\r\n{host}\r\n{header}\r\n\r\n"
+    ))?;
+    Ok(connection.receive()?.body)
+}
+
+#[test]
+fn a_scrape_links_to_the_trace_of_a_request_whose_worker_was_killed() -> Result<()> {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let collector = collector()?;
+    let running = all_signals(&collector, Protocol::Http)
+        .env("METRICS", "pull")
+        .env("METRICS_PORT", "0")
+        .env("OTEL_TRACES_SAMPLER", "parentbased_always_off")
+        .start()?;
+    let parent = |flags: &str| format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-{flags}");
+    let lines = || -> Result<Vec<String>> {
+        let accept = "Accept: application/openmetrics-text";
+        let text = get_with(metrics_addr(&running)?, "/metrics", accept)?;
+        let lines = text.lines().filter(|line| line.contains(" # {"));
+        Ok(lines.map(str::to_owned).collect())
+    };
+    get_with(running.addr()?, "/", &parent("00"))?;
+    poll("the request", SOON, || {
+        scrape(&running)
+            .ok()?
+            .contains("num_requests_total 1.0\n")
+            .then_some(())
+    })?;
+    assert_eq!(lines()?, [""; 0]);
+
+    get_with(running.addr()?, "/", &parent("01"))?;
+    let link = format!(" # {{trace_id=\"{TRACE}\",span_id=\"");
+    let is_shown = |shown: &[String]| {
+        let has = |start: &str| {
+            let mut lines = shown.iter().filter(|line| line.starts_with(start));
+            lines.any(|line| line.contains(&link))
+        };
+        has("num_requests_total 2.0 ") && has("http_server_request_duration_seconds_bucket{")
+    };
+    let before = poll("the exemplars", SOON, || {
+        lines().ok().filter(|now| is_shown(now))
+    })?;
+    // The span is ours, below that of the caller.
+    assert!(
+        !before.iter().any(|line| line.contains("00f067aa0ba902b7")),
+        "{before:?}"
+    );
+    for worker in running.workers() {
+        e2e::process::send(worker, UnixSignal::SIGKILL)?;
+    }
+    assert_eq!(lines()?, before);
+    // Their successors take the files over.
+    poll("another request", SOON, || {
+        get_with(running.addr().ok()?, "/", &parent("00")).ok()
+    })?;
+    poll("the third request", SOON, || {
+        scrape(&running)
+            .ok()?
+            .contains("num_requests_total 3.0\n")
+            .then_some(())
+    })?;
+    assert!(lines()?.iter().any(|line| line.contains(&link)));
+    Ok(())
 }
 
 #[test]
@@ -303,7 +382,7 @@ fn the_sum_that_the_master_pushes_has_every_request_of_workers_that_were_killed(
                     .starts_with(&recorded)
                     .then_some(())
             })?;
-            process::send(running.workers()[0], Kill::SIGKILL)?;
+            process::send(running.workers()[0], UnixSignal::SIGKILL)?;
             poll("three workers", SOON, || {
                 let is_served = http::get(addr, "/healthz").is_ok();
                 (is_served && running.workers().len() == 3).then_some(())

@@ -186,6 +186,9 @@ impl Drop for Exchange {
         let parts = &self.thread.parts;
         let took = self.began.elapsed();
         let (cut, error_type) = (self.cut(), self.error_type());
+        // The request is over, but what is recorded of it belongs to its span: exemplars of the
+        // metrics, and the ids of the access line.
+        let inside = self.context.clone().map(Context::attach);
         for metrics in &parts.metrics {
             metrics.ended(&Finished {
                 method: self.method,
@@ -201,7 +204,6 @@ impl Drop for Exchange {
             if let Some(client) = &self.client
                 && let Some(request) = context.get::<RequestAttributes>()
             {
-                let _inside = context.clone().attach();
                 emit::access(&AccessLine {
                     method: request.method,
                     path: &request.path,
@@ -213,6 +215,7 @@ impl Drop for Exchange {
                     cut: cut.is_some(),
                 });
             }
+            drop(inside);
             if parts.spans {
                 span::end(context, error_type, cut);
             }
