@@ -32,23 +32,25 @@ impl SpanIds {
 }
 
 impl Exemplar {
-    /// How it is stored: the entry, three words for the span, the value, the time, and a spare.
-    pub(crate) fn words(&self, entry: Entry) -> [u64; 7] {
-        let trace = u128::from_be_bytes(self.span.trace_id);
+    /// How it is stored: the entry, three words for the span, the value, the time in milliseconds, and
+    /// a spare.
+    #[inline]
+    pub(crate) fn words(entry: Entry, span: SpanIds, value: f64, milliseconds: u64) -> [u64; 7] {
+        let trace = u128::from_be_bytes(span.trace_id);
         [
             entry.0,
             (trace >> 64) as u64,
             trace as u64,
-            u64::from_be_bytes(self.span.span_id),
-            self.value.to_bits(),
-            self.time.to_bits(),
+            u64::from_be_bytes(span.span_id),
+            value.to_bits(),
+            milliseconds,
             0,
         ]
     }
 
     /// The opposite of [`Exemplar::words`]; `None` if they are none, whoever wrote them.
     pub(crate) fn of_words(words: [u64; 7]) -> Option<(Entry, Exemplar)> {
-        let [entry, high, low, span, value, time, _] = words;
+        let [entry, high, low, span, value, milliseconds, _] = words;
         let trace = u128::from(high) << 64 | u128::from(low);
         let exemplar = Exemplar {
             span: SpanIds {
@@ -56,10 +58,9 @@ impl Exemplar {
                 span_id: span.to_be_bytes(),
             },
             value: f64::from_bits(value),
-            time: f64::from_bits(time),
+            time: milliseconds as f64 / 1e3,
         };
-        let is_sound =
-            exemplar.span.are_valid() && exemplar.value.is_finite() && exemplar.time.is_finite();
+        let is_sound = exemplar.span.are_valid() && exemplar.value.is_finite();
         is_sound.then_some((Entry(entry), exemplar))
     }
 
@@ -149,10 +150,14 @@ mod tests {
         time: 1_764_251_234.5,
     };
 
+    fn words(entry: Entry) -> [u64; 7] {
+        Exemplar::words(entry, EXEMPLAR.span, EXEMPLAR.value, 1_764_251_234_500)
+    }
+
     #[test]
     fn an_exemplar_is_read_as_it_was_written() {
         let entry = Entry::new(Kind::Histogram, 0x7fff_fff8, "key");
-        let (read, exemplar) = Exemplar::of_words(EXEMPLAR.words(entry)).unwrap();
+        let (read, exemplar) = Exemplar::of_words(words(entry)).unwrap();
         assert_eq!((read, exemplar), (entry, EXEMPLAR));
         assert_eq!(read.kind(), Some(Kind::Histogram));
         assert_eq!(read.offset(), 0x7fff_fff8);
@@ -162,12 +167,8 @@ mod tests {
 
     #[test]
     fn words_that_are_no_exemplar_are_refused() {
-        let words = EXEMPLAR.words(Entry::new(Kind::Counter, 64, "key"));
-        for (index, word) in [
-            (3, 0),
-            (4, f64::NAN.to_bits()),
-            (5, f64::INFINITY.to_bits()),
-        ] {
+        let words = words(Entry::new(Kind::Counter, 64, "key"));
+        for (index, word) in [(3, 0), (4, f64::NAN.to_bits())] {
             let mut damaged = words;
             damaged[index] = word;
             assert_eq!(Exemplar::of_words(damaged), None, "{index}");

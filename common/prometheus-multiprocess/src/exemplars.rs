@@ -89,9 +89,8 @@ impl Exemplars {
             return;
         }
         if let Some(slot) = self.slot(known - 1) {
-            let time = now();
-            let exemplar = Exemplar { span, value, time };
-            cell::put(&slot.lock, &slot.words, exemplar.words(entry));
+            let words = Exemplar::words(entry, span, value, now());
+            cell::put(&slot.lock, &slot.words, words);
         }
     }
 
@@ -254,11 +253,11 @@ fn region_of(number: u32) -> (usize, usize) {
     (region, offset - bounds(region).0)
 }
 
-/// Unix time in seconds, as exact as the timer of the kernel, which is read quickly.
-fn now() -> f64 {
+/// Unix time in milliseconds, as exact as the timer of the kernel, which is read quickly.
+fn now() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE);
-    now.map_or(0.0, |now| {
-        now.tv_sec() as f64 + (now.tv_nsec() / 1_000_000) as f64 / 1e3
+    now.map_or(0, |now| {
+        now.tv_sec() as u64 * 1000 + now.tv_nsec() as u64 / 1_000_000
     })
 }
 

@@ -168,6 +168,7 @@ impl Files {
     }
 
     /// The slot of an entry for its exemplar; `None` if there is no more room.
+    #[cold]
     pub(crate) fn exemplar_slot(&self, entry: Entry) -> Option<u32> {
         let identity = lock(&self.identity);
         let home = identity.as_ref().map(Identity::home);

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use anyhow::Result;
 use bench::{Goal, Row, Section};
-use common::multiprocess::Store;
+use common::multiprocess::{SpanIds, Store};
 use e2e::Temporary;
 use prometheus::{CounterVec, HistogramOpts, Opts};
 
@@ -36,6 +36,7 @@ pub(crate) fn measure(
     bench.counter()?;
     bench.gauge()?;
     bench.histogram()?;
+    bench.exemplars()?;
     bench.lookup()?;
     bench.lookup_of_many()?;
     Ok(bench.section)
@@ -72,6 +73,30 @@ impl Updates<'_> {
             || theirs.observe(black_box(0.2)),
         );
         self.operation("histogram.observe", 1.1, observe_ours, observe_theirs)
+    }
+
+    /// Measures the updates of a request whose trace is sampled.
+    fn exemplars(&mut self) -> Result<()> {
+        let span = SpanIds {
+            trace_id: [1; 16],
+            span_id: [2; 8],
+        };
+        let counter = self.store.counter(Opts::new("traced", "A counter"))?;
+        let opts = HistogramOpts::new("traced_time", "A histogram");
+        let histogram = self.store.histogram(opts)?;
+        let inc = || counter.inc_by_with_exemplar(1.0, black_box(span));
+        let observe = || histogram.observe_with_exemplar(black_box(0.2), black_box(span));
+        let updates: [(&str, &dyn Fn()); 2] = [
+            ("counter.inc_by_with_exemplar", &inc),
+            ("histogram.observe_with_exemplar", &observe),
+        ];
+        for (name, update) in updates {
+            let row = self
+                .rounds
+                .alone(name, "ns", || Ok(per_operation(update)))?;
+            self.push(row);
+        }
+        Ok(())
     }
 
     fn lookup(&mut self) -> Result<()> {

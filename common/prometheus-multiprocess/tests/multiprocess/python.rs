@@ -3,10 +3,17 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use prometheus::{HistogramOpts, Opts};
-use prometheus_multiprocess::{Directory, GaugeMode, GaugeOpts, Store};
+use prometheus_multiprocess::{Directory, GaugeMode, GaugeOpts, SpanIds, Store};
 use serde_json::{Value, json};
 
-use crate::support::{Peer, Random, Temporary, eventually, names, python, samples, scrape, value};
+use crate::support::{
+    Peer, Random, Temporary, eventually, names, openmetrics, python, samples, scrape, value,
+};
+
+const SPAN: SpanIds = SpanIds {
+    trace_id: [1; 16],
+    span_id: [2; 8],
+};
 
 /// A metric as both sides are told to write it.
 #[derive(Debug, Clone)]
@@ -59,6 +66,7 @@ fn python_and_we_write_and_read_the_same_on_random_metrics() {
             &format!("seed {seed}: both writers"),
         );
         compare_files(theirs.path(), ours.path(), seed);
+        compare_formats(ours.path(), &workers[0], seed);
         drop(stores);
     }
 }
@@ -232,9 +240,11 @@ fn write_metric(store: &Store, metric: &Metric) {
         match metric.kind {
             "counter" => {
                 let counters = store.counter_vec(opts.clone(), &labels).unwrap();
-                numbers
-                    .iter()
-                    .for_each(|&number| counters.with_label_values(values).inc_by(number));
+                numbers.iter().for_each(|&number| {
+                    counters
+                        .with_label_values(values)
+                        .inc_by_with_exemplar(number, SPAN)
+                });
                 counters.with_label_values(values);
             }
             "gauge" => {
@@ -248,9 +258,11 @@ fn write_metric(store: &Store, metric: &Metric) {
             "histogram" => {
                 let opts = HistogramOpts::from(opts.clone()).buckets(metric.bounds.clone());
                 let histograms = store.histogram_vec(opts, &labels).unwrap();
-                numbers
-                    .iter()
-                    .for_each(|&number| histograms.with_label_values(values).observe(number));
+                numbers.iter().for_each(|&number| {
+                    histograms
+                        .with_label_values(values)
+                        .observe_with_exemplar(number, SPAN)
+                });
                 histograms.with_label_values(values);
             }
             _ => {
@@ -298,6 +310,40 @@ fn lines(text: &str) -> Vec<String> {
         .collect();
     lines.sort();
     lines
+}
+
+/// OpenMetrics has the samples of the text format, without the sum and count of a histogram with a
+/// negative bound, and exemplars and start times besides.
+fn compare_formats(ours: &Path, metrics: &[Metric], seed: u64) {
+    let has_sum = |line: &&String| {
+        let mut without = metrics.iter().filter(|metric| metric.kind == "histogram");
+        !without.any(|metric| {
+            let rest = line.strip_prefix(&metric.name);
+            let is_it = |rest: &str| ["_sum", "_count"].iter().any(|name| rest.starts_with(name));
+            metric.bounds[0] < 0.0 && rest.is_some_and(is_it)
+        })
+    };
+    let is_sample = |line: &&String| !line.starts_with('#');
+    let expected = lines(&scrape(ours));
+    let expected: Vec<_> = expected.iter().filter(is_sample).filter(has_sum).collect();
+    let text = openmetrics(ours);
+    let mut got: Vec<_> = lines(&text)
+        .into_iter()
+        .filter(|line| {
+            is_sample(&line) && !line.split(['{', ' ']).next().unwrap().ends_with("_created")
+        })
+        .map(|line| line.split(" # {trace_id=\"").next().unwrap().to_owned())
+        .collect();
+    got.sort();
+    assert!(got.iter().eq(expected), "seed {seed}");
+    let updates = |kind| {
+        metrics.iter().any(|metric| {
+            metric.kind == kind && metric.series.iter().any(|(_, numbers)| !numbers.is_empty())
+        })
+    };
+    if updates("counter") || updates("histogram") {
+        assert!(text.contains(" # {trace_id=\""), "seed {seed}");
+    }
 }
 
 /// Both wrote the same entries in the same order, padding included.
