@@ -61,7 +61,7 @@ pub(super) fn waterfall(found: Option<&Waterfall>, query: &Query) -> Markup {
             p.caption {
                 b { (trace.steps.first().map(|step| text(&step.name)).unwrap_or_default()) }
                 " trace " code { (text(&trace.trace_id)) } " · " (seconds(trace.milliseconds / 1e3))
-                " · " (trace.steps.len() + trace.more) " spans "
+                " · " (trace.steps.len() + trace.more) (if trace.steps.len() == 1 { " span " } else { " spans " })
                 a.close href=(query.with_trace("").encode()) { "close" }
             }
             ul.wf { @for step in &trace.steps { (bar(step, trace.milliseconds, query)) } }

@@ -327,7 +327,7 @@ fn a_scrape_links_to_the_trace_of_a_request_whose_worker_was_killed() -> Result<
         "{before:?}"
     );
     for worker in running.workers() {
-        e2e::process::send(worker, UnixSignal::SIGKILL)?;
+        process::send(worker, UnixSignal::SIGKILL)?;
     }
     assert_eq!(lines()?, before);
     // Their successors take the files over.

@@ -5,6 +5,7 @@ mod all_signals;
 mod conventions;
 mod copy;
 mod flake;
+mod live_view;
 mod load;
 mod logs;
 mod metrics_multi_process_pull;

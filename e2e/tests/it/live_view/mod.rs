@@ -1,0 +1,72 @@
+//! The live view in a real browser, with real services behind it.
+//!
+//! With `SCREENSHOTS=1` the tests write the images that the READMEs show.
+
+mod browser;
+mod input;
+mod page;
+mod services;
+
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::{Load, Program, Running, SOON};
+
+use self::browser::Browser;
+use crate::workspace;
+
+/// Largest image of a README, in bytes.
+const MAX_IMAGE: usize = 150 * 1024;
+
+/// A service and its page.
+struct Shown {
+    browser: Browser,
+    service: Running,
+    url: String,
+}
+
+impl Shown {
+    /// Starts a service with the collector that it embeds, and opens its page. Returns `None` without a browser.
+    fn start(program: &Program) -> Result<Option<Self>> {
+        let Some(browser) = Browser::start()? else {
+            return Ok(None);
+        };
+        let service = program.start()?;
+        let line = service.wait_for_line(|line| line.contains("live view on http://"), SOON)?;
+        let url = line.split(" on ").nth(1).context("no URL")?.to_owned();
+        browser.open(&url)?;
+        browser.wait_for_text("#live", "live")?;
+        Ok(Some(Self {
+            browser,
+            service,
+            url,
+        }))
+    }
+
+    /// Sends requests on new connections, so that every worker gets some.
+    fn ask(&self, path: &str, requests: u64) -> Result<()> {
+        let load = Load::on(self.service.addr()?).clients(2).keep_alive(false);
+        let report = load.path(path).requests(requests).run()?;
+        assert_eq!(report.answered, requests, "{report}");
+        Ok(())
+    }
+}
+
+/// A program of the workspace with two workers, on a free port.
+fn example(name: &str) -> Program {
+    Program::new(name).env("OTEL_METRIC_EXPORT_INTERVAL", "500")
+}
+
+/// Writes the image of a README if `SCREENSHOTS=1`. Always checks that it is small.
+fn take_image(browser: &Browser, package: &str, height: u64) -> Result<()> {
+    browser.emulate("light", 1_080, height)?;
+    let image = browser.image()?;
+    ensure!(image.len() < MAX_IMAGE, "{} bytes", image.len());
+    if env::var("SCREENSHOTS").is_ok_and(|value| value == "1") {
+        fs::write(
+            workspace::root().join(package).join("live-view.webp"),
+            image,
+        )?;
+    }
+    Ok(())
+}
