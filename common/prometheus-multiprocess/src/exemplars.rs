@@ -147,13 +147,26 @@ impl Exemplars {
         if state.taken == 0 {
             return Ok(());
         }
-        let is_there = |file: &File| home::is_same(file, path);
-        let mut is_new = false;
-        if state.file.as_ref().map(is_there).transpose()? != Some(true) {
-            is_new = true;
-            state.file = Some(home::create(&path.with_extension("new"))?);
-            state.in_file = 0;
+        if let Some(file) = &state.file
+            && home::is_same(file, path)?
+        {
+            return self.extend(state);
         }
+        let unfinished = path.with_extension("new");
+        state.file = Some(home::create(&unfinished)?);
+        state.in_file = 0;
+        let written = self.extend(state);
+        let written = written.and_then(|()| fs::rename(&unfinished, path));
+        if written.is_err() {
+            // It would take the space of metrics.
+            state.file = None;
+            home::remove(&unfinished)?;
+        }
+        written
+    }
+
+    /// Puts the regions into the file that are not there yet.
+    fn extend(&self, state: &mut State) -> io::Result<()> {
         let Some(file) = &state.file else {
             return Ok(());
         };
@@ -164,10 +177,7 @@ impl Exemplars {
             map.show(file, start)?;
             state.in_file = region + 1;
         }
-        match is_new {
-            true => fs::rename(path.with_extension("new"), path),
-            false => Ok(()),
-        }
+        Ok(())
     }
 
     /// Goes on with the file of an earlier holder of the identifier, unless this process has begun
@@ -176,7 +186,7 @@ impl Exemplars {
         let path = home.join(FILE);
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-        let Some(regions) = (1..DOUBLINGS).find(|&regions| bounds(regions - 1).1 == size) else {
+        let Some(regions) = (1..=DOUBLINGS).find(|&regions| bounds(regions - 1).1 == size) else {
             return Ok(());
         };
         if state.taken > 0 {
