@@ -191,6 +191,18 @@ impl Prometheus {
         }
     }
 
+    /// The exemplars of the series that a selector matches, as its HTTP API has them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Prometheus::get`].
+    pub fn exemplars(&self, selector: &str) -> Result<Value> {
+        let query = percent_encode(selector);
+        self.get(&format!(
+            "/api/v1/query_exemplars?query={query}&start=0&end=9999999999"
+        ))
+    }
+
     /// The data of an answer of its HTTP API.
     ///
     /// # Errors

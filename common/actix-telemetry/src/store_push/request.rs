@@ -8,9 +8,9 @@ use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
     metrics::v1::{
-        AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
-        ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, metric::Data,
-        number_data_point,
+        AggregationTemporality, Exemplar, Gauge, Histogram, HistogramDataPoint, Metric,
+        NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, exemplar,
+        metric::Data, number_data_point,
     },
 };
 use opentelemetry_sdk::Resource;
@@ -82,6 +82,7 @@ fn number(series: CollectedSeries, now: u64) -> Option<NumberDataPoint> {
     Some(NumberDataPoint {
         start_time_unix_nano: start(&series),
         time_unix_nano: now,
+        exemplars: exemplars(&series),
         attributes: attributes(series.labels),
         value: Some(number_data_point::Value::AsDouble(value)),
         ..NumberDataPoint::default()
@@ -89,7 +90,7 @@ fn number(series: CollectedSeries, now: u64) -> Option<NumberDataPoint> {
 }
 
 fn histogram(series: CollectedSeries, now: u64) -> Option<HistogramDataPoint> {
-    let start_time_unix_nano = start(&series);
+    let (start_time_unix_nano, exemplars) = (start(&series), exemplars(&series));
     let CollectedValue::Histogram { buckets, sum } = series.value else {
         return None;
     };
@@ -108,6 +109,7 @@ fn histogram(series: CollectedSeries, now: u64) -> Option<HistogramDataPoint> {
         sum: Some(sum),
         bucket_counts,
         explicit_bounds,
+        exemplars,
         ..HistogramDataPoint::default()
     })
 }
@@ -128,7 +130,23 @@ fn summary(series: CollectedSeries, now: u64) -> Option<SummaryDataPoint> {
 
 /// The start in nanoseconds; 0 if it is not known, as OTLP has it.
 fn start(series: &CollectedSeries) -> u64 {
-    series.start.map_or(0, |start| (start * 1e9) as u64)
+    series.start.map_or(0, nanoseconds)
+}
+
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
+}
+
+fn exemplars(series: &CollectedSeries) -> Vec<Exemplar> {
+    let exemplars = series.exemplars.iter();
+    let exemplar = |found: &prometheus_multiprocess::Exemplar| Exemplar {
+        time_unix_nano: nanoseconds(found.time),
+        trace_id: found.span.trace_id.to_vec(),
+        span_id: found.span.span_id.to_vec(),
+        value: Some(exemplar::Value::AsDouble(found.value)),
+        ..Exemplar::default()
+    };
+    exemplars.map(exemplar).collect()
 }
 
 /// Labels that are not empty, since an empty one is the same as none.

@@ -16,7 +16,7 @@ const PROTOCOLS: [&str; 4] = [
 ];
 
 /// A scrape configuration with one job for each setting, all of them with the same target.
-fn configuration(target: &str, jobs: &[(&str, String)]) -> String {
+pub(super) fn configuration(target: &str, jobs: &[(&str, String)]) -> String {
     let mut text = "global:\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n".to_owned();
     text += "scrape_configs:\n";
     for (job, setting) in jobs {

@@ -6,6 +6,7 @@ mod dashboard;
 mod files;
 mod formats;
 mod kills;
+mod openmetrics;
 mod otlp_receiver;
 mod outage;
 mod push;
