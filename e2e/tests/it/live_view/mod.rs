@@ -7,7 +7,7 @@ mod input;
 mod page;
 mod services;
 
-use std::{env, fs};
+use std::{env, fs, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::{Load, Program, Running, SOON};
@@ -17,6 +17,9 @@ use crate::workspace;
 
 /// Largest image of a README, in bytes.
 const MAX_IMAGE: usize = 150 * 1024;
+
+/// How long there is load before an image is taken, so that the charts have a shape.
+const LOAD: Duration = Duration::from_secs(40);
 
 /// A service and its page.
 struct Shown {
@@ -50,23 +53,29 @@ impl Shown {
         assert_eq!(report.answered, requests, "{report}");
         Ok(())
     }
+
+    /// Takes the image of a README: writes it if `SCREENSHOTS=1`, after some load. Always checks that it is small.
+    fn take_image(&self, package: &str, path: &str, height: u64) -> Result<()> {
+        let is_wanted = env::var("SCREENSHOTS").is_ok_and(|value| value == "1");
+        if is_wanted {
+            let load = Load::on(self.service.addr()?).every(Duration::from_millis(30));
+            load.path(path).at_most(LOAD).run()?;
+        }
+        self.browser.emulate("light", 1_080, height)?;
+        self.browser.eval("scrollTo(0, 0)")?;
+        let image = self.browser.image()?;
+        ensure!(image.len() < MAX_IMAGE, "{} bytes", image.len());
+        if is_wanted {
+            fs::write(
+                workspace::root().join(package).join("live-view.webp"),
+                image,
+            )?;
+        }
+        Ok(())
+    }
 }
 
 /// A program of the workspace with two workers, on a free port.
 fn example(name: &str) -> Program {
     Program::new(name).env("OTEL_METRIC_EXPORT_INTERVAL", "500")
-}
-
-/// Writes the image of a README if `SCREENSHOTS=1`. Always checks that it is small.
-fn take_image(browser: &Browser, package: &str, height: u64) -> Result<()> {
-    browser.emulate("light", 1_080, height)?;
-    let image = browser.image()?;
-    ensure!(image.len() < MAX_IMAGE, "{} bytes", image.len());
-    if env::var("SCREENSHOTS").is_ok_and(|value| value == "1") {
-        fs::write(
-            workspace::root().join(package).join("live-view.webp"),
-            image,
-        )?;
-    }
-    Ok(())
 }

@@ -15,6 +15,7 @@ fn both_colour_schemes_and_a_phone_are_readable() -> Result<()> {
     let browser = &shown.browser;
     shown.ask("/", 20)?;
     browser.wait_for_text("#metrics", "num_requests")?;
+    browser.wait_for_text("#traces .name", "GET /")?;
     browser.eval("document.querySelector('#traces a').click()")?;
     browser.wait_for_text("#waterfall .caption", "trace")?;
     let mut backgrounds = Vec::new();

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use e2e::{Signal, process};
 
-use super::{Shown, example, take_image};
+use super::{Shown, example};
 
 #[test]
 fn a_kill_and_a_reload_are_seen_on_the_boxes_of_the_workers() -> Result<()> {
@@ -19,7 +19,7 @@ fn a_kill_and_a_reload_are_seen_on_the_boxes_of_the_workers() -> Result<()> {
     for pid in &old {
         browser.wait_for_text(".worker header", &format!("pid {pid}"))?;
     }
-    shown.ask("/", 200)?;
+    shown.ask("/", 40)?;
     browser.wait_for_text("#metrics", "num_requests")?;
     process::send(old[0], Signal::SIGKILL)?;
     browser.wait_for_text(
@@ -32,9 +32,9 @@ fn a_kill_and_a_reload_are_seen_on_the_boxes_of_the_workers() -> Result<()> {
     ))?;
     assert_eq!(browser.texts(".worker b")?, ["worker 0", "worker 1"]);
     assert!(browser.eval("document.querySelectorAll('.worker .mark').length")? != 0);
-    shown.ask("/", 100)?;
+    shown.ask("/", 20)?;
     browser.wait_for_text("#service .caption", "/s")?;
-    take_image(browser, "metrics-push", 800)?;
+    shown.take_image("metrics-push", "/", 800)?;
     shown.service.signal(Signal::SIGHUP)?;
     browser.wait_for_text("#workers .marks", "reload: success")
 }
@@ -55,8 +55,7 @@ fn a_trace_opens_with_its_spans_and_its_log_records() -> Result<()> {
     browser.wait_for_text("#waterfall .log", "Request received")?;
     browser.wait_for_text("#waterfall .on", "worker ")?;
     assert_eq!(browser.texts(".worker b")?, ["worker 0", "worker 1"]);
-    browser.eval("scrollTo(0, 0)")?;
-    take_image(browser, "all-signals", 1_200)?;
+    shown.take_image("all-signals", "/", 1_200)?;
     browser.eval("document.querySelector('#waterfall summary').click()")?;
     browser.wait_for_text("#waterfall .attributes", "http.route")
 }
@@ -73,8 +72,7 @@ fn a_call_to_another_worker_is_one_trace() -> Result<()> {
     browser.wait_for_text("#service .caption", "p95")?;
     browser.eval("[...document.querySelectorAll('#traces a')].find(a => a.innerText.includes('/chain')).click()")?;
     browser.wait_for("document.querySelectorAll('#waterfall .bar').length >= 4")?;
-    browser.eval("scrollTo(0, 0)")?;
-    take_image(browser, "traces", 1_000)
+    shown.take_image("traces", "/chain", 1_150)
 }
 
 #[test]
@@ -88,7 +86,7 @@ fn log_records_arrive_on_the_page_and_their_workers_are_shown() -> Result<()> {
     browser.wait_for_text("#logs .log", "Request received")?;
     browser.wait_for_text("#logs .on", "worker ")?;
     browser.wait_for_text("#service .caption", "p95")?;
-    take_image(browser, "logs", 1_000)
+    shown.take_image("logs", "/", 1_000)
 }
 
 #[test]
@@ -108,7 +106,7 @@ fn the_pull_examples_show_the_same_page() -> Result<()> {
         browser.wait_for_text("#metrics strong", "100")?;
         browser.wait_for_text("#service .caption", "p95")?;
         browser.wait_for_text("#head", name)?;
-        take_image(browser, name, 1_000)?;
+        shown.take_image(name, "/", 1_000)?;
     }
     Ok(())
 }
