@@ -21,8 +21,11 @@ const VIEW_PORT: u16 = 4319;
 #[group(skip)]
 #[command(about = None, long_about = None)]
 pub struct EmbedOptions {
-    /// Do not serve the live view: http://127.0.0.1:4319, or another port if that is taken.
-    #[arg(long)]
+    /// Do not serve the live view.
+    #[arg(
+        long,
+        help = "Do not serve the live view (http://127.0.0.1:4319, or another port if that is taken)"
+    )]
     pub no_view: bool,
 }
 

@@ -63,6 +63,17 @@ impl Query {
         }
     }
 
+    pub(crate) fn filters_traces(&self) -> bool {
+        self.errors
+            || ![&self.route, &self.status, &self.min_ms]
+                .iter()
+                .all(|text| text.is_empty())
+    }
+
+    pub(crate) fn filters_logs(&self) -> bool {
+        !self.level.is_empty() || !self.text.is_empty()
+    }
+
     /// The shortest duration in seconds.
     pub(crate) fn min_seconds(&self) -> f64 {
         self.min_ms.parse().map_or(0.0, |ms: f64| ms / 1e3)

@@ -99,6 +99,12 @@ impl Fleets {
         self.0.values()
     }
 
+    /// Whether a service has a harness.
+    pub(super) fn has(&self, service: &str) -> bool {
+        let mut fleets = self.0.values();
+        fleets.any(|fleet| fleet.instance.service() == service)
+    }
+
     /// The slot of a worker process.
     pub(super) fn slot(&self, instance: &Instance) -> Option<u16> {
         let pid = instance.pid()?;
@@ -128,6 +134,7 @@ impl Fleet {
                 time: now,
                 text,
                 is_bad: result != "success",
+                export_of: None,
                 slot: None,
             });
         }
@@ -190,6 +197,7 @@ impl Fleet {
             time: now,
             text,
             is_bad,
+            export_of: None,
             slot: Some((self.instance.number, number)),
         })
     }

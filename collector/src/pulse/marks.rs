@@ -11,6 +11,8 @@ pub(crate) struct Mark {
     pub(crate) time: f64,
     pub(crate) text: String,
     pub(crate) is_bad: bool,
+    /// The service whose process made its first or last export. A harness says more of its workers.
+    pub(crate) export_of: Option<String>,
     /// The slot that it happened to, by the number of its harness.
     pub(crate) slot: Option<(u64, u16)>,
 }

@@ -220,18 +220,15 @@ impl Pulse {
         self.history.sample(totals, now());
     }
 
-    /// Notes a first or last export, unless a harness says more of the workers.
+    /// Notes a first or last export.
     fn mark_export(&mut self, instance: &Instance, time: f64, text: String) {
-        let service = instance.service();
-        let mut fleets = self.fleets.iter();
-        if !fleets.any(|fleet| fleet.instance.service() == service) {
-            self.marks.push(Mark {
-                time,
-                text,
-                is_bad: false,
-                slot: None,
-            });
-        }
+        self.marks.push(Mark {
+            time,
+            text,
+            is_bad: false,
+            export_of: Some(instance.service().to_owned()),
+            slot: None,
+        });
     }
 
     pub(crate) fn fleets(&self) -> impl Iterator<Item = &Fleet> {
@@ -259,7 +256,11 @@ impl Pulse {
     }
 
     pub(crate) fn marks(&self) -> impl Iterator<Item = &Mark> {
-        self.marks.iter()
+        let is_shown = |mark: &&Mark| match &mark.export_of {
+            Some(service) => !self.fleets.has(service),
+            None => true,
+        };
+        self.marks.iter().filter(is_shown)
     }
 
     pub(crate) fn history(&self, metric: &str) -> Vec<(f64, f64)> {

@@ -14,7 +14,7 @@ const MAX_ATTRIBUTES: usize = 8;
 pub(super) fn list(logs: &[Log], query: &Query) -> Markup {
     html! {
         @if logs.is_empty() {
-            p.panel.empty { "No log record has arrived that matches." }
+            p.panel.empty { (if query.filters_logs() { "No log record matches." } else { "No log record has arrived." }) }
         } @else {
             div.panel.logs.scroll tabindex="0" { @for log in logs { (line(log, query)) } }
         }

@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 12;
 pub(super) fn list(rows: &[Row], query: &Query) -> Markup {
     html! {
         @if rows.is_empty() {
-            p.panel.empty { "No trace has arrived that matches." }
+            p.panel.empty { (if query.filters_traces() { "No trace matches." } else { "No trace has arrived." }) }
         } @else {
             ul.panel.traces.scroll tabindex="0" {
                 @for row in rows { (line(row, query)) }
