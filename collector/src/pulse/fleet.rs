@@ -185,11 +185,10 @@ impl Fleet {
             },
             // The start of the server is no news.
             "spawns" if added > 0.0 && find("reason") != "boot" => {
-                let reason = attribute::cut(find("reason"), MAX_WORD);
-                (
-                    format!("worker {number} started: {reason}"),
-                    reason == "hang",
-                )
+                match attribute::cut(find("reason"), MAX_WORD) {
+                    "hang" => (format!("a helper for worker {number} started"), true),
+                    reason => (format!("worker {number} started: {reason}"), false),
+                }
             }
             _ => return None,
         };
