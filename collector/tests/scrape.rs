@@ -9,7 +9,7 @@ use std::{
 
 use collector::{Collector, Config, Scrape};
 use serde_json::Value;
-use support::{exchange, until};
+use support::{until, view};
 
 mod support;
 
@@ -44,10 +44,7 @@ fn start(scrape: Scrape) -> Collector {
 }
 
 fn api(collector: &Collector, path: &str) -> Value {
-    let address = collector.http_addr();
-    let request =
-        format!("GET /api/{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    exchange(address, request.as_bytes()).json()
+    view::api(collector.http_addr(), &format!("/api/{path}"))
 }
 
 fn wait_for_workers(collector: &Collector) -> Value {

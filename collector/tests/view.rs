@@ -1,100 +1,16 @@
 //! The live view, as a browser and a script get it.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::net::SocketAddr;
 
-use collector::{Collector, Config, Format};
-use serde_json::{Value, json};
-use support::{Answer, exchange, post, until};
+use collector::{Collector, Config};
+use serde_json::json;
+use support::view::{
+    TRACE, api, attribute, get, get_with, log, now, page, resource, send, span, start, traces,
+};
 
 mod support;
 
-const TRACE: &str = "5b8efff798038103d269b633813fc60c";
 const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{202e}\u{1b}[31m\n";
-
-fn start() -> Collector {
-    let config = Config {
-        view: true,
-        keep_records: 0,
-        format: Format::Silent,
-        ..Config::silent()
-    };
-    Collector::start(config).expect("the collector starts")
-}
-
-fn get_with(address: SocketAddr, path: &str, headers: &str) -> Answer {
-    let request = format!("GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
-    exchange(address, request.as_bytes())
-}
-
-fn get(address: SocketAddr, path: &str) -> Answer {
-    get_with(address, path, &format!("Host: {address}\r\n"))
-}
-
-fn page(address: SocketAddr, path: &str) -> String {
-    let answer = get(address, path);
-    assert_eq!(answer.status, 200, "{path}");
-    String::from_utf8(answer.body).expect("UTF-8")
-}
-
-fn api(address: SocketAddr, path: &str) -> Value {
-    get(address, path).json()
-}
-
-fn send(address: SocketAddr, signal: &str, body: &Value) {
-    let path = format!("/v1/{signal}");
-    let answer = post(
-        address,
-        &path,
-        "application/json",
-        body.to_string().as_bytes(),
-    );
-    assert_eq!((answer.status, answer.json()), (200, json!({})));
-}
-
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(now.expect("a clock").as_nanos()).expect("this century")
-}
-
-fn attribute(key: &str, value: &str) -> Value {
-    json!({"key": key, "value": {"stringValue": value}})
-}
-
-fn resource(pid: &str) -> Value {
-    json!({"attributes": [attribute("service.name", "shop"), attribute("process.pid", pid)]})
-}
-
-/// A server span of a worker.
-fn span(id: u64, route: &str, status: &str, milliseconds: u64) -> Value {
-    let end = now();
-    let is_error = status.starts_with('5');
-    json!({
-        "traceId": if id == 1 { TRACE.to_owned() } else { format!("{id:032x}") },
-        "spanId": format!("{id:016x}"),
-        "name": format!("GET {route}"),
-        "kind": 2,
-        "startTimeUnixNano": (end - milliseconds * 1_000_000).to_string(),
-        "endTimeUnixNano": end.to_string(),
-        "status": if is_error { json!({"code": 2}) } else { json!({}) },
-        "attributes": [attribute("http.route", route), attribute("http.response.status_code", status)],
-    })
-}
-
-fn traces(pid: &str, spans: &[Value]) -> Value {
-    json!({"resourceSpans": [{"resource": resource(pid), "scopeSpans": [{"spans": spans}]}]})
-}
-
-fn log(pid: &str, severity: u8, body: &str) -> Value {
-    let record = json!({
-        "timeUnixNano": now().to_string(), "severityNumber": severity,
-        "body": {"stringValue": body}, "traceId": TRACE, "spanId": "0000000000000001",
-    });
-    json!({"resourceLogs": [{"resource": resource(pid), "scopeLogs": [{"logRecords": [record]}]}]})
-}
 
 #[test]
 fn the_page_shows_workers_traces_logs_and_metrics() {
@@ -305,96 +221,6 @@ fn the_receiver_is_the_same_with_and_without_the_view() {
     assert_eq!(answer.status, 405);
     let without = Collector::start(Config::silent()).expect("the collector starts");
     assert_eq!(get(without.http_addr(), "/").status, 404);
-}
-
-/// A page that listens.
-struct Page(TcpStream, String);
-
-impl Page {
-    fn open(address: SocketAddr) -> Self {
-        Self::open_at(address, "")
-    }
-
-    fn open_at(address: SocketAddr, query: &str) -> Self {
-        let mut stream = TcpStream::connect(address).expect("a connection");
-        let timeout = Some(Duration::from_secs(30));
-        stream.set_read_timeout(timeout).expect("a timeout");
-        let request = format!("GET /events{query} HTTP/1.1\r\nHost: {address}\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("a request");
-        Self(stream, String::new())
-    }
-
-    /// Reads until this text has come.
-    fn wait_for(&mut self, text: &str) -> &str {
-        let mut chunk = [0; 65_536];
-        while !self.1.contains(text) {
-            let read = self.0.read(&mut chunk).expect("events arrive");
-            assert!(read > 0, "the stream ended before {text}: {}", self.1);
-            self.1 += &String::from_utf8_lossy(&chunk[..read]);
-        }
-        &self.1
-    }
-}
-
-#[test]
-fn an_open_page_gets_what_has_changed_and_does_not_hold_a_stop() {
-    let collector = start();
-    let address = collector.http_addr();
-    let mut page = Page::open(address);
-    let head = page.wait_for("event: losses");
-    assert!(head.contains("content-type: text/event-stream"), "{head}");
-    page.1.clear();
-    send(
-        address,
-        "traces",
-        &traces("77", &[span(1, "/new", "200", 1)]),
-    );
-    let news = page.wait_for("event: losses").to_owned();
-    assert!(
-        news.contains("GET /new") && news.contains("event: traces"),
-        "{news}"
-    );
-    assert!(
-        !news.contains("event: metrics"),
-        "it has not changed: {news}"
-    );
-    collector.stop();
-}
-
-#[test]
-fn pages_with_other_filters_get_what_they_ask_for() {
-    let collector = start();
-    let address = collector.http_addr();
-    let spans = [span(1, "/a", "200", 1), span(2, "/b", "200", 1)];
-    send(address, "traces", &traces("1", &spans));
-    let queries = ["?route=/a", "?route=/a", "?route=/b"];
-    let mut pages = queries.map(|query| Page::open_at(address, query));
-    for (page, (own, other)) in pages.iter_mut().zip([("a", "b"), ("a", "b"), ("b", "a")]) {
-        let shown = page.wait_for("event: losses");
-        assert!(shown.contains(&format!("GET /{own}")), "{shown}");
-        assert!(!shown.contains(&format!("GET /{other}")), "{shown}");
-    }
-    // One that is closed ends none of the others.
-    let [first, mut second, _] = pages;
-    drop(first);
-    send(address, "traces", &traces("1", &[span(3, "/a", "503", 1)]));
-    second.wait_for(">503<");
-}
-
-#[test]
-fn pages_are_limited_and_those_that_are_closed_make_room() {
-    let collector = start();
-    let address = collector.http_addr();
-    let mut pages: Vec<_> = (0..16).map(|_| Page::open(address)).collect();
-    for page in &mut pages {
-        page.wait_for("200 OK");
-    }
-    Page::open(address).wait_for("503 Service Unavailable");
-    drop(pages);
-    until("room for a page", || {
-        let mut page = Page::open(address);
-        page.wait_for("HTTP/1.1 ").contains("200 OK")
-    });
 }
 
 #[test]

@@ -1,36 +1,13 @@
 //! The workers of a harness in the live view, from the metrics that their master exports.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use collector::{Collector, Config};
+use collector::Collector;
 use serde_json::{Value, json};
-use support::{exchange, post};
+use support::view::{self, attribute, start};
 
 mod support;
 
-fn start() -> Collector {
-    let config = Config {
-        view: true,
-        keep_records: 0,
-        ..Config::silent()
-    };
-    Collector::start(config).expect("the collector starts")
-}
-
 fn api(collector: &Collector, path: &str) -> Value {
-    let address = collector.http_addr();
-    let request =
-        format!("GET /api/{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    exchange(address, request.as_bytes()).json()
-}
-
-fn now() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("a clock").as_nanos().to_string()
-}
-
-fn text(key: &str, value: &str) -> Value {
-    json!({"key": key, "value": {"stringValue": value}})
+    view::api(collector.http_addr(), &format!("/api/{path}"))
 }
 
 /// What a harness exports: metric, slot, the other attribute and its value, and the number.
@@ -38,9 +15,9 @@ type Sample<'a> = (&'a str, &'a str, Option<(&'a str, &'a str)>, f64);
 
 fn push(collector: &Collector, pid: &str, samples: &[Sample<'_>]) {
     let metric = |(name, slot, other, value): &Sample<'_>| {
-        let mut attributes = vec![text("slot", slot)];
-        attributes.extend(other.map(|(key, value)| text(key, value)));
-        let points = json!([{"timeUnixNano": now(), "asDouble": value, "attributes": attributes}]);
+        let mut attributes = vec![attribute("slot", slot)];
+        attributes.extend(other.map(|(key, value)| attribute(key, value)));
+        let points = json!([{"timeUnixNano": view::now().to_string(), "asDouble": value, "attributes": attributes}]);
         match ["worker.spawns", "worker.exits", "worker.requests"].contains(name) {
             true => json!({"name": name, "sum":
                 {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": points}}),
@@ -48,16 +25,10 @@ fn push(collector: &Collector, pid: &str, samples: &[Sample<'_>]) {
         }
     };
     let metrics: Vec<_> = samples.iter().map(metric).collect();
-    let resource = json!({"attributes": [text("service.name", "shop"), text("process.pid", pid)]});
+    let resource = view::resource(pid);
     let body = json!({"resourceMetrics": [
         {"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]});
-    let answer = post(
-        collector.http_addr(),
-        "/v1/metrics",
-        "application/json",
-        body.to_string().as_bytes(),
-    );
-    assert_eq!((answer.status, answer.json()), (200, json!({})));
+    view::send(collector.http_addr(), "metrics", &body);
 }
 
 /// Slot 0 serves as process 11, slot 1 as process 12.

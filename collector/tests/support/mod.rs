@@ -1,6 +1,8 @@
 //! Helpers that send valid, invalid and truncated requests.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod view;
+
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
