@@ -15,6 +15,15 @@ pub(crate) fn is_repeated(name: &str) -> bool {
     REPEATED.contains(&name)
 }
 
+/// Whether a request with these attributes failed, by the conventions for HTTP servers.
+pub(crate) fn is_error(attributes: &[(String, String)]) -> bool {
+    attributes.iter().any(|(key, value)| match key.as_str() {
+        "error.type" => true,
+        "http.response.status_code" => value.starts_with('5'),
+        _ => false,
+    })
+}
+
 /// Attributes sorted by key, so that equal sets give equal map keys.
 pub(crate) fn sorted(attributes: &[KeyValue]) -> Vec<(String, String)> {
     let mut sorted: Vec<_> = attributes

@@ -51,6 +51,102 @@ fn the_page_shows_workers_traces_logs_and_metrics() {
     assert_eq!(get(address, "/nowhere").status, 404);
 }
 
+/// Cumulative data points of a metric, each with attributes.
+fn metric(
+    kind: &str,
+    name: &str,
+    points: &[(serde_json::Value, &[(&str, &str)])],
+) -> serde_json::Value {
+    let points: Vec<_> = points
+        .iter()
+        .map(|(point, attributes)| {
+            let mut point = point.clone();
+            point["timeUnixNano"] = json!(now().to_string());
+            let attributes = attributes.iter().map(|(key, value)| attribute(key, value));
+            point["attributes"] = attributes.collect();
+            point
+        })
+        .collect();
+    let data = json!({"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": points});
+    json!({"name": name, kind: data})
+}
+
+#[test]
+fn the_page_shows_each_route_and_what_senders_lost() {
+    let collector = start();
+    let address = collector.http_addr();
+    let durations = |fast: u64, slow: u64| {
+        json!({"count": (fast + slow).to_string(), "sum": 1.0, "explicitBounds": [0.1, 0.2],
+            "bucketCounts": [fast.to_string(), slow.to_string(), "0"]})
+    };
+    let orders = [("http.request.method", "GET"), ("http.route", "/orders")];
+    let failed = [&orders[..], &[("error.type", "500")]].concat();
+    let requests = metric(
+        "histogram",
+        "http.server.request.duration",
+        &[
+            (durations(90, 0), &orders),
+            (durations(0, 10), &failed),
+            (durations(1, 0), &[("http.request.method", "_OTHER")]),
+        ],
+    );
+    let number = |number: u64| json!({"asInt": number.to_string()});
+    let spans = metric(
+        "sum",
+        "otel.sdk.processor.span.processed",
+        &[
+            (number(7), &[("error.type", "queue_full")]),
+            (number(90), &[]),
+        ],
+    );
+    let capped = metric(
+        "sum",
+        "orders",
+        &[(number(3), &[("otel.metric.overflow", "true")])],
+    );
+    let incidents = metric(
+        "sum",
+        "multiprocess_incidents_total",
+        &[
+            (number(2), &[("kind", "in_memory")]),
+            (number(0), &[("kind", "series_limit")]),
+        ],
+    );
+    let scope = json!({"metrics": [requests, spans, capped, incidents]});
+    let metrics =
+        json!({"resourceMetrics": [{"resource": resource("1"), "scopeMetrics": [scope]}]});
+    send(address, "metrics", &metrics);
+
+    let service = api(address, "/api/service");
+    let [first, second] = &service["routes"].as_array().expect("a list")[..] else {
+        panic!("{service}");
+    };
+    assert_eq!(
+        (&first["route"], &first["requests"], &first["errors"]),
+        (&json!("/orders"), &json!(100.0), &json!(10.0))
+    );
+    let p99 = first["p99"].as_f64().expect("a quantile");
+    assert!((0.1..=0.2).contains(&p99), "{p99}");
+    assert_eq!(second["method"], "_OTHER");
+    assert_eq!(
+        api(address, "/api/losses")["by_senders"],
+        json!({
+            "incidents of the metric store: in memory": 2.0,
+            "measurements of orders in no series of their own": 3.0,
+            "processor.span.processed: queue_full": 7.0,
+        })
+    );
+    let page = page(address, "/");
+    for part in [
+        "GET /orders",
+        "_OTHER no route",
+        "10 %",
+        "(counted by senders)",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
 #[test]
 fn filters_select_traces_and_records() {
     let collector = start();

@@ -4,6 +4,7 @@
 mod logs;
 mod losses;
 mod metrics;
+mod routes;
 mod service;
 mod traces;
 mod workers;
@@ -12,6 +13,7 @@ pub(crate) use self::{
     logs::{Log, logs},
     losses::{Losses, losses},
     metrics::{Card, Exemplar, Line, cards},
+    routes::Route,
     service::{Service, service},
     traces::{Row, Step, Waterfall, traces, waterfall},
     workers::{Event, State, Worker, Workers, workers},

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Event, end, recent};
+use super::{Event, Route, end, recent, routes::routes};
 use crate::{
     pulse::{LATENCIES, Rows, quantile},
     ring::SECONDS,
@@ -24,6 +24,8 @@ pub(crate) struct Service {
     pub(crate) p50: Option<f64>,
     pub(crate) p95: Option<f64>,
     pub(crate) p99: Option<f64>,
+    /// Since the workers started.
+    pub(crate) routes: Vec<Route>,
     /// Unix time in seconds of the last value.
     pub(crate) end: u64,
     /// When something happened to a worker, as a share of the time that charts show, and whether it
@@ -85,6 +87,7 @@ pub(crate) fn service(state: &state::State) -> Service {
         p99: quantile(&rows, 0.99),
         requests,
         errors,
+        routes: routes(state),
         end,
         lines,
         marks: marks.map(|event| (event.share, event.is_bad)).collect(),

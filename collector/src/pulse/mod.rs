@@ -86,12 +86,7 @@ impl Pulse {
             let added = change.added.as_f64().max(0.0);
             let tick = seen.get_or_insert_default();
             tick.requests += added;
-            let is_error = |(key, value): &(String, String)| match key.as_str() {
-                "error.type" => true,
-                "http.response.status_code" => value.starts_with('5'),
-                _ => false,
-            };
-            if change.attributes.iter().any(is_error) {
+            if attribute::is_error(&change.attributes) {
                 tick.errors += added;
             }
             self.latencies.add_buckets(change, now);

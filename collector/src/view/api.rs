@@ -10,7 +10,10 @@ const PATHS: [(&str, &str); 7] = [
         "/api/workers",
         "the processes that send, and the slots of a harness",
     ),
-    ("/api/service", "rate, errors and latency of requests"),
+    (
+        "/api/service",
+        "rate, errors and latency of requests, also by route",
+    ),
     (
         "/api/traces?route=&status=&min_ms=&errors=",
         "the latest traces",
@@ -21,7 +24,10 @@ const PATHS: [(&str, &str); 7] = [
     ),
     ("/api/logs?level=&text=", "the latest log records"),
     ("/api/metrics", "every metric"),
-    ("/api/losses", "what was refused or forgotten"),
+    (
+        "/api/losses",
+        "what was refused, forgotten, or lost by senders",
+    ),
 ];
 
 /// The document of a path, if there is one.

@@ -220,6 +220,9 @@ fn losses_of(losses: &model::Losses) -> Markup {
             (count(losses.refused_requests, "requests refused"))
             (count(losses.refused_data_points, "data points beyond the limit of series"))
             (count(losses.refused_spans, "spans without valid ids"))
+            @for (what, count) in &losses.by_senders {
+                li { b.bad { (number(*count)) } " " (text(what)) " (counted by senders)" }
+            }
             li { b { (number(losses.forgotten_spans as f64)) } " older spans and "
                 b { (number(losses.forgotten_logs as f64)) } " older records made room" }
             li { b { (number(losses.spans as f64)) } " spans, "

@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::{
     chart,
-    format::{number, seconds},
+    format::{number, seconds, text},
 };
-use crate::model::Service;
+use crate::model::{Route, Service};
 
 pub(super) fn service(service: &Service) -> Markup {
     let top = chart::top(&service.requests);
@@ -26,6 +26,33 @@ pub(super) fn service(service: &Service) -> Markup {
                 p.legend { "thick: the sum; thin: each worker; dashes: a worker came or went" }
             }
             div.panel { (latency(service)) }
+        }
+        @if !service.routes.is_empty() { (routes(&service.routes)) }
+    }
+}
+
+fn routes(routes: &[Route]) -> Markup {
+    let quantile = |quantile: Option<f64>| quantile.map(seconds).unwrap_or_default();
+    html! {
+        div.panel.routes {
+            table {
+                thead { tr {
+                    th scope="col" { "Route" }
+                    @for name in ["requests", "errors", "p50", "p95", "p99"] { th scope="col" { (name) } }
+                } }
+                tbody { @for route in routes { tr {
+                    th scope="row" {
+                        (text(&route.method)) " "
+                        @if route.route.is_empty() { "no route" } @else { (text(&route.route)) }
+                    }
+                    td { (number(route.requests)) }
+                    td.bad[route.errors > 0.0] { (number(100.0 * route.errors / route.requests.max(1.0))) " %" }
+                    td { (quantile(route.p50)) }
+                    td { (quantile(route.p95)) }
+                    td { (quantile(route.p99)) }
+                } } }
+            }
+            p.legend { "since the workers started" }
         }
     }
 }
