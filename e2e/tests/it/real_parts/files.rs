@@ -135,7 +135,7 @@ fn the_rules_pass_their_tests_and_prometheus_accepts_its_configuration() -> Resu
     }
     // Debian's has neither discovery in Kubernetes nor OTLP.
     if let Some(promtool) = prometheus::newest("promtool")? {
-        for name in ["kubernetes/prometheus.yml", "prometheus-otlp.yml"] {
+        for name in ["kubernetes/prometheus.yml", "prometheus-3.yml"] {
             succeeds(
                 Command::new(&promtool)
                     .args(["check", "config"])
