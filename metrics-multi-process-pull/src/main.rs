@@ -56,14 +56,11 @@ fn main() -> ExitCode {
             let directory = telemetry::prepare(start)?;
             let snapshots = Some(start.snapshots.clone());
             let exposition = telemetry::exposition(directory.store(), snapshots)?;
+            let port = listen(&options, exposition.clone(), start)?;
             #[cfg(feature = "embedded-collector")]
-            let view = {
-                let exposition = exposition.clone();
-                options.collector.scrape(move || exposition.text())?
-            };
+            let view = options.collector.scrape(move || exposition.text())?;
             #[cfg(not(feature = "embedded-collector"))]
             let view = ();
-            let port = listen(&options, exposition, start)?;
             anyhow::Ok((view, port, directory))
         })
         .run(|worker| serve(worker, &options))

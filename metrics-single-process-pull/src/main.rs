@@ -54,11 +54,6 @@ fn main() -> ExitCode {
 
 async fn serve(mut worker: Worker, options: &Options) -> anyhow::Result<()> {
     let telemetry = Telemetry::init()?;
-    #[cfg(feature = "embedded-collector")]
-    let _view = {
-        let exposition = telemetry.exposition.clone();
-        options.collector.scrape(move || exposition.text())?
-    };
     let own_port = match options.metrics_port.listen(&options.server)? {
         Some(listeners) => Some(telemetry.exposition.clone().listen(listeners)?),
         None => None,
@@ -68,6 +63,11 @@ async fn serve(mut worker: Worker, options: &Options) -> anyhow::Result<()> {
         None => worker.address()?.url("/metrics"),
     };
     worker.note(format!("metrics {url}"));
+    #[cfg(feature = "embedded-collector")]
+    let _view = {
+        let exposition = telemetry.exposition.clone();
+        options.collector.scrape(move || exposition.text())?
+    };
 
     let observe = Observe::new()
         .metrics(telemetry.http.active.clone())

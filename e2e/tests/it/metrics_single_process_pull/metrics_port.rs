@@ -45,7 +45,9 @@ fn the_metrics_port_listens_where_the_application_does() -> Result<()> {
 /// The program with a console that is not read after the ready line, like a terminal stopped with Ctrl-S.
 fn with_a_stuck_console() -> Program {
     let script = r#"exec "$0" "$@" 2> >(IFS= read -r line; echo "$line"; exec sleep 1000000)"#;
+    // The line that the script reads is the one that says where it listens.
     pull_with_metrics_port()
+        .arg("--no-view")
         .under(&["bash", "-c", script])
         .env("ERROR_RATE", "1")
 }
