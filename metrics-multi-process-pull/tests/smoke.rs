@@ -32,9 +32,11 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        stderr.read_line(&mut line).unwrap();
+        // The live view may come first.
+        let ready = |line: &String| line.contains("ready on http://");
+        let line = stderr.by_ref().lines().map_while(Result::ok).find(ready);
+        let line = line.unwrap_or_default();
         // What comes after the ready line is read, so that the pipe never fills up.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         let address = line.split_once("ready on http://").map(|(_, rest)| {

@@ -29,8 +29,10 @@ impl Running {
             child,
             address: String::new(),
         };
-        let mut line = String::new();
-        BufReader::new(stderr).read_line(&mut line)?;
+        // The live view may come first.
+        let lines = BufReader::new(stderr).lines().map_while(|line| line.ok());
+        let mut ready = lines.filter(|line| line.contains("ready on http://"));
+        let line = ready.next().ok_or("it was never ready")?;
         let (_, rest) = line.split_once("ready on http://").ok_or(line.clone())?;
         let (address, _) = rest.split_once(',').ok_or(line.clone())?;
         running.address = address.to_owned();
