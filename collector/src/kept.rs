@@ -16,10 +16,10 @@ use crate::{
 const MAX_KEPT_BYTES: usize = 256 * 1024 * 1024;
 
 /// What the live view keeps: records of each signal, and their encoded size in bytes. They take
-/// about four times as much memory.
+/// about seven times as much memory.
 const VIEW_SPANS: usize = 20_000;
 const VIEW_LOGS: usize = 10_000;
-const VIEW_BYTES: usize = 6 * 1024 * 1024;
+const VIEW_BYTES: usize = 3_500_000;
 
 /// Counts of requests, and the kept records.
 pub(crate) struct Kept {

@@ -34,8 +34,9 @@ pub(crate) struct Totals {
 }
 
 pub(crate) struct Series {
-    /// Keyed by the number of the instance.
-    streams: BTreeMap<u64, Stream>,
+    /// Keyed by the number of the instance. Boxed, because a map has room for eleven in place, and
+    /// most series have one or two.
+    streams: BTreeMap<u64, Box<Stream>>,
     /// Total of evicted instances.
     retired: Option<Value>,
 }
@@ -220,7 +221,7 @@ impl Series {
         let counts = |number: &u64| !kind.is_current() || activity.is_alive(*number, now);
         let streams = self.streams.iter().filter(|(number, _)| counts(number));
         Living {
-            streams: streams.map(|(_, stream)| stream).collect(),
+            streams: streams.map(|(_, stream)| stream.as_ref()).collect(),
             retired: self.retired.as_ref(),
         }
     }
@@ -236,7 +237,7 @@ impl Series {
                 start: point.start,
                 time: point.time,
             };
-            self.streams.insert(instance.number, stream);
+            self.streams.insert(instance.number, Box::new(stream));
             return Some(added);
         };
         let before = stream.total();
