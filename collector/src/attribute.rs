@@ -15,6 +15,12 @@ pub(crate) fn is_repeated(name: &str) -> bool {
     REPEATED.contains(&name)
 }
 
+/// The value of an attribute that is text already.
+pub(crate) fn find_text<'a>(attributes: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = attributes.iter().find(|(key, _)| key == name)?;
+    Some(&found.1)
+}
+
 /// Whether a request with these attributes failed, by the conventions for HTTP servers.
 pub(crate) fn is_error(attributes: &[(String, String)]) -> bool {
     attributes.iter().any(|(key, value)| match key.as_str() {

@@ -48,10 +48,7 @@ impl Instance {
 
     /// A resource attribute as text, truncated to 1,024 bytes.
     pub fn resource_attribute(&self, key: &str) -> Option<&str> {
-        self.resource
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        attribute::find_text(&self.resource, key)
     }
 
     /// All resource attributes, sorted by key. At most 64.

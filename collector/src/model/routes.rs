@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use serde::Serialize;
 
-use crate::{attribute::is_error, state, value::Value};
+use crate::{attribute, state, value::Value};
 
 /// Routes that are shown at most.
 const MAX_ROUTES: usize = 24;
@@ -27,15 +27,12 @@ pub(crate) struct Route {
 pub(crate) fn routes(state: &state::State) -> Vec<Route> {
     let mut found = BTreeMap::<(&str, &str), (Value, f64)>::new();
     for (key, series) in state.totals.iter(Instant::now()) {
-        let Some(sum) = series.sum() else { continue };
         if key.metric != "http.server.request.duration" {
             continue;
         }
-        let find = |name: &str| {
-            let attribute = key.attributes.iter().find(|(key, _)| key == name);
-            attribute.map_or("", |(_, value)| value.as_str())
-        };
-        let errors = match is_error(&key.attributes) {
+        let Some(sum) = series.sum() else { continue };
+        let find = |name: &str| attribute::find_text(&key.attributes, name).unwrap_or_default();
+        let errors = match attribute::is_error(&key.attributes) {
             true => sum.amount().as_f64(),
             false => 0.0,
         };

@@ -121,10 +121,7 @@ impl Fleet {
     /// Returns what has happened, if something did. `since` is the time of the export before.
     fn apply(&mut self, change: &Change, since: Option<f64>, now: f64) -> Option<Mark> {
         let metric = harness::metric(&change.metric)?;
-        let find = |key: &str| {
-            let found = change.attributes.iter().find(|(name, _)| name == key);
-            found.map_or("", |(_, value)| value.as_str())
-        };
+        let find = |name: &str| attribute::find_text(&change.attributes, name).unwrap_or_default();
         let value = change.total.amount().as_f64();
         let added = change.added.as_f64().max(0.0);
         if metric == "reloads" {

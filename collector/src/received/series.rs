@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use crate::{totals::Totals, value::Value};
+use crate::{attribute, totals::Totals, value::Value};
 
 /// One metric of one scope and service with one set of attributes, over all instances.
 #[derive(Clone, Debug)]
@@ -29,8 +29,7 @@ pub struct ReceivedSeries {
 impl ReceivedSeries {
     /// An attribute's value as text.
     pub fn attribute(&self, key: &str) -> Option<&str> {
-        let (_, value) = self.attributes.iter().find(|(name, _)| name == key)?;
-        Some(value)
+        attribute::find_text(&self.attributes, key)
     }
 
     pub(crate) fn all(totals: &Totals) -> Vec<Self> {

@@ -115,11 +115,15 @@ fn metric(family: &str, samples: &[&Sample<'_>], now: u64) -> Metric {
             is_monotonic: true,
         }),
         "histogram" => Data::Histogram(Histogram {
-            data_points: series(samples, |points| histogram(points, now)),
+            data_points: series(samples, |points, attributes| {
+                histogram(points, attributes, now)
+            }),
             aggregation_temporality: cumulative,
         }),
         "summary" => Data::Summary(Summary {
-            data_points: series(samples, |points| summary(points, now)),
+            data_points: series(samples, |points, attributes| {
+                summary(points, attributes, now)
+            }),
         }),
         _ => Data::Gauge(Gauge {
             data_points: numbers(),
@@ -134,17 +138,24 @@ fn metric(family: &str, samples: &[&Sample<'_>], now: u64) -> Metric {
 }
 
 /// A data point of each set of labels, those of buckets and quantiles left out.
-fn series<T>(samples: &[&Sample<'_>], point: impl Fn(&[&Sample<'_>]) -> T) -> Vec<T> {
+fn series<T>(
+    samples: &[&Sample<'_>],
+    point: impl Fn(&[&Sample<'_>], Vec<KeyValue>) -> T,
+) -> Vec<T> {
     let mut series = BTreeMap::<Vec<_>, Vec<&Sample<'_>>>::new();
     for sample in samples {
         let labels = sample.labels.iter();
         let labels = labels.filter(|(name, _)| !is_part(name)).collect();
         series.entry(labels).or_default().push(sample);
     }
-    series.values().map(|samples| point(samples)).collect()
+    let points = series.values().map(|samples| {
+        let attributes = samples.first().map(|sample| attributes(sample));
+        point(samples, attributes.unwrap_or_default())
+    });
+    points.collect()
 }
 
-fn histogram(samples: &[&Sample<'_>], now: u64) -> HistogramDataPoint {
+fn histogram(samples: &[&Sample<'_>], attributes: Vec<KeyValue>, now: u64) -> HistogramDataPoint {
     let bucket = |sample: &&Sample<'_>| {
         let bound = sample
             .labels
@@ -165,10 +176,7 @@ fn histogram(samples: &[&Sample<'_>], now: u64) -> HistogramDataPoint {
     let bucket_counts = counts.collect();
     let bounds = buckets.iter().map(|(bound, _)| *bound);
     HistogramDataPoint {
-        attributes: samples
-            .first()
-            .map(|sample| attributes(sample))
-            .unwrap_or_default(),
+        attributes,
         time_unix_nano: now,
         count: of(samples, "_count").unwrap_or_default() as u64,
         sum: of(samples, "_sum"),
@@ -178,12 +186,9 @@ fn histogram(samples: &[&Sample<'_>], now: u64) -> HistogramDataPoint {
     }
 }
 
-fn summary(samples: &[&Sample<'_>], now: u64) -> SummaryDataPoint {
+fn summary(samples: &[&Sample<'_>], attributes: Vec<KeyValue>, now: u64) -> SummaryDataPoint {
     SummaryDataPoint {
-        attributes: samples
-            .first()
-            .map(|sample| attributes(sample))
-            .unwrap_or_default(),
+        attributes,
         time_unix_nano: now,
         count: of(samples, "_count").unwrap_or_default() as u64,
         sum: of(samples, "_sum").unwrap_or_default(),
