@@ -1,6 +1,6 @@
 //! The files in `deploy/` are valid for their programs.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 use e2e::{
@@ -122,27 +122,47 @@ fn the_manifests_start_the_release_of_the_collector_that_the_tests_run() -> Resu
 #[test]
 fn the_rules_pass_their_tests_and_prometheus_accepts_its_configuration() -> Result<()> {
     for promtool in prometheus::executables("promtool")? {
-        for name in ["prometheus.yml", "compose/prometheus.yml"] {
-            succeeds(
-                Command::new(&promtool)
-                    .args(["check", "config"])
-                    .arg(deploy(name)),
-            );
-        }
+        check_configurations(&promtool, &["prometheus.yml", "compose/prometheus.yml"]);
         let tests = deploy("rules/tests.yml");
         let words = succeeds(Command::new(&promtool).args(["test", "rules"]).arg(tests));
         assert!(words.contains("SUCCESS"), "{words}");
     }
     // Debian's has neither discovery in Kubernetes nor OTLP.
     if let Some(promtool) = prometheus::newest("promtool")? {
-        for name in ["kubernetes/prometheus.yml", "prometheus-3.yml"] {
-            succeeds(
-                Command::new(&promtool)
-                    .args(["check", "config"])
-                    .arg(deploy(name)),
-            );
-        }
+        check_configurations(
+            &promtool,
+            &["kubernetes/prometheus.yml", "prometheus-3.yml"],
+        );
     }
+    Ok(())
+}
+
+fn check_configurations(promtool: &Path, names: &[&str]) {
+    for name in names {
+        succeeds(
+            Command::new(promtool)
+                .args(["check", "config"])
+                .arg(deploy(name)),
+        );
+    }
+}
+
+#[test]
+fn every_prometheus_takes_the_same_metrics_of_workers_from_the_collector() -> Result<()> {
+    let mut kept = BTreeSet::new();
+    for name in [
+        "prometheus.yml",
+        "compose/prometheus.yml",
+        "kubernetes/prometheus.yml",
+    ] {
+        let text = fs::read_to_string(deploy(name))?;
+        let regex = text
+            .lines()
+            .map(str::trim)
+            .find(|line| line.contains("|worker_("));
+        kept.insert(regex.context(name)?.to_owned());
+    }
+    assert_eq!(kept.len(), 1, "{kept:#?}");
     Ok(())
 }
 
