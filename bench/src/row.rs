@@ -44,7 +44,7 @@ pub enum Better {
     Higher,
 }
 
-/// A goal for a median.
+/// A goal, which three quarters of the rounds have to reach.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
@@ -114,14 +114,27 @@ impl Row {
         Some(self.peer.as_ref()?.ratio?.median)
     }
 
-    /// Whether the goal was reached. `None` without a goal.
+    /// Whether three quarters of the rounds reached the goal. `None` without a goal.
+    ///
+    /// Results that have no quartiles are judged by their median.
     pub fn is_reached(&self) -> Option<bool> {
-        let ratio = self.ratio();
-        Some(match self.goal? {
-            Goal::AtMost(bound) => self.ours.median <= bound,
-            Goal::AtLeast(bound) => self.ours.median >= bound,
-            Goal::RatioAtMost(bound) => ratio.is_some_and(|ratio| ratio <= bound),
-            Goal::RatioAtLeast(bound) => ratio.is_some_and(|ratio| ratio >= bound),
+        let goal = self.goal?;
+        let figure = match goal {
+            Goal::AtMost(_) | Goal::AtLeast(_) => Some(self.ours),
+            Goal::RatioAtMost(_) | Goal::RatioAtLeast(_) => {
+                self.peer.as_ref().and_then(|peer| peer.ratio)
+            }
+        };
+        let Some(figure) = figure else {
+            return Some(false);
+        };
+        let of = |quartile: f64| match quartile.is_nan() {
+            true => figure.median,
+            false => quartile,
+        };
+        Some(match goal {
+            Goal::AtMost(bound) | Goal::RatioAtMost(bound) => of(figure.upper_quartile) <= bound,
+            Goal::AtLeast(bound) | Goal::RatioAtLeast(bound) => of(figure.lower_quartile) >= bound,
         })
     }
 
@@ -199,10 +212,10 @@ mod tests {
         assert_eq!(row.is_behind(), Some(true));
         assert_eq!(row.is_reached(), None);
         let reached = |goal| row.clone().goal(goal).is_reached();
-        assert_eq!(reached(Goal::RatioAtMost(2.0)), Some(true));
-        assert_eq!(reached(Goal::RatioAtMost(1.9)), Some(false));
-        assert_eq!(reached(Goal::AtMost(4.0)), Some(true));
-        assert_eq!(reached(Goal::AtLeast(5.0)), Some(false));
+        assert_eq!(reached(Goal::RatioAtMost(3.0)), Some(true));
+        assert_eq!(reached(Goal::RatioAtMost(2.9)), Some(false));
+        assert_eq!(reached(Goal::AtMost(9.0)), Some(true));
+        assert_eq!(reached(Goal::AtLeast(1.6)), Some(false));
         assert_eq!(row.higher_is_better().is_behind(), Some(false));
         let same = Row::against("", "ns", &[0.9, 2.1, 3.1], "peer", &[1.0, 2.0, 3.0]);
         assert_eq!(same.is_behind(), Some(false));

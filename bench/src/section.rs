@@ -64,14 +64,13 @@ impl Section {
     }
 }
 
-/// The median with its unit, and the range if the measurements differ.
+/// The median with its unit, and the middle half if the measurements differ.
 fn spread_of(spread: &Spread, write: fn(f64) -> String, unit: &str) -> String {
-    let Spread { median, min, max } = *spread;
-    let median = write(median);
-    if min == max {
+    let (median, (from, to)) = (write(spread.median), spread.middle_half());
+    if from == to {
         return format!("{median}{unit}");
     }
-    format!("{median}{unit} [{} .. {}]", write(min), write(max))
+    format!("{median}{unit} [{} .. {}]", write(from), write(to))
 }
 
 /// The section as a table for a terminal.
