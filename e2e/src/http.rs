@@ -1,4 +1,7 @@
 //! A minimal HTTP/1.1 client that controls every byte sent and sees every byte received.
+//!
+//! A client library hides what the tests are about: half a request, a connection that is reset or closed cleanly, and in
+//! which of its states. Responses are parsed by `httparse`.
 
 use std::{
     fmt,

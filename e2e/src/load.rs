@@ -1,4 +1,5 @@
-//! A load client that accounts for every request.
+//! A load client that accounts for every request. Programs such as `wrk` and `oha` count errors, but do not say which
+//! request was lost in which way, and no test can ask them for it while they run.
 //!
 //! In a *closed loop*, each client sends its next request when the last one was answered. An *open loop* sends requests
 //! on new connections at a fixed interval, even if the server does not answer, like independent users. Only an open loop

@@ -1,6 +1,7 @@
 //! Reads headings, fenced code blocks, code spans and links of a Markdown file, in their order.
 
 use anyhow::{Result, bail};
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 /// Marks a block that no test runs, on the line before it, with the reason: `<!-- not run: it installs packages -->`.
 const NOT_RUN: &str = "<!-- not run: ";
@@ -39,66 +40,83 @@ pub enum Kind {
     Link(String),
 }
 
-/// Parses a document. It supports the Markdown syntax that the documents here use.
+/// Parses a document.
 ///
 /// # Errors
 ///
 /// Returns an error for an unclosed fence, a fence without a language, and an indented block. Tests would overlook such
 /// blocks.
 pub fn read(text: &str) -> Result<Vec<Part>> {
-    let mut parts = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     let mut not_run = None;
-    let mut after_blank = true;
-    let mut lines = text.lines().zip(1..);
-    while let Some((line_text, line)) = lines.next() {
-        let mut push = |kind| parts.push(Part { line, kind });
-        if let Some(language) = line_text.strip_prefix("```") {
-            if language.is_empty() {
-                bail!("line {line}: a fence without a language");
+    // The text of the heading or block that is being read.
+    let mut inside: Option<String> = None;
+    for (event, range) in Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter() {
+        let line = 1 + text[..range.start].matches('\n').count();
+        let kind = match event {
+            Event::Start(Tag::Heading { .. }) => {
+                inside = Some(String::new());
+                continue;
             }
-            push(Kind::Block {
-                language: language.to_owned(),
-                lines: block(line, &mut lines)?,
+            Event::Start(Tag::CodeBlock(kind)) => {
+                match kind {
+                    CodeBlockKind::Indented => {
+                        bail!("line {line}: an indented block; put it between fences")
+                    }
+                    CodeBlockKind::Fenced(language) if language.is_empty() => {
+                        bail!("line {line}: a fence without a language")
+                    }
+                    CodeBlockKind::Fenced(_) => inside = Some(String::new()),
+                }
+                if !text[range].trim_end().ends_with("\n```") {
+                    bail!("line {line}: a fence that is not closed");
+                }
+                continue;
+            }
+            Event::Text(text) => {
+                if let Some(inside) = &mut inside {
+                    *inside += &text;
+                }
+                continue;
+            }
+            Event::End(TagEnd::Heading(level)) => Kind::Heading {
+                level: level as usize,
+                text: inside.take().unwrap_or_default(),
+            },
+            Event::End(TagEnd::CodeBlock) => Kind::Block {
+                language: text[range].lines().next().unwrap_or_default()[3..].to_owned(),
+                lines: inside
+                    .take()
+                    .unwrap_or_default()
+                    .lines()
+                    .map(str::to_owned)
+                    .collect(),
                 not_run: not_run.take(),
-            });
-        } else if let Some(reason) = line_text.strip_prefix(NOT_RUN) {
-            not_run = Some(reason.trim_end_matches("-->").trim().to_owned());
-        } else if line_text.starts_with('#') {
-            let text = line_text.trim_start_matches('#');
-            push(Kind::Heading {
-                level: line_text.len() - text.len(),
-                text: text.trim().to_owned(),
-            });
-        } else if after_blank && line_text.starts_with("    ") {
-            bail!("line {line}: an indented block; put it between fences");
-        } else {
-            for span in line_text.split('`').skip(1).step_by(2) {
-                push(Kind::Span(span.to_owned()));
+            },
+            Event::Code(code) => match &mut inside {
+                Some(heading) => {
+                    *heading += &format!("`{code}`");
+                    continue;
+                }
+                None => Kind::Span(code.into_string()),
+            },
+            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                Kind::Link(dest_url.into_string())
             }
-            for link in line_text.split("](").skip(1) {
-                push(Kind::Link(
-                    link.split(')').next().unwrap_or(link).to_owned(),
-                ));
+            Event::Html(html) => {
+                let reason = html
+                    .strip_prefix(NOT_RUN)
+                    .and_then(|rest| rest.split_once("-->"));
+                not_run = reason
+                    .map(|(reason, _)| reason.trim().to_owned())
+                    .or(not_run);
+                continue;
             }
-        }
-        after_blank = line_text.is_empty();
+            _ => continue,
+        };
+        parts.push(Part { line, kind });
     }
     Ok(parts)
-}
-
-/// Takes the lines up to and including the closing fence.
-fn block<'a>(
-    line: usize,
-    lines: &mut impl Iterator<Item = (&'a str, usize)>,
-) -> Result<Vec<String>> {
-    let mut block = Vec::new();
-    for (inside, _) in lines {
-        if inside == "```" {
-            return Ok(block);
-        }
-        block.push(inside.to_owned());
-    }
-    bail!("line {line}: a fence that is not closed")
 }
 
 #[cfg(test)]
