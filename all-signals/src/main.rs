@@ -8,6 +8,7 @@
 //!
 //! and ask `curl localhost:5100` a few times.
 
+mod demo;
 mod metrics;
 mod options;
 mod routes;
@@ -91,7 +92,10 @@ async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
     let demo = options.demo;
     let app = move || {
         let app = App::new().configure(|app| {
-            routes::configure(app, &state, demo);
+            routes::configure(app, &state);
+            if demo {
+                demo::configure(app);
+            }
             if let Some(exposition) = &exposition {
                 exposition.configure(app);
             }

@@ -34,7 +34,8 @@ pub(crate) struct Options {
     #[arg(long, env = "CHAIN_URL", value_parser = http_url)]
     pub(crate) chain_url: Option<Url>,
 
-    /// Also serve the routes below /demo: work on other threads, fail, panic.
+    /// Also serve the routes below /demo: work on other threads, fail, panic, crash, block
+    /// a worker, leak memory.
     #[arg(long)]
     pub(crate) demo: bool,
 }

@@ -5,12 +5,11 @@ use std::process;
 
 use actix_web::{
     HttpResponse, ResponseError,
-    rt::{self, task::spawn_blocking},
     web::{self, Data, ServiceConfig},
 };
 use common::telemetry::client;
 use reqwest::{Client, StatusCode, Url};
-use tracing::{Instrument as _, Span, instrument};
+use tracing::instrument;
 
 use crate::metrics::Metrics;
 
@@ -25,16 +24,11 @@ pub(crate) struct State {
 }
 
 /// Adds the routes to an application.
-pub(crate) fn configure(app: &mut ServiceConfig, state: &State, demo: bool) {
+pub(crate) fn configure(app: &mut ServiceConfig, state: &State) {
     app.app_data(Data::new(state.clone()))
         .service(web::resource("/").get(index).head(index))
         .service(web::resource("/chain").get(chain).head(chain))
         .service(web::resource("/healthz").get(healthz).head(healthz));
-    if demo {
-        app.service(web::resource("/demo/threads").get(threads).head(threads))
-            .service(web::resource("/demo/fail").get(fail).head(fail))
-            .service(web::resource("/demo/panic").get(panic).head(panic));
-    }
 }
 
 async fn index(state: Data<State>) -> String {
@@ -60,15 +54,19 @@ impl ResponseError for WorkError {}
 
 /// Stands for work that sometimes fails, in a span of its own.
 #[instrument(err(level = "debug"))]
-async fn internal_work(error_rate: f64) -> Result<(), WorkError> {
+pub(crate) async fn internal_work(error_rate: f64) -> Result<(), WorkError> {
     match fastrand::f64() < error_rate {
         true => Err(WorkError),
         false => Ok(()),
     }
 }
 
-/// Calls the next service, with a client span and the context sent along.
 async fn chain(state: Data<State>) -> HttpResponse {
+    call_next(&state).await
+}
+
+/// Calls the next service, with a client span and the context sent along.
+pub(crate) async fn call_next(state: &State) -> HttpResponse {
     let Some(url) = state.chain_url.clone() else {
         return HttpResponse::NotFound().body("no other service: set CHAIN_URL\n");
     };
@@ -87,29 +85,4 @@ async fn call(client: &Client, url: Url) -> reqwest::Result<StatusCode> {
     let request = client.get(url).build()?;
     let response = client::send(client, request).await?;
     Ok(response.error_for_status()?.status())
-}
-
-/// Works where the span of the request is lost unless it is taken along: on the thread
-/// pool, and in a task of its own.
-async fn threads() -> HttpResponse {
-    on_other_threads().await;
-    HttpResponse::Ok().body("see the trace\n")
-}
-
-#[instrument]
-async fn on_other_threads() {
-    let span = Span::current();
-    let blocking = spawn_blocking(move || span.in_scope(|| tracing::info!("in web::block")));
-    let task = async { tracing::info!("in a spawned task") };
-    let _ = rt::spawn(task.in_current_span()).await;
-    let _ = blocking.await;
-}
-
-async fn fail() -> Result<&'static str, WorkError> {
-    internal_work(1.0).await?;
-    Ok("never")
-}
-
-async fn panic() -> &'static str {
-    panic!("a request asked for it")
 }

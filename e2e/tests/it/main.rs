@@ -5,6 +5,7 @@ mod all_signals;
 mod conventions;
 mod copy;
 mod flake;
+mod incidents;
 mod live_view;
 mod load;
 mod logs;

@@ -20,7 +20,7 @@ use url::{ParseError, Url};
 const STEP: Duration = Duration::from_millis(50);
 
 /// A browser with one page. Dropping it ends the browser and its driver.
-pub(super) struct Browser {
+pub(crate) struct Browser {
     runtime: Runtime,
     client: Option<Client>,
     driver: Child,
@@ -30,7 +30,7 @@ pub(super) struct Browser {
 
 impl Browser {
     /// Starts a browser. Returns `None` if it is not installed.
-    pub(super) fn start() -> Result<Option<Self>> {
+    pub(crate) fn start() -> Result<Option<Self>> {
         let how_to_get = "Debian: apt-get install chromium chromium-driver";
         let Some(driver) = real_part("chromedriver", how_to_get)? else {
             return Ok(None);
@@ -73,19 +73,19 @@ impl Browser {
         self.client.as_ref().context("the browser has ended")
     }
 
-    pub(super) fn open(&self, url: &str) -> Result<()> {
+    pub(crate) fn open(&self, url: &str) -> Result<()> {
         Ok(self.runtime.block_on(self.client()?.goto(url))?)
     }
 
     /// The value of an expression of JavaScript.
-    pub(super) fn eval(&self, expression: &str) -> Result<Value> {
+    pub(crate) fn eval(&self, expression: &str) -> Result<Value> {
         let script = format!("return {expression};");
         let value = self.client()?.execute(&script, Vec::new());
         self.runtime.block_on(value).with_context(|| script.clone())
     }
 
     /// Waits until an expression is true.
-    pub(super) fn wait_for(&self, expression: &str) -> Result<()> {
+    pub(crate) fn wait_for(&self, expression: &str) -> Result<()> {
         let client = self.client()?;
         let script = format!("return Boolean({expression});");
         let is_true = async {
@@ -107,7 +107,7 @@ impl Browser {
     }
 
     /// Waits until a part of the page has a text.
-    pub(super) fn wait_for_text(&self, selector: &str, text: &str) -> Result<()> {
+    pub(crate) fn wait_for_text(&self, selector: &str, text: &str) -> Result<()> {
         let (selector, text) = (json!(selector), json!(text));
         self.wait_for(&format!(
             "[...document.querySelectorAll({selector})].some(part => part.innerText.includes({text}))"
@@ -115,7 +115,7 @@ impl Browser {
     }
 
     /// The text of each element.
-    pub(super) fn texts(&self, selector: &str) -> Result<Vec<String>> {
+    pub(crate) fn texts(&self, selector: &str) -> Result<Vec<String>> {
         let selector = json!(selector);
         let texts = self.eval(&format!(
             "[...document.querySelectorAll({selector})].map(part => part.innerText)"
@@ -124,7 +124,7 @@ impl Browser {
     }
 
     /// Presses keys, where the focus is.
-    pub(super) fn press(&self, keys: &str) -> Result<()> {
+    pub(crate) fn press(&self, keys: &str) -> Result<()> {
         let client = self.client()?;
         self.runtime.block_on(async {
             let focused = client.active_element().await?;
@@ -133,7 +133,7 @@ impl Browser {
     }
 
     /// Moves the focus with the tabulator until it is on an element that matches.
-    pub(super) fn tab_to(&self, selector: &str) -> Result<()> {
+    pub(crate) fn tab_to(&self, selector: &str) -> Result<()> {
         let is_there = format!("document.activeElement.matches({})", json!(selector));
         for _ in 0..200 {
             if self.eval(&is_there)? == true {
@@ -145,7 +145,7 @@ impl Browser {
     }
 
     /// How the page is shown: the preferred colour scheme, and the width in pixels.
-    pub(super) fn emulate(&self, scheme: &str, width: u16, height: u64) -> Result<()> {
+    pub(crate) fn emulate(&self, scheme: &str, width: u16, height: u64) -> Result<()> {
         let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.command("Emulation.setEmulatedMedia", media)?;
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
@@ -154,7 +154,7 @@ impl Browser {
     }
 
     /// The visible page as a WebP image.
-    pub(super) fn image(&self) -> Result<Vec<u8>> {
+    pub(crate) fn image(&self) -> Result<Vec<u8>> {
         let options = json!({"format": "webp", "quality": 70});
         let image = self.command("Page.captureScreenshot", options)?;
         let data = image["data"].as_str().context("no image")?;

@@ -2,7 +2,7 @@
 //!
 //! With `SCREENSHOTS=1` the tests write the images that the READMEs show.
 
-mod browser;
+pub(crate) mod browser;
 mod input;
 mod page;
 mod services;
@@ -20,6 +20,11 @@ const MAX_IMAGE: usize = 150 * 1024;
 
 /// How long there is load before an image is taken, so that the charts have a shape.
 const LOAD: Duration = Duration::from_secs(40);
+
+/// Whether images are to be written.
+pub(crate) fn takes_images() -> bool {
+    env::var("SCREENSHOTS").is_ok_and(|value| value == "1")
+}
 
 /// A service and its page.
 struct Shown {
@@ -56,7 +61,7 @@ impl Shown {
 
     /// Takes the image of a README: writes it if `SCREENSHOTS=1`, after some load. Always checks that it is small.
     fn take_image(&self, package: &str, path: &str, height: u64) -> Result<()> {
-        let is_wanted = env::var("SCREENSHOTS").is_ok_and(|value| value == "1");
+        let is_wanted = takes_images();
         if is_wanted {
             let load = Load::on(self.service.addr()?).every(Duration::from_millis(30));
             load.path(path).at_most(LOAD).run()?;

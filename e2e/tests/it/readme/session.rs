@@ -20,6 +20,9 @@ const PORTS: [&str; 8] = [
     "4317", "4318", "5100", "5101", "5102", "5200", "9090", "9100",
 ];
 
+/// The port of the live view in the documents. Another one is used if it is taken.
+const VIEW: &str = "4319";
+
 /// A directory in the documents. Tests replace it by a temporary one.
 const DIRECTORY: &str = "/dev/shm/shop";
 
@@ -216,6 +219,13 @@ impl Session {
             !is_error(&up) || shown.iter().any(|line| is_error(line)),
             "`{command}` fails: {up}"
         );
+        let console = running.console().lines().into_iter();
+        let view = console.filter_map(|line| {
+            let (_, port) = line.text.split_once("live view on http://127.0.0.1:")?;
+            Some((VIEW, port.to_owned()))
+        });
+        self.instead.retain(|(documented, _)| *documented != VIEW);
+        self.instead.extend(view);
         self.running.push(Terminal {
             command: command.to_owned(),
             port,
