@@ -1,7 +1,7 @@
 //! A service that moved from `HttpServer` to worker processes. It shows where each
 //! part of `main` goes: what runs once, and what runs in every worker.
 //!
-//! `docs/from-httpserver.md` explains it step by step.
+//! `docs/adopt.md` explains it step by step.
 
 use std::{io, process::ExitCode, time::Duration};
 
