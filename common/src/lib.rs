@@ -1,5 +1,31 @@
 //! One directory to copy, and one dependency: a table of contents of four crates.
 //!
+//! It is for actix-web services that run as one process or as several, and want logs, metrics and
+//! traces. Each crate is useful by itself; this one keeps their versions and features together.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use actix_web::{App, web};
+//! use common::workers::{Error, Master, Options, Worker};
+//!
+//! #[derive(clap::Parser)]
+//! struct Cli {
+//!     #[command(flatten)]
+//!     workers: Options,
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     let cli: Cli = common::cli::parse();
+//!     Master::new(&cli.workers).run(serve)
+//! }
+//!
+//! async fn serve(worker: Worker) -> Result<(), Error> {
+//!     let app = || App::new().route("/", web::get().to(|| async { "Hello" }));
+//!     worker.serve(app).await
+//! }
+//! ```
+//!
 //! - [`workers`] is `actix-prefork`: a master that keeps worker processes serving on
 //!   one port, and what a worker needs to stop without losing a request. [`cli`] is
 //!   its command line.

@@ -1,5 +1,35 @@
 //! OpenTelemetry for actix-web services: metrics, logs and traces.
 //!
+//! One middleware observes each request for all signals, so that they agree on its route, status,
+//! duration and error. Exporters are set up as the `OTEL_*` variables say, never delay a request,
+//! and count exactly what was lost. One shutdown flushes everything.
+//!
+//! ```
+//! # #[cfg(all(feature = "metrics", feature = "logs", feature = "traces"))]
+//! # async fn serve() {
+//! use actix_telemetry::Telemetry;
+//! use actix_web::{App, web};
+//!
+//! // Where the process begins to serve.
+//! let telemetry = Telemetry::builder("shop", "1.2.0").metrics().logs().traces().build();
+//! let observe = telemetry.observe().skip(["/healthz"]);
+//!
+//! // For `HttpServer::new`, or the `Worker` of `actix-prefork`.
+//! let app = move || {
+//!     App::new()
+//!         .route("/", web::get().to(|| async { "Hello" }))
+//!         .wrap(observe.clone())
+//! };
+//! # let _ = app;
+//!
+//! // After the last request.
+//! telemetry.shutdown().await;
+//! # }
+//! ```
+//!
+//! [`Telemetry`] is made of the same pieces that are public here, for services that want only some of
+//! them.
+//!
 //! # Layout
 //!
 //! - Who sends: [`resource`].
