@@ -171,26 +171,29 @@ impl Incident {
         waited.with_context(|| format!("{series}: {:?}", self.scrape(series)))
     }
 
-    /// With `SCREENSHOTS=1` takes the image of a page: what the live view shows from an element on.
     fn take_image(&self, page: &str, path: &str, from: &str, height: u64) -> Result<()> {
-        if !takes_images() {
-            return Ok(());
-        }
-        let browser = Browser::start()?.context("no browser")?;
-        browser.open(&format!("http://{}{path}", self.view))?;
-        browser.wait_for_text("#live", "live")?;
-        browser.emulate("light", 1_080, height)?;
-        let element = format!("document.querySelector({})", json!(from));
-        browser.wait_for(&element)?;
-        browser.eval(
-            "document.querySelectorAll('#metrics details').forEach(part => part.open = true)",
-        )?;
-        browser.eval(&format!("{element}.scrollIntoView()"))?;
-        let image = browser.image()?;
-        ensure!(image.len() < MAX_IMAGE, "{page}: {} bytes", image.len());
-        let file = workspace::root().join(format!("docs/incidents/{page}.webp"));
-        Ok(fs::write(file, image)?)
+        take_image(self.view, page, path, from, height)
     }
+}
+
+/// With `SCREENSHOTS=1` takes the image of a page: what a live view shows from an element on.
+fn take_image(view: SocketAddr, page: &str, path: &str, from: &str, height: u64) -> Result<()> {
+    if !takes_images() {
+        return Ok(());
+    }
+    let browser = Browser::start()?.context("no browser")?;
+    browser.open(&format!("http://{view}{path}"))?;
+    browser.wait_for_text("#live", "live")?;
+    browser.emulate("light", 1_080, height)?;
+    let element = format!("document.querySelector({})", json!(from));
+    browser.wait_for(&element)?;
+    browser
+        .eval("document.querySelectorAll('#metrics details').forEach(part => part.open = true)")?;
+    browser.eval(&format!("{element}.scrollIntoView()"))?;
+    let image = browser.image()?;
+    ensure!(image.len() < MAX_IMAGE, "{page}: {} bytes", image.len());
+    let file = workspace::root().join(format!("docs/incidents/{page}.webp"));
+    Ok(fs::write(file, image)?)
 }
 
 /// The elements of a JSON array.

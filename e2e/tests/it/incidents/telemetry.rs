@@ -4,7 +4,7 @@ use anyhow::Result;
 use collector::{Collector, Config};
 use e2e::{Load, Program, SOON, poll, real_part};
 
-use super::{Incident, demo, with_demo};
+use super::{Incident, demo, take_image, with_demo};
 use crate::{
     otlp::{self, Protocol},
     support::stop,
@@ -22,11 +22,13 @@ fn a_dead_collector_stops_no_request_and_takes_no_total_with_it() -> Result<()> 
     }
     let collector = Collector::start(Config {
         http: address,
+        view: true,
         ..Config::silent()
     })?;
     poll("the total", SOON, || {
         (collector.received().sum("num_requests", &[]) == 50.0).then_some(())
     })?;
+    take_image(address, "dead-collector", "/", "#metrics-title", 260)?;
     stop(service)
 }
 
@@ -64,6 +66,6 @@ fn a_full_disk_stops_no_request_and_loses_no_count() -> Result<()> {
     incident
         .service
         .wait_for_line(|line| line.contains(said), SOON)?;
-    incident.take_image("full-disk", "/?level=warn", "#logs-title", 150)?;
+    incident.take_image("full-disk", "/?level=warn", "#logs-title", 190)?;
     stop(incident.service)
 }
