@@ -17,7 +17,7 @@ use nix::{
     sys::socket::{MsgFlags, recv},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take},
     time::{Instant, Sleep, sleep},
 };
 
@@ -40,7 +40,8 @@ const TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
 
 /// A connection of one client.
 pub(crate) struct Connection<T> {
-    stream: T,
+    /// Limits each read to what the exchange has room for.
+    stream: Take<T>,
     /// That of the stream, which is open for as long.
     descriptor: RawFd,
     exchange: Rc<Exchange>,
@@ -67,7 +68,7 @@ enum State {
     Refused,
 }
 
-impl<T> Connection<T> {
+impl<T: AsyncRead> Connection<T> {
     pub(crate) fn new(
         stream: T,
         descriptor: RawFd,
@@ -75,7 +76,7 @@ impl<T> Connection<T> {
         settings: &Settings,
     ) -> Self {
         Self {
-            stream,
+            stream: stream.take(0),
             descriptor,
             exchange,
             keep_alive: match settings.keep_alive {
@@ -91,7 +92,7 @@ impl<T> Connection<T> {
     }
 
     pub(crate) fn stream(&self) -> &T {
-        &self.stream
+        self.stream.get_ref()
     }
 
     pub(crate) fn exchange(&self) -> &Rc<Exchange> {
@@ -105,21 +106,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         matches!(self.state, State::Closed | State::Refused)
     }
 
-    fn read_at_most(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-        room: usize,
-    ) -> Poll<io::Result<()>> {
-        let stream = Pin::new(&mut self.stream);
-        if buffer.remaining() <= room {
-            return stream.poll_read(cx, buffer);
-        }
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
-        ready!(stream.poll_read(cx, &mut part))?;
-        let length = part.filled().len();
-        buffer.advance(length);
-        Poll::Ready(Ok(()))
+    fn writer(&mut self) -> Pin<&mut T> {
+        Pin::new(self.stream.get_mut())
     }
 
     /// Reads no more for now: the service has enough to do.
@@ -198,7 +186,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     fn refuse(&mut self, cx: &mut Context<'_>, answer: &[u8]) {
         // There is room for it where no other answer waits, and if there is not, the
         // client does not read.
-        let _ = Pin::new(&mut self.stream).poll_write(cx, answer);
+        let _ = self.writer().poll_write(cx, answer);
         self.state = State::Refused;
         self.tick.as_mut().reset(Instant::now() + LINGER);
     }
@@ -206,6 +194,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Throws away what the client sends until it ends or the time is over.
     fn linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut thrown = [0; 4096];
+        self.stream.set_limit(u64::MAX);
         loop {
             let mut buffer = ReadBuf::new(&mut thrown);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
@@ -249,8 +238,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
         }
         this.state = State::Open;
         let before = buffer.filled().len();
-        let room = this.exchange.room();
-        match this.read_at_most(cx, buffer, room) {
+        this.stream.set_limit(this.exchange.room() as u64);
+        match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Pending => this.wait_for_client(cx).map(Ok),
             read => {
                 this.exchange.read(buffer.filled().len() - before);
@@ -267,7 +256,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let sent = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        let sent = this.writer().poll_write(cx, bytes);
         this.sent(cx, sent)
     }
 
@@ -277,21 +266,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let sent = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
+        let sent = this.writer().poll_write_vectored(cx, bytes);
         this.sent(cx, sent)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        self.get_mut().writer().poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        ready!(this.writer().poll_shutdown(cx))?;
         if this.state == State::Refused {
             ready!(this.linger(cx));
         }
