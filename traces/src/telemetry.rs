@@ -3,6 +3,8 @@
 //! Each worker process builds its own after it was started, since a provider has
 //! threads.
 
+use std::sync::LazyLock;
+
 use common::telemetry;
 use opentelemetry::global::{self, BoxedTracer};
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -28,7 +30,9 @@ pub(crate) fn init() -> SdkTracerProvider {
     provider
 }
 
-/// The tracer of this service. Before [`init`] it makes no spans.
-pub(crate) fn tracer() -> BoxedTracer {
-    global::tracer(env!("CARGO_PKG_NAME"))
+/// The tracer of this service, looked up once: that costs more than a span.
+/// Call it after [`init`].
+pub(crate) fn tracer() -> &'static BoxedTracer {
+    static TRACER: LazyLock<BoxedTracer> = LazyLock::new(|| global::tracer(env!("CARGO_PKG_NAME")));
+    &TRACER
 }

@@ -62,7 +62,7 @@ impl<B: MessageBody> MessageBody for ObservedBody<B> {
             return this.body.poll_next(task);
         };
         let poll = {
-            let _inside = exchange.context.clone().map(|context| context.attach());
+            let _inside = exchange.attach();
             this.body.poll_next(task)
         };
         match &poll {

@@ -1,26 +1,27 @@
 //! A request from its arrival to the end of its response. However it ends, the
 //! exchange is dropped, and reports the end then: one report for all signals.
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     Error, HttpResponse,
     body::{BodySize, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{
-        StatusCode,
-        header::{CONTENT_TYPE, USER_AGENT},
-    },
+    http::{StatusCode, header::CONTENT_TYPE},
 };
-use opentelemetry::{Context, trace::TraceContextExt as _};
+use opentelemetry::{Context, ContextGuard, trace::TraceContextExt as _};
 
 use super::{
     errors::{self, Recorded},
     finished::Finished,
     method::Method,
-    open,
     parts::Thread,
-    request::{RequestAttributes, bounded, protocol_version},
+    request::{self, RequestAttributes, protocol_version},
+    route::Route,
     scheme::Scheme,
     span,
 };
@@ -31,13 +32,16 @@ use crate::{
 
 pub(super) struct Exchange {
     thread: Rc<Thread>,
-    began: Instant,
+    /// Where metrics or the access line tell how long it took.
+    began: Option<Instant>,
     method: Method,
     scheme: Scheme,
     protocol_version: Option<&'static str>,
-    route: Option<Arc<str>>,
+    route: Option<&'static Route>,
     /// Where a signal needs it: request attributes, and the span or its caller's.
     pub(super) context: Option<Context>,
+    /// Whether the context has a span that is recorded.
+    is_recorded: bool,
     client: Option<Box<Client>>,
     status: Option<StatusCode>,
     error: Option<Box<Recorded>>,
@@ -48,8 +52,8 @@ pub(super) struct Exchange {
 
 /// Who asked, for the access line.
 struct Client {
-    address: Option<String>,
-    user_agent: Option<String>,
+    address: Option<Arc<str>>,
+    user_agent: Option<Arc<str>>,
 }
 
 /// How far a request has come.
@@ -63,20 +67,30 @@ enum Progress {
 
 impl Exchange {
     pub(super) fn begin(thread: &Rc<Thread>, request: &ServiceRequest) -> Self {
-        open::began();
+        thread.open.began();
         let parts = &thread.parts;
         let method = Method::from(request.method());
         let scheme = Scheme::of(request);
         for metrics in &parts.metrics {
             metrics.began(method, scheme);
         }
-        let route = thread.route(request);
+        let route = thread.routes.of(request);
+        let (context, is_recorded) = match parts.spans || parts.logs {
+            true => context(thread, request, method, route),
+            false => (None, false),
+        };
+        let client = || {
+            Box::new(Client {
+                address: thread.peers.address(request),
+                user_agent: thread.peers.user_agent(request),
+            })
+        };
         Self {
-            context: (parts.spans || parts.logs)
-                .then(|| context(thread, request, method, route.as_ref())),
-            client: parts.logs.then(|| Box::new(Client::of(request))),
+            context,
+            is_recorded,
+            client: parts.logs.then(client),
             thread: thread.clone(),
-            began: Instant::now(),
+            began: (parts.logs || !parts.metrics.is_empty()).then(Instant::now),
             method,
             scheme,
             protocol_version: protocol_version(request.version()),
@@ -88,11 +102,19 @@ impl Exchange {
         }
     }
 
+    /// Makes the context of the request the current one.
+    pub(super) fn attach(&self) -> Option<ContextGuard> {
+        self.context.clone().map(Context::attach)
+    }
+
+    /// The context, if its span is recorded.
+    fn recorded(&self) -> Option<&Context> {
+        self.context.as_ref().filter(|_| self.is_recorded)
+    }
+
     /// Records the error of a handler, whatever becomes of the response further out.
     pub(super) fn failed(&mut self, error: Box<Recorded>) {
-        if self.thread.parts.spans
-            && let (Some(context), Some(exception)) = (&self.context, error.exception())
-        {
+        if let (Some(context), Some(exception)) = (self.recorded(), error.exception()) {
             span::exception(context, exception);
         }
         self.error = Some(error);
@@ -104,8 +126,10 @@ impl Exchange {
         let (status, error) = match result {
             Ok(response) => {
                 // A middleware may have changed the path, as `NormalizePath` does.
-                if self.route.is_none() {
-                    self.routed(response.request().match_pattern());
+                if self.route.is_none()
+                    && let Some(pattern) = response.request().match_pattern()
+                {
+                    self.routed(&pattern);
                 }
                 let head = response.response();
                 self.is_stream =
@@ -122,9 +146,7 @@ impl Exchange {
             let recorded = errors::recorded(error, &self.thread.parts.errors);
             self.failed(Box::new(recorded));
         }
-        if self.thread.parts.spans
-            && let Some(context) = &self.context
-        {
+        if let Some(context) = self.recorded() {
             span::answered(context, status);
         }
         let has_no_body = status.is_informational()
@@ -135,11 +157,10 @@ impl Exchange {
         }
     }
 
-    fn routed(&mut self, route: Option<String>) {
-        self.route = route.map(Arc::from);
-        if self.thread.parts.spans
-            && let (Some(context), Some(route)) = (&self.context, &self.route)
-        {
+    fn routed(&mut self, pattern: &str) {
+        let route = self.thread.routes.with_pattern(pattern);
+        self.route = Some(route);
+        if let Some(context) = self.recorded() {
             span::routed(context, self.method, route);
         }
     }
@@ -181,46 +202,50 @@ impl Exchange {
     }
 }
 
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        let parts = &self.thread.parts;
-        let took = self.began.elapsed();
-        let (cut, error_type) = (self.cut(), self.error_type());
-        // The request is over, but what is recorded of it belongs to its span: exemplars of the
-        // metrics, and the ids of the access line.
-        let inside = self.context.clone().map(Context::attach);
-        for metrics in &parts.metrics {
+impl Exchange {
+    /// Reports the end to metrics and in the access line. The request is over, but what is
+    /// recorded of it belongs to its span: exemplars, and the ids of the access line.
+    fn report(&self, took: Duration) {
+        let _inside = self.attach();
+        let cut = self.cut().is_some();
+        for metrics in &self.thread.parts.metrics {
             metrics.ended(&Finished {
                 method: self.method,
                 scheme: self.scheme,
-                route: self.route.as_deref(),
+                route: self.route.map(|route| route.pattern),
                 status: self.status,
-                error_type,
+                error_type: self.error_type(),
                 protocol_version: self.protocol_version,
                 duration: (!self.is_stream).then_some(took),
             });
         }
-        if let Some(context) = &self.context {
-            if let Some(client) = &self.client
-                && let Some(request) = context.get::<RequestAttributes>()
-            {
-                emit::access(&AccessLine {
-                    method: request.method,
-                    path: &request.path,
-                    status: self.status.map(|status| status.as_u16()),
-                    duration: took.as_secs_f64(),
-                    client: client.address.as_deref(),
-                    user_agent: client.user_agent.as_deref(),
-                    exception: self.error.as_deref().and_then(Recorded::exception),
-                    cut: cut.is_some(),
-                });
-            }
-            drop(inside);
-            if parts.spans {
-                span::end(context, error_type, cut);
-            }
+        if let Some(client) = &self.client
+            && let Some(context) = &self.context
+            && let Some(request) = context.get::<RequestAttributes>()
+        {
+            emit::access(&AccessLine {
+                method: request.method,
+                path: request.path.as_str(),
+                status: self.status.map(|status| status.as_u16()),
+                duration: took.as_secs_f64(),
+                client: client.address.as_deref(),
+                user_agent: client.user_agent.as_deref(),
+                exception: self.error.as_deref().and_then(Recorded::exception),
+                cut,
+            });
         }
-        open::ended();
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(began) = self.began {
+            self.report(began.elapsed());
+        }
+        if let Some(context) = self.recorded() {
+            span::end(context, self.error_type(), self.cut());
+        }
+        self.thread.open.ended();
     }
 }
 
@@ -232,7 +257,7 @@ fn is_event_stream<B: MessageBody>(response: &HttpResponse<B>) -> bool {
             .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// The context in which a request is handled.
+/// The context in which a request is handled, and whether its span is recorded.
 ///
 /// A span that is active already, because another tracing middleware is around this
 /// one, stays so.
@@ -240,30 +265,19 @@ fn context(
     thread: &Thread,
     request: &ServiceRequest,
     method: Method,
-    route: Option<&Arc<str>>,
-) -> Context {
-    let current = Context::current();
-    let caller = if current.has_active_span() {
-        current
-    } else {
-        propagation::extract(request.headers())
-    };
-    let context = match &thread.tracer {
-        Some(tracer) => span::start(tracer, request, method, route, caller),
-        None => caller,
-    };
-    match thread.parts.logs {
-        true => context.with_value(RequestAttributes::of(request, method, route.cloned())),
-        false => context,
+    route: Option<&'static Route>,
+) -> (Option<Context>, bool) {
+    let active = Context::map_current(|current| current.has_active_span().then(|| current.clone()));
+    let mut context = active.unwrap_or_else(|| propagation::extract(request.headers()));
+    let mut is_recorded = false;
+    let path = request::path(request, route);
+    if let Some(tracer) = &thread.tracer {
+        let attributes = span::attributes(thread, request, method, route, path.clone());
+        let name = span::name(method, route);
+        (context, is_recorded) = span::start(tracer, name, attributes, &context);
     }
-}
-
-impl Client {
-    fn of(request: &ServiceRequest) -> Self {
-        let user_agent = request.headers().get(USER_AGENT);
-        Self {
-            address: request.peer_addr().map(|peer| peer.ip().to_string()),
-            user_agent: user_agent.map(|value| bounded(&String::from_utf8_lossy(value.as_bytes()))),
-        }
+    if thread.parts.logs {
+        context = context.with_value(RequestAttributes::new(method, path, route));
     }
+    (Some(context), is_recorded)
 }

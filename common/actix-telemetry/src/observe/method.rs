@@ -78,6 +78,14 @@ impl From<&http::Method> for Method {
 }
 
 impl Method {
+    /// The name of a span without a route, and the beginning of one with a route.
+    pub(super) fn span_name(self) -> &'static str {
+        match self {
+            Self::Other => "HTTP",
+            known => known.as_str(),
+        }
+    }
+
     /// Names are case-sensitive.
     pub(crate) fn from_name(name: &str) -> Self {
         static KNOWN: LazyLock<Vec<Method>> = LazyLock::new(|| known(Env::process()));

@@ -9,8 +9,10 @@ mod http_metrics;
 mod method;
 mod open;
 mod parts;
+mod peer;
 mod request;
 mod response_header;
+mod route;
 mod scheme;
 mod series;
 mod span;
@@ -48,7 +50,10 @@ use self::{
     body::ObservedBody,
     errors::Recorded,
     exchange::Exchange,
+    open::Open,
     parts::{Parts, Thread},
+    peer::Peers,
+    route::Routes,
 };
 
 /// Observes every request of an application.
@@ -152,8 +157,13 @@ where
 
     fn new_transform(&self, service: S) -> Self::Future {
         let parts = self.0.clone();
-        let tracer = parts.spans.then(span::tracer);
-        let thread = Rc::new(Thread::new(parts, tracer));
+        let thread = Rc::new(Thread {
+            tracer: parts.spans.then(span::tracer),
+            parts,
+            routes: Routes::default(),
+            peers: Peers::default(),
+            open: Open::default(),
+        });
         ready(Ok(ObserveService { service, thread }))
     }
 }
@@ -181,16 +191,11 @@ where
         let exchange = (!is_skipped).then(|| Exchange::begin(&self.thread, &request));
         let call = {
             // Middlewares further in may do something before their future is polled.
-            let _inside = attach(exchange.as_ref());
+            let _inside = exchange.as_ref().and_then(Exchange::attach);
             errors::catch(|| self.service.call(request)).ok()
         };
         ObservedCall { call, exchange }
     }
-}
-
-fn attach(exchange: Option<&Exchange>) -> Option<opentelemetry::ContextGuard> {
-    let context = exchange?.context.clone()?;
-    Some(context.attach())
 }
 
 pin_project! {
@@ -213,7 +218,7 @@ where
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let poll = {
-            let _inside = attach(this.exchange.as_ref());
+            let _inside = this.exchange.as_ref().and_then(Exchange::attach);
             let call = this.call.as_pin_mut();
             call.map(|call| errors::catch(|| call.poll(task)))
         };

@@ -1,10 +1,11 @@
 //! What a request says about itself, carried to every record that is logged for it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use actix_web::{dev::ServiceRequest, http::Version};
+use opentelemetry::StringValue;
 
-use super::method::Method;
+use super::{method::Method, route::Route};
 
 /// The longest text from a client that telemetry repeats, in characters.
 const LENGTH_LIMIT: usize = 256;
@@ -17,18 +18,18 @@ const LENGTH_LIMIT: usize = 256;
 #[derive(Clone, Debug)]
 pub(crate) struct RequestAttributes {
     pub(crate) method: &'static str,
-    pub(crate) path: Arc<str>,
+    pub(crate) path: StringValue,
     /// The pattern of the route, if one matches the path.
     #[cfg_attr(not(feature = "logs"), expect(dead_code))]
-    pub(crate) route: Option<Arc<str>>,
+    pub(crate) route: Option<&'static str>,
 }
 
 impl RequestAttributes {
-    pub(super) fn of(request: &ServiceRequest, method: Method, route: Option<Arc<str>>) -> Self {
+    pub(super) fn new(method: Method, path: StringValue, route: Option<&Route>) -> Self {
         Self {
             method: method.as_str(),
-            path: bounded(request.path()).into(),
-            route,
+            path,
+            route: route.map(|route| route.pattern),
         }
     }
 
@@ -37,25 +38,36 @@ impl RequestAttributes {
     pub(crate) fn named(
         &self,
     ) -> impl Iterator<Item = (opentelemetry::Key, opentelemetry::logs::AnyValue)> + use<> {
-        use opentelemetry::{Key, StringValue, logs::AnyValue};
+        use opentelemetry::{Key, logs::AnyValue};
         use opentelemetry_semantic_conventions::attribute::{
             HTTP_REQUEST_METHOD, HTTP_ROUTE, URL_PATH,
         };
 
         let text = |name, value: StringValue| (Key::from_static_str(name), AnyValue::from(value));
         let method = text(HTTP_REQUEST_METHOD, self.method.into());
-        let path = text(URL_PATH, self.path.clone().into());
-        let route = self.route.clone();
-        let route = route.map(|route| text(HTTP_ROUTE, route.into()));
+        let path = text(URL_PATH, self.path.clone());
+        let route = self.route.map(|route| text(HTTP_ROUTE, route.into()));
         [method, path].into_iter().chain(route)
     }
 }
 
+/// The path of a request. That of a route without parameters need not be copied.
+pub(super) fn path(request: &ServiceRequest, route: Option<&Route>) -> StringValue {
+    let path = request.path();
+    match route {
+        Some(route) if route.pattern == path => route.pattern.into(),
+        _ => Arc::<str>::from(&*bounded(path)).into(),
+    }
+}
+
 /// A text from the client, cut to what telemetry repeats.
-pub(crate) fn bounded(text: &str) -> String {
+pub(super) fn bounded(text: &str) -> Cow<'_, str> {
+    if text.len() <= LENGTH_LIMIT {
+        return text.into();
+    }
     match text.char_indices().nth(LENGTH_LIMIT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }
 
@@ -76,7 +88,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters() {
         assert_eq!(bounded("short"), "short");
-        let cut = bounded(&"ö".repeat(1_000));
-        assert_eq!(cut, format!("{}…", "ö".repeat(LENGTH_LIMIT)));
+        let long = "ö".repeat(1_000);
+        assert_eq!(bounded(&long), format!("{}…", "ö".repeat(LENGTH_LIMIT)));
     }
 }

@@ -2,16 +2,11 @@
 //!
 //! [HTTP semantic conventions]: https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server
 
-use std::{borrow::Cow, sync::Arc};
-
-use actix_web::{
-    dev::ServiceRequest,
-    http::{StatusCode, header::USER_AGENT},
-};
+use actix_web::{dev::ServiceRequest, http::StatusCode};
 use opentelemetry::{
-    Context, InstrumentationScope, KeyValue,
+    Context, InstrumentationScope, KeyValue, StringValue,
     global::{self, BoxedTracer},
-    trace::{SpanKind, Status, TraceContextExt as _, Tracer as _},
+    trace::{Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _},
 };
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL,
@@ -21,7 +16,9 @@ use opentelemetry_semantic_conventions::attribute::{
 
 use super::{
     method::Method,
+    parts::Thread,
     request::{bounded, protocol_version},
+    route::Route,
     scheme::Scheme,
 };
 use crate::{exception::Exception, query::without_values};
@@ -32,74 +29,84 @@ pub(super) fn tracer() -> BoxedTracer {
     global::tracer_with_scope(scope.with_version(env!("CARGO_PKG_VERSION")).build())
 }
 
-/// Starts the span of a request below the context that its caller sent.
+/// Starts the span of a request below the context that its caller sent, and says whether
+/// it is recorded.
 pub(super) fn start(
     tracer: &BoxedTracer,
-    request: &ServiceRequest,
-    method: Method,
-    route: Option<&Arc<str>>,
-    caller: Context,
-) -> Context {
-    let mut builder = tracer.span_builder(name(method, route.map(|route| &**route)));
+    name: &'static str,
+    attributes: Vec<KeyValue>,
+    caller: &Context,
+) -> (Context, bool) {
+    let mut builder = tracer.span_builder(name);
     builder.span_kind = Some(SpanKind::Server);
-    builder.attributes = Some(attributes(request, method, route));
-    let span = tracer.build_with_context(builder, &caller);
-    caller.with_span(span)
+    builder.attributes = Some(attributes);
+    let span = tracer.build_with_context(builder, caller);
+    match span.is_recording() {
+        true => (caller.with_span(span), true),
+        // Its ids are all that anybody needs of it.
+        false => {
+            let ids = span.span_context().clone();
+            (caller.with_remote_span_context(ids), false)
+        }
+    }
 }
 
 /// The name has the pattern of the route and never the path, which a client makes up.
-fn name(method: Method, route: Option<&str>) -> Cow<'static, str> {
-    let verb = match method {
-        Method::Other => "HTTP",
-        known => known.as_str(),
-    };
+pub(super) fn name(method: Method, route: Option<&'static Route>) -> &'static str {
     match route {
-        Some(route) => format!("{verb} {route}").into(),
-        None => verb.into(),
+        Some(route) => route.span_name(method),
+        None => method.span_name(),
     }
 }
 
 /// The attributes that are known at the start, so that a sampler can decide on them.
 ///
 /// What comes from the `Host` header is left out, since that is whatever a client says.
-fn attributes(request: &ServiceRequest, method: Method, route: Option<&Arc<str>>) -> Vec<KeyValue> {
+pub(super) fn attributes(
+    thread: &Thread,
+    request: &ServiceRequest,
+    method: Method,
+    route: Option<&Route>,
+    path: StringValue,
+) -> Vec<KeyValue> {
     let mut attributes = Vec::with_capacity(12);
     let mut add = |name, value: opentelemetry::Value| attributes.push(KeyValue::new(name, value));
     add(HTTP_REQUEST_METHOD, method.as_str().into());
     if method == Method::Other {
         let original = bounded(request.method().as_str());
-        add(HTTP_REQUEST_METHOD_ORIGINAL, original.into());
+        add(HTTP_REQUEST_METHOD_ORIGINAL, original.into_owned().into());
     }
     if let Some(route) = route {
-        add(HTTP_ROUTE, route.clone().into());
+        add(HTTP_ROUTE, route.pattern.into());
     }
-    add(URL_PATH, bounded(request.path()).into());
+    add(URL_PATH, path.into());
     let query = request.query_string();
     if !query.is_empty() {
-        add(URL_QUERY, bounded(&without_values(query)).into());
+        let query = without_values(query);
+        add(URL_QUERY, bounded(&query).into_owned().into());
     }
     add(URL_SCHEME, Scheme::of(request).as_str().into());
     if let Some(version) = protocol_version(request.version()) {
         add(NETWORK_PROTOCOL_VERSION, version.into());
     }
-    if let Some(peer) = request.peer_addr() {
-        let address: Arc<str> = peer.ip().to_string().into();
+    if let Some(address) = thread.peers.address(request) {
         add(CLIENT_ADDRESS, address.clone().into());
         add(NETWORK_PEER_ADDRESS, address.into());
+    }
+    if let Some(peer) = request.peer_addr() {
         add(NETWORK_PEER_PORT, i64::from(peer.port()).into());
     }
-    if let Some(agent) = request.headers().get(USER_AGENT) {
-        let agent = String::from_utf8_lossy(agent.as_bytes());
-        add(USER_AGENT_ORIGINAL, bounded(&agent).into());
+    if let Some(agent) = thread.peers.user_agent(request) {
+        add(USER_AGENT_ORIGINAL, agent.into());
     }
     attributes
 }
 
 /// Names the route that was found after the span had started.
-pub(super) fn routed(context: &Context, method: Method, route: &Arc<str>) {
+pub(super) fn routed(context: &Context, method: Method, route: &'static Route) {
     let span = context.span();
-    span.update_name(name(method, Some(route)));
-    span.set_attribute(KeyValue::new(HTTP_ROUTE, route.clone()));
+    span.update_name(route.span_name(method));
+    span.set_attribute(KeyValue::new(HTTP_ROUTE, route.pattern));
 }
 
 /// Sets the status of the response. A status of 4xx is an error of the client and

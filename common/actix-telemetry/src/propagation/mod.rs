@@ -8,7 +8,7 @@
 mod baggage;
 mod trace_context;
 
-use actix_web::http::header::{HeaderMap, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     Context, global,
     propagation::{Extractor, Injector, TextMapCompositePropagator, TextMapPropagator},
@@ -82,6 +82,9 @@ impl Chosen {
 /// empty, and a request must not belong to another one.
 pub fn extract(headers: &HeaderMap) -> Context {
     let headers = Incoming::read(headers);
+    if headers.is_empty() {
+        return Context::new();
+    }
     global::get_text_map_propagator(|propagator| {
         propagator.extract_with_context(&Context::new(), &headers)
     })
@@ -102,18 +105,34 @@ pub fn inject(context: &Context, headers: &mut http::HeaderMap) {
     });
 }
 
-/// The headers of a request. A repeated one is a list, as RFC 9110 has it; where no
-/// list is allowed, that is no valid value.
+/// The headers that propagators read.
+static NAMES: [HeaderName; 3] = [
+    HeaderName::from_static(TRACEPARENT),
+    HeaderName::from_static(TRACESTATE),
+    HeaderName::from_static(BAGGAGE),
+];
+
+/// Those of a request. A repeated one is a list, as RFC 9110 has it; where no list is
+/// allowed, that is no valid value.
 #[derive(Debug)]
-struct Incoming([(&'static str, Option<String>); 3]);
+struct Incoming([Option<String>; NAMES.len()]);
 
 impl Incoming {
     fn read(headers: &HeaderMap) -> Self {
-        Self([TRACEPARENT, TRACESTATE, BAGGAGE].map(|name| (name, joined(headers, name))))
+        Self(NAMES.each_ref().map(|name| joined(headers, name)))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    fn with_names(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let names = NAMES.iter().map(HeaderName::as_str);
+        names.zip(self.0.iter().map(Option::as_deref))
     }
 }
 
-fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut values = headers.get_all(name).map(HeaderValue::to_str);
     let mut joined = values.next()?.ok()?.to_owned();
     for value in values {
@@ -125,13 +144,12 @@ fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
 
 impl Extractor for Incoming {
     fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(known, _)| *known == name)?;
-        found.1.as_deref()
+        self.with_names().find(|(known, _)| *known == name)?.1
     }
 
     fn keys(&self) -> Vec<&str> {
-        let found = self.0.iter().filter(|(_, value)| value.is_some());
-        found.map(|(name, _)| *name).collect()
+        let found = self.with_names().filter(|(_, value)| value.is_some());
+        found.map(|(name, _)| name).collect()
     }
 }
 
