@@ -1,6 +1,7 @@
 //! A response body that keeps its exchange going until it was written or dropped.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -17,20 +18,33 @@ pin_project! {
     /// The body of a response that [`Observe`](super::Observe) watches.
     pub struct ObservedBody<B> {
         #[pin]
-        body: B,
+        body: Body<B>,
         // None for a path that is skipped.
         exchange: Option<Exchange>,
-        // Bytes that are still to come, if their number is known.
-        left: Option<u64>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum Body<B> {
+        // Most responses. To read it runs nothing that needs the request's context.
+        Whole { bytes: Bytes },
+        Parts {
+            #[pin]
+            body: B,
+            // Bytes that are still to come, if their number is known.
+            left: Option<u64>,
+        },
     }
 }
 
 impl<B: MessageBody> ObservedBody<B> {
     pub(super) fn new(body: B, mut exchange: Option<Exchange>) -> Self {
-        let left = match body.size() {
-            BodySize::None => Some(0),
-            BodySize::Sized(size) => Some(size),
-            BodySize::Stream => None,
+        let (left, whole) = match body.size() {
+            BodySize::None => (Some(0), Err(body)),
+            BodySize::Sized(0) => (Some(0), Err(body)),
+            BodySize::Sized(size) => (Some(size), body.try_into_bytes()),
+            BodySize::Stream => (None, Err(body)),
         };
         // The bytes of an empty body are never asked for.
         if left == Some(0)
@@ -38,11 +52,11 @@ impl<B: MessageBody> ObservedBody<B> {
         {
             exchange.complete();
         }
-        Self {
-            body,
-            exchange,
-            left,
-        }
+        let body = match whole {
+            Ok(bytes) => Body::Whole { bytes },
+            Err(body) => Body::Parts { body, left },
+        };
+        Self { body, exchange }
     }
 }
 
@@ -50,7 +64,10 @@ impl<B: MessageBody> MessageBody for ObservedBody<B> {
     type Error = B::Error;
 
     fn size(&self) -> BodySize {
-        self.body.size()
+        match &self.body {
+            Body::Whole { bytes } => BodySize::Sized(bytes.len() as u64),
+            Body::Parts { body, .. } => body.size(),
+        }
     }
 
     fn poll_next(
@@ -58,36 +75,44 @@ impl<B: MessageBody> MessageBody for ObservedBody<B> {
         task: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let this = self.project();
-        let Some(exchange) = this.exchange else {
-            return this.body.poll_next(task);
-        };
-        let poll = {
-            let _inside = exchange.attach();
-            this.body.poll_next(task)
-        };
-        match &poll {
-            Poll::Ready(Some(Ok(bytes))) => {
-                let read = bytes.len() as u64;
-                *this.left = this.left.map(|left| left.saturating_sub(read));
-                if *this.left == Some(0) {
-                    exchange.complete();
-                }
+        let (poll, is_complete) = match this.body.project() {
+            Projected::Whole { bytes } => {
+                let bytes = mem::take(bytes);
+                (Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes))), true)
             }
-            Poll::Ready(None) => exchange.complete(),
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+            Projected::Parts { body, left } => {
+                let _inside = this.exchange.as_ref().and_then(Exchange::attach);
+                let poll = body.poll_next(task);
+                if let Poll::Ready(Some(Ok(bytes))) = &poll {
+                    let read = bytes.len() as u64;
+                    *left = left.map(|left| left.saturating_sub(read));
+                }
+                let is_complete = *left == Some(0) || matches!(poll, Poll::Ready(None));
+                (poll, is_complete)
+            }
+        };
+        if is_complete && let Some(exchange) = this.exchange {
+            exchange.complete();
         }
         poll
     }
 
     fn try_into_bytes(self) -> Result<Bytes, Self> {
-        match self.body.try_into_bytes() {
+        let bytes = match self.body {
+            Body::Whole { bytes } => Ok(bytes),
+            Body::Parts { body, left } => body.try_into_bytes().map_err(|body| (body, left)),
+        };
+        match bytes {
             Ok(bytes) => {
                 if let Some(mut exchange) = self.exchange {
                     exchange.complete();
                 }
                 Ok(bytes)
             }
-            Err(body) => Err(Self { body, ..self }),
+            Err((body, left)) => Err(Self {
+                body: Body::Parts { body, left },
+                exchange: self.exchange,
+            }),
         }
     }
 }

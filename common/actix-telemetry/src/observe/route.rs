@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Mutex, OnceLock, PoisonError},
 };
 
@@ -40,7 +40,7 @@ impl Route {
 
 /// The routes of an application, as one thread knows them.
 #[derive(Default)]
-pub(super) struct Routes(RefCell<HashMap<&'static str, Known>>);
+pub(super) struct Routes(RefCell<BTreeMap<&'static str, Known>>);
 
 struct Known {
     route: &'static Route,

@@ -81,10 +81,14 @@ impl Chosen {
 /// It is not on top of the current context: between two requests of a thread that is
 /// empty, and a request must not belong to another one.
 pub fn extract(headers: &HeaderMap) -> Context {
-    let headers = Incoming::read(headers);
-    if headers.is_empty() {
+    // A tracestate without a traceparent means nothing.
+    if ![&NAMES[0], &NAMES[2]]
+        .iter()
+        .any(|name| headers.contains_key(*name))
+    {
         return Context::new();
     }
+    let headers = Incoming::read(headers);
     global::get_text_map_propagator(|propagator| {
         propagator.extract_with_context(&Context::new(), &headers)
     })
@@ -120,10 +124,6 @@ struct Incoming([Option<String>; NAMES.len()]);
 impl Incoming {
     fn read(headers: &HeaderMap) -> Self {
         Self(NAMES.each_ref().map(|name| joined(headers, name)))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(Option::is_none)
     }
 
     fn with_names(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
