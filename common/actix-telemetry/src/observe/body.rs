@@ -20,7 +20,7 @@ pin_project! {
         #[pin]
         body: Body<B>,
         // None for a path that is skipped.
-        exchange: Option<Exchange>,
+        exchange: Option<Box<Exchange>>,
     }
 }
 
@@ -39,7 +39,7 @@ pin_project! {
 }
 
 impl<B: MessageBody> ObservedBody<B> {
-    pub(super) fn new(body: B, mut exchange: Option<Exchange>) -> Self {
+    pub(super) fn new(body: B, mut exchange: Option<Box<Exchange>>) -> Self {
         let (left, whole) = match body.size() {
             BodySize::None => (Some(0), Err(body)),
             BodySize::Sized(0) => (Some(0), Err(body)),
@@ -81,7 +81,7 @@ impl<B: MessageBody> MessageBody for ObservedBody<B> {
                 (Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes))), true)
             }
             Projected::Parts { body, left } => {
-                let _inside = this.exchange.as_ref().and_then(Exchange::attach);
+                let _inside = this.exchange.as_deref().and_then(Exchange::attach);
                 let poll = body.poll_next(task);
                 if let Poll::Ready(Some(Ok(bytes))) = &poll {
                     let read = bytes.len() as u64;

@@ -188,10 +188,10 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let skipped = &self.thread.parts.skip;
         let is_skipped = skipped.iter().any(|path| path == request.path());
-        let exchange = (!is_skipped).then(|| Exchange::begin(&self.thread, &request));
+        let exchange = (!is_skipped).then(|| Box::new(Exchange::begin(&self.thread, &request)));
         let call = {
             // Middlewares further in may do something before their future is polled.
-            let _inside = exchange.as_ref().and_then(Exchange::attach);
+            let _inside = exchange.as_deref().and_then(Exchange::attach);
             errors::catch(|| self.service.call(request)).ok()
         };
         ObservedCall { call, exchange }
@@ -204,7 +204,8 @@ pin_project! {
         // None if the call panicked before there was a future.
         #[pin]
         call: Option<F>,
-        exchange: Option<Exchange>,
+        // On the heap, since the future is moved by every layer around it.
+        exchange: Option<Box<Exchange>>,
     }
 }
 
@@ -218,7 +219,7 @@ where
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let poll = {
-            let _inside = this.exchange.as_ref().and_then(Exchange::attach);
+            let _inside = this.exchange.as_deref().and_then(Exchange::attach);
             let call = this.call.as_pin_mut();
             call.map(|call| errors::catch(|| call.poll(task)))
         };

@@ -58,7 +58,9 @@ impl TextMapPropagator for BaggagePropagator {
     }
 
     fn extract_with_context(&self, context: &Context, extractor: &dyn Extractor) -> Context {
-        let header = extractor.get(BAGGAGE).unwrap_or_default();
+        let Some(header) = extractor.get(BAGGAGE) else {
+            return context.clone();
+        };
         let mut bytes = 0;
         let fit = header.split(',').take_while(|member| {
             bytes += member.len() + 1;

@@ -8,6 +8,8 @@
 mod baggage;
 mod trace_context;
 
+use std::borrow::Cow;
+
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     Context, global,
@@ -119,10 +121,10 @@ static NAMES: [HeaderName; 3] = [
 /// Those of a request. A repeated one is a list, as RFC 9110 has it; where no list is
 /// allowed, that is no valid value.
 #[derive(Debug)]
-struct Incoming([Option<String>; NAMES.len()]);
+struct Incoming<'a>([Option<Cow<'a, str>>; NAMES.len()]);
 
-impl Incoming {
-    fn read(headers: &HeaderMap) -> Self {
+impl<'a> Incoming<'a> {
+    fn read(headers: &'a HeaderMap) -> Self {
         Self(NAMES.each_ref().map(|name| joined(headers, name)))
     }
 
@@ -132,17 +134,18 @@ impl Incoming {
     }
 }
 
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
     let mut values = headers.get_all(name).map(HeaderValue::to_str);
-    let mut joined = values.next()?.ok()?.to_owned();
+    let mut joined = Cow::from(values.next()?.ok()?);
     for value in values {
+        let joined = joined.to_mut();
         joined.push(',');
         joined.push_str(value.ok()?);
     }
     Some(joined)
 }
 
-impl Extractor for Incoming {
+impl Extractor for Incoming<'_> {
     fn get(&self, name: &str) -> Option<&str> {
         self.with_names().find(|(known, _)| *known == name)?.1
     }

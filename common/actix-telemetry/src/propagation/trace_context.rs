@@ -110,23 +110,29 @@ fn parse(value: &str) -> Option<(TraceId, SpanId, u8)> {
     /// Bytes of version, trace id, parent id and flags, and the dashes.
     const LENGTH: usize = 55;
     let (fields, rest) = value.as_bytes().split_at_checked(LENGTH)?;
-    let has_form = fields.iter().enumerate().all(|(index, byte)| match index {
-        2 | 35 | 52 => *byte == b'-',
-        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-    });
-    let ends_well = match &fields[..2] {
-        b"00" => rest.is_empty(),
-        b"ff" => false,
+    let has_dashes = [2, 35, 52].iter().all(|&index| fields[index] == b'-');
+    let ends_well = match number(&fields[..2])? {
+        0 => rest.is_empty(),
+        0xff => false,
         _ => rest.is_empty() || rest[0] == b'-',
     };
-    if !has_form || !ends_well {
-        return None;
-    }
-    let trace_id = TraceId::from_hex(&value[3..35]).ok()?;
-    let span_id = SpanId::from_hex(&value[36..52]).ok()?;
-    let flags = u8::from_str_radix(&value[53..55], 16).ok()?;
+    let trace_id = TraceId::from(number(&fields[3..35])?);
+    let span_id = SpanId::from(number(&fields[36..52])? as u64);
+    let flags = number(&fields[53..])? as u8;
     let is_valid = trace_id != TraceId::INVALID && span_id != SpanId::INVALID;
-    is_valid.then_some((trace_id, span_id, flags))
+    (has_dashes && ends_well && is_valid).then_some((trace_id, span_id, flags))
+}
+
+/// The number that these hexadecimal digits are. Capital letters are not allowed.
+fn number(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |number, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u128::from(value))
+    })
 }
 
 /// The list as it came, without blanks around its members and in at most 512 bytes;
