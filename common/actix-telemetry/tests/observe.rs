@@ -97,6 +97,7 @@ fn routes(app: &mut web::ServiceConfig) {
     app.service(web::scope("/api").service(hello))
         .service(hello)
         .route("/orders/{id}", web::get().to(refuse))
+        .route("/sizes/{size:x+}", web::get().to(async || "a size"))
         .route("/sold", web::get().to(async || Err::<String, _>(Sold)))
         .route(
             "/gateway",
@@ -167,6 +168,9 @@ async fn the_route_is_the_pattern_of_scopes_and_macros_and_missing_where_none_ma
         ("GET", "/hello/", "GET /hello 200"),
         ("GET", "/orders/1", "GET /orders/{id} 404"),
         ("POST", "/orders/1", "POST /orders/{id} 404"),
+        ("GET", "/sizes/xx", "GET /sizes/{size:x+} 200"),
+        // A path that is a pattern does not match it.
+        ("GET", "/sizes/{size:x+}", "GET - 404"),
         ("GET", "/nope/secret", "GET - 404"),
         ("GET", "/none", "GET /none 204"),
     ] {
