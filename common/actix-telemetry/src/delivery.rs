@@ -1,9 +1,7 @@
 //! What becomes of log records and spans: a bounded queue, an export, and a count of
 //! everything that is lost on the way.
 //!
-//! The SDK counts what its queue dropped and reports the number to nobody. What a
-//! failed export lost it does not count. So both ends of its batch processor are
-//! wrapped: [`Tally::enter`] lets no item in for which there is no room, and
+//! [`Tally::enter`] lets no item into the queue for which there is no room, and
 //! [`Delivery`] sees what is taken out and what becomes of it.
 
 use std::{
@@ -15,9 +13,8 @@ use std::{
 };
 
 use opentelemetry::Context;
-use opentelemetry_sdk::error::OTelSdkResult;
 
-use crate::otlp::{Destination, Exporter};
+use crate::otlp::Refused;
 
 /// How long a problem that goes on is not mentioned again.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -134,43 +131,6 @@ pub(crate) fn report_losses() {
     }
 }
 
-/// An exporter whose deliveries and losses are counted.
-#[derive(Debug)]
-pub(crate) struct Counted<Otlp, Console> {
-    pub(crate) exporter: Kind<Otlp, Console>,
-    pub(crate) delivery: Delivery,
-}
-
-#[derive(Debug)]
-pub(crate) enum Kind<Otlp, Console> {
-    Otlp(Box<Otlp>),
-    Console(Console),
-}
-
-impl<Otlp, Console: Default> Counted<Otlp, Console> {
-    /// None if `otlp` cannot make the exporter, and has said so.
-    pub(crate) fn new(
-        exporter: Exporter,
-        tally: &Arc<Tally>,
-        otlp: impl FnOnce(&Destination) -> Option<Otlp>,
-    ) -> Option<Self> {
-        let (exporter, to, advice) = match exporter {
-            Exporter::Otlp(to) => (
-                Kind::Otlp(Box::new(otlp(&to)?)),
-                to.to_string(),
-                to.advice(),
-            ),
-            Exporter::Console => (
-                Kind::Console(Console::default()),
-                "stdout".to_owned(),
-                "is stdout still read?".to_owned(),
-            ),
-        };
-        let delivery = Delivery::new(tally.clone(), to, advice);
-        Some(Self { exporter, delivery })
-    }
-}
-
 /// Counts what an exporter delivers, and logs once when items stop arriving and once
 /// when they arrive again.
 #[derive(Debug)]
@@ -192,7 +152,7 @@ struct Reported {
 }
 
 impl Delivery {
-    fn new(tally: Arc<Tally>, to: String, advice: String) -> Self {
+    pub(crate) fn new(tally: Arc<Tally>, to: String, advice: String) -> Self {
         Self {
             tally,
             to,
@@ -206,26 +166,29 @@ impl Delivery {
     }
 
     /// Runs an export of `count` items and counts them.
-    pub(crate) async fn count(
+    pub(crate) fn count(
         &self,
         count: usize,
-        export: impl Future<Output = OTelSdkResult>,
-    ) -> OTelSdkResult {
+        export: impl FnOnce() -> Result<(), Refused>,
+    ) -> Result<(), String> {
         let tally = &self.tally;
         tally.under_way.fetch_add(count, SeqCst);
         tally.queued.fetch_sub(count, SeqCst);
-        let result = export.await;
-        let counter = match result {
-            Ok(()) => &tally.delivered,
-            Err(_) => &tally.undelivered,
+        let result = export();
+        let all = count as u64;
+        let refused = match &result {
+            Ok(()) => 0,
+            Err(refused) => refused.items.map_or(all, |items| items.min(all)),
         };
-        counter.fetch_add(count as u64, SeqCst);
+        tally.delivered.fetch_add(all - refused, SeqCst);
+        tally.undelivered.fetch_add(refused, SeqCst);
         tally.under_way.fetch_sub(count, SeqCst);
+        let result = result.map_err(|refused| refused.text);
         self.report(&result);
         result
     }
 
-    fn report(&self, result: &OTelSdkResult) {
+    fn report(&self, result: &Result<(), String>) {
         if self.tally.ended.load(SeqCst) {
             return;
         }

@@ -68,7 +68,11 @@ mod variables;
 mod warn;
 
 #[cfg(any(feature = "logs", feature = "traces"))]
+mod batch;
+#[cfg(any(feature = "logs", feature = "traces"))]
 mod delivery;
+#[cfg(any(feature = "logs", feature = "traces"))]
+mod encode;
 #[cfg(any(feature = "logs", feature = "traces"))]
 mod json;
 #[cfg(feature = "logs")]

@@ -1,35 +1,30 @@
 //! Log records: batch processors that count every loss, and the request's attributes
 //! on each record.
 
-use std::{sync::Arc, time::Duration, time::SystemTime};
+use std::time::{Duration, SystemTime};
 
-use opentelemetry::{
-    Context, InstrumentationScope,
-    logs::{LogRecord as _, Severity},
-};
-use opentelemetry_otlp::LogExporter as OtlpExporter;
+use opentelemetry::{Context, InstrumentationScope, logs::LogRecord as _};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
-    logs::{
-        BatchConfigBuilder, BatchLogProcessor, LogBatch, LogExporter,
-        LogProcessor as SdkLogProcessor, SdkLogRecord,
-    },
+    logs::{LogProcessor as SdkLogProcessor, SdkLogRecord},
 };
 
 use crate::{
-    delivery::{Counted, Kind, Tally},
+    batch::BatchProcessor,
+    encode,
     env::Env,
     json::logs::JsonLines,
     observe::RequestAttributes,
-    otlp::{Batch, Destination, Exporter, Signal},
+    otlp::{Batch, Exporter, Signal},
 };
 
 /// A processor for each exporter that `OTEL_LOGS_EXPORTER` lists: `otlp` (the
 /// default), `console` (JSON lines on stdout) or `none`.
 ///
-/// Each is the SDK's batch processor, configured by `OTEL_BLRP_*`, with a queue and
-/// an exporter that count what they lose. [`shutdown`](crate::shutdown) logs the counts.
+/// Each is a batch processor, configured by `OTEL_BLRP_*`, that counts what it loses.
+/// [`shutdown`](crate::shutdown) logs the counts. It is not that of the SDK, which costs
+/// several times as much.
 ///
 /// ```
 /// use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -52,77 +47,45 @@ pub fn log_processors() -> Vec<LogProcessor> {
         .collect()
 }
 
-/// The SDK's batch processor, with a queue whose overflow is counted.
+/// A batch processor that encodes a record when it is emitted, and counts what it loses.
 #[derive(Debug)]
 pub struct LogProcessor {
-    processor: BatchLogProcessor,
-    tally: Arc<Tally>,
+    batch: BatchProcessor,
+    /// For the exporter `console`.
+    json: Option<JsonLines>,
 }
 
 impl LogProcessor {
     fn new(exporter: Exporter, batch: Batch) -> Option<Self> {
-        let tally = Tally::new("log records", batch.queue);
-        let exporter = Counted::new(exporter, &tally, Destination::log_exporter)?;
-        let config = BatchConfigBuilder::default()
-            .with_max_queue_size(batch.queue)
-            .with_max_export_batch_size(batch.size)
-            .with_scheduled_delay(batch.delay)
-            .build();
-        let processor = BatchLogProcessor::builder(exporter).with_batch_config(config);
-        let processor = processor.build();
-        Some(Self { processor, tally })
+        let batch = BatchProcessor::start(exporter, batch, "log records")?;
+        Some(Self { batch, json: None })
     }
 }
 
 impl SdkLogProcessor for LogProcessor {
     fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
-        if self.tally.enter() {
-            self.processor.emit(record, scope);
-        }
+        self.batch.push(|item| match &self.json {
+            Some(json) => json.write(&mut item.bytes, record),
+            None => {
+                let target = record.target().map(|target| &**target);
+                encode::scope(&mut item.scope, scope, target);
+                encode::log_record(&mut item.bytes, record);
+            }
+        });
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.processor.force_flush()
+        self.batch.force_flush()
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.tally.close();
-        self.processor.shutdown_with_timeout(timeout)
-    }
-
-    fn event_enabled(&self, level: Severity, target: &str, name: Option<&str>) -> bool {
-        self.processor.event_enabled(level, target, name)
+        self.batch.shutdown(timeout)
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.processor.set_resource(resource);
-    }
-}
-
-impl LogExporter for Counted<OtlpExporter, JsonLines> {
-    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        let count = batch.iter().count();
-        let export = async {
-            match &self.exporter {
-                Kind::Otlp(exporter) => exporter.export(batch).await,
-                Kind::Console(exporter) => exporter.export(batch).await,
-            }
-        };
-        self.delivery.count(count, export).await
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        match &self.exporter {
-            Kind::Otlp(exporter) => exporter.shutdown_with_timeout(timeout),
-            Kind::Console(exporter) => exporter.shutdown_with_timeout(timeout),
-        }
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        match &mut self.exporter {
-            Kind::Otlp(exporter) => exporter.set_resource(resource),
-            Kind::Console(exporter) => exporter.set_resource(resource),
-        }
+        self.batch.set_resource(resource);
+        let is_console = self.batch.is_console();
+        self.json = is_console.then(|| JsonLines::new(resource));
     }
 }
 

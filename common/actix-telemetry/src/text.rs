@@ -46,7 +46,9 @@ impl Limited {
 
 impl Write for Limited {
     fn write_str(&mut self, more: &str) -> fmt::Result {
-        if let Some((end, _)) = more.char_indices().nth(self.room) {
+        // A text has no more characters than bytes, so there is usually nothing to look for.
+        let beyond = (more.len() > self.room).then(|| more.char_indices().nth(self.room));
+        if let Some((end, _)) = beyond.flatten() {
             self.text.push_str(&more[..end]);
             self.overflowed = true;
             return Err(fmt::Error);

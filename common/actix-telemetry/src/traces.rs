@@ -1,30 +1,28 @@
 //! Spans: batch processors that count every loss, and the sampler.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use opentelemetry::Context;
-use opentelemetry_otlp::SpanExporter as OtlpExporter;
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
-    trace::{
-        BatchConfigBuilder, BatchSpanProcessor, Sampler, Span, SpanData, SpanExporter, SpanLimits,
-        SpanProcessor as SdkSpanProcessor,
-    },
+    trace::{Sampler, Span, SpanData, SpanLimits, SpanProcessor as SdkSpanProcessor},
 };
 
 use crate::{
-    delivery::{Counted, Kind, Tally},
+    batch::BatchProcessor,
+    encode,
     env::Env,
     json::spans::JsonLines,
-    otlp::{Batch, Destination, Exporter, Signal},
+    otlp::{Batch, Exporter, Signal},
 };
 
 /// A processor for each exporter that `OTEL_TRACES_EXPORTER` lists: `otlp` (the
 /// default), `console` (JSON lines on stdout) or `none`.
 ///
-/// Each is the SDK's batch processor, configured by `OTEL_BSP_*`, with a queue and an
-/// exporter that count what they lose. [`shutdown`](crate::shutdown) logs the counts.
+/// Each is a batch processor, configured by `OTEL_BSP_*`, that counts what it loses.
+/// [`shutdown`](crate::shutdown) logs the counts. It is not that of the SDK, which costs
+/// several times as much.
 ///
 /// ```
 /// use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -102,79 +100,52 @@ pub(crate) fn read_span_limits(env: Env<'_>) -> SpanLimits {
     }
 }
 
-/// The SDK's batch processor, with a queue whose overflow is counted.
+/// A batch processor that encodes a span when it ends, and counts what it loses.
 #[derive(Debug)]
 pub struct SpanProcessor {
-    processor: BatchSpanProcessor,
-    tally: Arc<Tally>,
+    batch: BatchProcessor,
+    /// For the exporter `console`.
+    json: Option<JsonLines>,
 }
 
 impl SpanProcessor {
     fn new(exporter: Exporter, batch: Batch) -> Option<Self> {
-        let tally = Tally::new("spans", batch.queue);
-        let exporter = Counted::new(exporter, &tally, Destination::span_exporter)?;
-        let config = BatchConfigBuilder::default()
-            .with_max_queue_size(batch.queue)
-            .with_max_export_batch_size(batch.size)
-            .with_scheduled_delay(batch.delay)
-            .build();
-        let processor = BatchSpanProcessor::builder(exporter).with_batch_config(config);
-        let processor = processor.build();
-        Some(Self { processor, tally })
+        let batch = BatchProcessor::start(exporter, batch, "spans")?;
+        Some(Self { batch, json: None })
     }
 }
 
 impl SdkSpanProcessor for SpanProcessor {
-    fn on_start(&self, span: &mut Span, context: &Context) {
-        self.tally.started();
-        self.processor.on_start(span, context);
+    fn on_start(&self, _: &mut Span, _: &Context) {
+        self.batch.tally().started();
     }
 
     fn on_end(&self, span: SpanData) {
-        self.tally.ended();
+        self.batch.tally().ended();
         // A sampler may want a span to be recorded for this process alone.
-        if span.span_context.is_sampled() && self.tally.enter() {
-            self.processor.on_end(span);
+        if !span.span_context.is_sampled() {
+            return;
         }
+        self.batch.push(|item| match &self.json {
+            Some(json) => json.write(&mut item.bytes, &span),
+            None => {
+                encode::scope(&mut item.scope, &span.instrumentation_scope, None);
+                encode::span(&mut item.bytes, &span);
+            }
+        });
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.processor.force_flush()
+        self.batch.force_flush()
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.tally.close();
-        self.processor.shutdown_with_timeout(timeout)
+        self.batch.shutdown(timeout)
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.processor.set_resource(resource);
-    }
-}
-
-impl SpanExporter for Counted<OtlpExporter, JsonLines> {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let count = batch.len();
-        let export = async {
-            match &self.exporter {
-                Kind::Otlp(exporter) => exporter.export(batch).await,
-                Kind::Console(exporter) => exporter.export(batch).await,
-            }
-        };
-        self.delivery.count(count, export).await
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        match &self.exporter {
-            Kind::Otlp(exporter) => exporter.shutdown_with_timeout(timeout),
-            Kind::Console(exporter) => exporter.shutdown_with_timeout(timeout),
-        }
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        match &mut self.exporter {
-            Kind::Otlp(exporter) => exporter.set_resource(resource),
-            Kind::Console(exporter) => exporter.set_resource(resource),
-        }
+        self.batch.set_resource(resource);
+        let is_console = self.batch.is_console();
+        self.json = is_console.then(|| JsonLines::new(resource));
     }
 }

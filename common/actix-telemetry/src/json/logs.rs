@@ -1,35 +1,31 @@
 //! Log records.
 
 use opentelemetry::logs::AnyValue;
-use opentelemetry_sdk::{
-    Resource,
-    error::OTelSdkResult,
-    logs::{LogBatch, LogExporter, SdkLogRecord},
-};
+use opentelemetry_sdk::{Resource, logs::SdkLogRecord};
 use serde_json::{Map, Value, json};
 
-use super::{resource, time, write};
+use super::{append, resource, time};
 
-/// The exporter.
-#[derive(Debug, Default)]
+/// Makes lines.
+#[derive(Debug)]
 pub(crate) struct JsonLines {
     resource: Value,
 }
 
-impl LogExporter for JsonLines {
-    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        write(batch.iter().map(|(record, _)| self.line(record)))
-    }
-
-    fn set_resource(&mut self, found: &Resource) {
-        self.resource = json!({
+impl JsonLines {
+    pub(crate) fn new(found: &Resource) -> Self {
+        let resource = json!({
             "attributes": resource(found),
             "schema_url": found.schema_url().unwrap_or_default(),
         });
+        Self { resource }
     }
-}
 
-impl JsonLines {
+    /// Appends the line of a record.
+    pub(crate) fn write(&self, lines: &mut Vec<u8>, record: &SdkLogRecord) {
+        append(lines, &self.line(record));
+    }
+
     fn line(&self, record: &SdkLogRecord) -> Value {
         let attributes: Map<_, _> = record
             .attributes_iter()

@@ -12,23 +12,31 @@ use std::{
 
 use jiff::Timestamp;
 use opentelemetry::Array;
-use opentelemetry_sdk::{
-    Resource,
-    error::{OTelSdkError, OTelSdkResult},
-};
+use opentelemetry_sdk::Resource;
 use serde_json::{Map, Value, json};
 
-/// Writes lines. Each is written at once, so that those of other workers do not get
-/// into it.
-fn write(lines: impl Iterator<Item = Value>) -> OTelSdkResult {
+use crate::otlp::Refused;
+
+/// Writes lines to stdout. Each is written at once, so that those of other workers do not
+/// get into it.
+pub(crate) fn write<'a>(lines: impl Iterator<Item = &'a Vec<u8>>) -> Result<(), Refused> {
     let write = || -> io::Result<()> {
         let mut stdout = io::stdout().lock();
-        for line in lines {
-            stdout.write_all(format!("{line}\n").as_bytes())?;
+        for line in lines.flat_map(|lines| lines.split_inclusive(|&byte| byte == b'\n')) {
+            stdout.write_all(line)?;
         }
         stdout.flush()
     };
-    write().map_err(|error| OTelSdkError::InternalFailure(error.to_string()))
+    write().map_err(|error| Refused {
+        items: None,
+        text: error.to_string(),
+    })
+}
+
+/// Appends a line.
+fn append(lines: &mut Vec<u8>, line: &Value) {
+    // Writing to memory cannot fail.
+    let _ = writeln!(lines, "{line}");
 }
 
 /// RFC 3339 in UTC, with microseconds.

@@ -4,32 +4,28 @@ use opentelemetry::{
     KeyValue,
     trace::{SpanId, SpanKind, Status},
 };
-use opentelemetry_sdk::{
-    Resource,
-    error::OTelSdkResult,
-    trace::{SpanData, SpanExporter},
-};
+use opentelemetry_sdk::{Resource, trace::SpanData};
 use serde_json::{Map, Value, json};
 
-use super::{resource, time, value, write};
+use super::{append, resource, time, value};
 
-/// The exporter.
-#[derive(Debug, Default)]
+/// Makes lines.
+#[derive(Debug)]
 pub(crate) struct JsonLines {
     resource: Value,
 }
 
-impl SpanExporter for JsonLines {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        write(batch.iter().map(|span| self.line(span)))
-    }
-
-    fn set_resource(&mut self, found: &Resource) {
-        self.resource = resource(found).into();
-    }
-}
-
 impl JsonLines {
+    pub(crate) fn new(found: &Resource) -> Self {
+        let resource = resource(found).into();
+        Self { resource }
+    }
+
+    /// Appends the line of a span.
+    pub(crate) fn write(&self, lines: &mut Vec<u8>, span: &SpanData) {
+        append(lines, &self.line(span));
+    }
+
     fn line(&self, span: &SpanData) -> Value {
         let context = &span.span_context;
         let is_root = span.parent_span_id == SpanId::INVALID;

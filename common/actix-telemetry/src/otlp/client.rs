@@ -1,19 +1,36 @@
-//! The SDK's exporters, built from what the environment says.
+//! Sends encoded requests to a collector, over HTTP or gRPC.
+//!
+//! The exporters of `opentelemetry-otlp` take the SDK's own data alone, and make
+//! messages of it before they encode it. This client sends what is encoded already. It
+//! keeps their behaviour: headers, timeout, compression and retries.
 
-use std::{mem, sync::LazyLock, thread};
+use std::{io::Read as _, io::Write as _, mem, sync::LazyLock, thread, time::Duration};
 
 use anyhow::{Context as _, anyhow};
+use bytes::Bytes;
+use flate2::write::GzEncoder;
+use http::{
+    StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
+};
 use opentelemetry::Context;
-use opentelemetry_otlp::{WithExportConfig, WithHttpConfig, WithTonicConfig};
-use tokio::runtime::{self, Runtime};
+use prost::Message as _;
+use reqwest::blocking;
+use tokio::{
+    runtime::{self, Runtime},
+    time::timeout,
+};
 
-use super::destination::{Destination, Protocol};
+use super::{
+    destination::{Compression, Destination, Protocol},
+    grpc::Grpc,
+    retry::{Failed, Retry, with_backoff},
+};
 
-/// Where the gRPC exporters live. They need a runtime that goes on turning while the
-/// thread that serves, or shuts down, waits for them.
+/// Where the gRPC client lives. It needs a runtime that goes on turning while the
+/// thread that serves, or shuts down, waits for it.
 ///
-/// Nothing is recorded on it: what an exporter logs while it exports would be
-/// exported next.
+/// Nothing is recorded on it: what is logged during an export would be exported next.
 pub(super) static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -27,114 +44,287 @@ pub(super) static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
         .ok()
 });
 
-impl Destination {
-    /// Configures an exporter over HTTP.
-    fn http<B: WithExportConfig + WithHttpConfig>(&self, builder: B) -> anyhow::Result<B> {
-        let builder = builder
-            .with_endpoint(self.endpoint.to_string())
-            .with_timeout(self.timeout)
-            .with_headers(self.headers.clone())
-            .with_http_client(self.http_client()?);
-        Ok(match self.compression {
-            Some(compression) => builder.with_compression(compression),
-            None => builder,
+/// Bytes of an answer that are read at most.
+const LONGEST_ANSWER: u64 = 4 * 1024 * 1024;
+
+/// Sends requests of one signal to a collector.
+#[derive(Debug)]
+pub(crate) struct Client {
+    to: Destination,
+    transport: Transport,
+}
+
+#[derive(Debug)]
+enum Transport {
+    Http(blocking::Client),
+    Grpc(Box<Grpc>),
+}
+
+/// Why a request, or a part of it, was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// The collector accepted the others; `None` if it accepted none.
+    pub(crate) items: Option<u64>,
+    pub(crate) text: String,
+}
+
+impl Client {
+    /// A client, which connects when it sends; `None` after a warning if there cannot be one.
+    pub(crate) fn new(to: Destination) -> Option<Self> {
+        let transport = match to.protocol {
+            Protocol::HttpProtobuf => http_client(&to).map(Transport::Http),
+            Protocol::Grpc => Grpc::new(&to).map(|grpc| Transport::Grpc(Box::new(grpc))),
+        };
+        let transport = transport
+            .inspect_err(|error| {
+                log::warn!("{} are not exported to {to}: {error:#}", to.signal.plural());
+            })
+            .ok()?;
+        Some(Self { to, transport })
+    }
+
+    /// Where it sends to.
+    pub(crate) fn destination(&self) -> &Destination {
+        &self.to
+    }
+
+    /// Sends a request, an `Export<Signal>ServiceRequest`, and waits for the answer, within
+    /// the timeout of the destination. Not inside an async runtime.
+    pub(crate) fn send(&self, request: Vec<u8>) -> Result<(), Refused> {
+        let answer = match &self.transport {
+            Transport::Http(client) => self.post(client, request),
+            Transport::Grpc(client) => self.call(client, request.into()),
+        };
+        let answer = answer.map_err(|text| Refused { items: None, text })?;
+        // An answer that cannot be read is a success, as for the SDK.
+        let answer = Answer::decode(answer).unwrap_or_default();
+        match answer.partial_success {
+            Some(PartialSuccess { rejected, message }) if rejected > 0 => Err(Refused {
+                items: Some(rejected.unsigned_abs()),
+                text: format!(
+                    "the collector refused {rejected} {}: {message}",
+                    self.to.signal.items()
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn post(&self, client: &blocking::Client, request: Vec<u8>) -> Result<Bytes, String> {
+        let body = match self.to.compression {
+            Some(Compression::Gzip) => gzip(&request).map_err(|error| error.to_string())?,
+            None => request,
+        };
+        let body = Bytes::from(body);
+        with_backoff(self.to.timeout, || {
+            let mut post = client
+                .post(self.to.endpoint.to_string())
+                .header(CONTENT_TYPE, "application/x-protobuf")
+                .body(body.clone());
+            if self.to.compression.is_some() {
+                post = post.header(CONTENT_ENCODING, "gzip");
+            }
+            for (name, value) in &self.to.headers {
+                post = post.header(name, value);
+            }
+            let failed = |error: reqwest::Error| Failed {
+                // The URL may hold a secret.
+                text: format!("{:#}", anyhow!(error.without_url())),
+                retry: Retry::AfterPause,
+            };
+            let answer = post.send().map_err(failed)?;
+            if !answer.status().is_success() {
+                return Err(Failed {
+                    text: format!("HTTP status {}", answer.status()),
+                    retry: retry(&answer),
+                });
+            }
+            let mut bytes = Vec::new();
+            let read = answer.take(LONGEST_ANSWER).read_to_end(&mut bytes);
+            read.map_err(|error| Failed {
+                text: format!("no answer: {error}"),
+                retry: Retry::AfterPause,
+            })?;
+            Ok(bytes.into())
         })
     }
 
-    /// A client of its own, since the SDK's has a proxy on the way even to this machine,
-    /// and the certificate authorities of the machine alone.
-    pub(super) fn http_client(&self) -> anyhow::Result<reqwest::blocking::Client> {
-        let mut client = reqwest::blocking::Client::builder().timeout(self.timeout);
-        if self.is_on_loopback() {
-            client = client.no_proxy();
-        }
-        #[cfg(feature = "tls")]
-        if self.endpoint.scheme_str() == Some("https") {
-            client = self.tls.http(client)?;
-        }
-        // A blocking client has a runtime, which cannot be made inside of another one.
-        let thread = thread::Builder::new().spawn(|| client.build())?;
-        let client = thread.join();
-        client
-            .map_err(|_| anyhow!("the thread that builds the HTTP client panicked"))?
-            .context("cannot build the HTTP client")
-    }
-
-    /// Configures an exporter over gRPC.
-    fn grpc<B: WithExportConfig + WithTonicConfig>(&self, builder: B) -> B {
-        let headers = (&self.headers).try_into().unwrap_or_default();
-        let metadata =
-            opentelemetry_otlp::tonic_types::metadata::MetadataMap::from_headers(headers);
-        let mut builder = builder
-            .with_endpoint(self.endpoint.to_string())
-            .with_timeout(self.timeout)
-            .with_metadata(metadata);
-        #[cfg(feature = "tls")]
-        if self.endpoint.scheme_str() == Some("https") {
-            builder = builder.with_tls_config(self.tls.grpc());
-        }
-        if let Some(compression) = self.compression {
-            builder = builder.with_compression(compression);
-        }
-        builder
-    }
-
-    #[cfg(feature = "metrics")]
-    pub(crate) fn metric_exporter(
-        &self,
-        temporality: opentelemetry_sdk::metrics::Temporality,
-    ) -> Option<opentelemetry_otlp::MetricExporter> {
-        let builder =
-            || opentelemetry_otlp::MetricExporter::builder().with_temporality(temporality);
-        self.build(
-            || Ok(self.http(builder().with_http())?.build()?),
-            || Ok(self.grpc(builder().with_tonic()).build()?),
-        )
-    }
-
-    #[cfg(feature = "logs")]
-    pub(crate) fn log_exporter(&self) -> Option<opentelemetry_otlp::LogExporter> {
-        use opentelemetry_otlp::LogExporter;
-
-        self.build(
-            || Ok(self.http(LogExporter::builder().with_http())?.build()?),
-            || Ok(self.grpc(LogExporter::builder().with_tonic()).build()?),
-        )
-    }
-
-    #[cfg(feature = "traces")]
-    pub(crate) fn span_exporter(&self) -> Option<opentelemetry_otlp::SpanExporter> {
-        use opentelemetry_otlp::SpanExporter;
-
-        self.build(
-            || Ok(self.http(SpanExporter::builder().with_http())?.build()?),
-            || Ok(self.grpc(SpanExporter::builder().with_tonic()).build()?),
-        )
-    }
-
-    /// Builds an exporter inside the runtime that it needs.
-    fn build<E>(
-        &self,
-        http: impl FnOnce() -> anyhow::Result<E>,
-        grpc: impl FnOnce() -> anyhow::Result<E>,
-    ) -> Option<E> {
-        let built = match self.protocol {
-            Protocol::HttpProtobuf => http(),
-            Protocol::Grpc => match &*RUNTIME {
-                Some(runtime) => {
-                    let _inside = runtime.enter();
-                    grpc()
-                }
-                None => return None,
-            },
-        };
-        built
-            .inspect_err(|error| {
-                log::warn!(
-                    "{} are not exported to {self}: {error:#}",
-                    self.signal.plural()
-                );
+    fn call(&self, client: &Grpc, request: Bytes) -> Result<Bytes, String> {
+        let runtime = RUNTIME.as_ref().ok_or("there is no thread for gRPC")?;
+        with_backoff(self.to.timeout, || {
+            runtime.block_on(async {
+                let call = timeout(self.to.timeout, client.export(request.clone()));
+                call.await.unwrap_or_else(|_| {
+                    Err(Failed {
+                        text: "no answer in time".to_owned(),
+                        retry: Retry::AfterPause,
+                    })
+                })
             })
-            .ok()
+        })
+    }
+}
+
+/// An `Export<Signal>ServiceResponse`, which is the same for all signals.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Answer {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    rejected: i64,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+/// Which answers are worth another attempt:
+/// <https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes>.
+fn retry(answer: &blocking::Response) -> Retry {
+    match answer.status() {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let value = answer.headers().get(RETRY_AFTER);
+            let value = value.and_then(|value| value.to_str().ok());
+            value
+                .and_then(retry_after)
+                .map_or(Retry::AfterPause, Retry::AfterThrottle)
+        }
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Retry::AfterPause,
+        _ => Retry::Never,
+    }
+}
+
+/// Parses `Retry-After`: seconds or a date.
+fn retry_after(value: &str) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(
+        date.elapsed()
+            .map_or_else(|early| early.duration(), |_| Duration::ZERO),
+    )
+}
+
+fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(bytes)?;
+    gzip.finish()
+}
+
+/// Asks no proxy on the way to this machine, and trusts what the variables name.
+fn http_client(to: &Destination) -> anyhow::Result<blocking::Client> {
+    let mut client = blocking::Client::builder().timeout(to.timeout);
+    if to.is_on_loopback() {
+        client = client.no_proxy();
+    }
+    #[cfg(feature = "tls")]
+    if to.endpoint.scheme_str() == Some("https") {
+        client = to.tls.http(client)?;
+    }
+    // A blocking client has a runtime, which cannot be made inside of another one.
+    let thread = thread::Builder::new().spawn(|| client.build())?;
+    let client = thread.join();
+    client
+        .map_err(|_| anyhow!("the thread that builds the HTTP client panicked"))?
+        .context("cannot build the HTTP client")
+}
+
+#[cfg(all(test, feature = "traces"))]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader, Write as _},
+        net::{TcpListener, TcpStream},
+        thread::JoinHandle,
+    };
+
+    use super::*;
+    use crate::{env::Env, otlp::Signal};
+
+    /// A head and a body.
+    type Request = (String, Vec<u8>);
+
+    /// Answers requests with what `answers` has, one connection each, and returns them.
+    fn collector(answers: Vec<Vec<u8>>) -> (String, JoinHandle<Vec<Request>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let serve = move || {
+            let answer = |answer: Vec<u8>| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let request = read(&stream);
+                stream.write_all(&answer).unwrap();
+                request
+            };
+            answers.into_iter().map(answer).collect()
+        };
+        (endpoint, thread::spawn(serve))
+    }
+
+    fn read(stream: &TcpStream) -> Request {
+        let mut stream = BufReader::new(stream);
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") {
+            let start = head.len();
+            stream.read_line(&mut head).unwrap();
+            if let Some(value) = head[start..].strip_prefix("content-length: ") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        (head, body)
+    }
+
+    fn answer(status: &str, body: &[u8]) -> Vec<u8> {
+        let length = body.len();
+        let head =
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+        [head.as_bytes(), body].concat()
+    }
+
+    fn client(endpoint: &str) -> Client {
+        let lookup = |name: &str| match name {
+            "OTEL_EXPORTER_OTLP_ENDPOINT" => Some(endpoint.to_owned()),
+            "OTEL_EXPORTER_OTLP_HEADERS" => Some("api-key=1".to_owned()),
+            _ => None,
+        };
+        Client::new(Destination::read(Env(&lookup), Signal::Traces)).unwrap()
+    }
+
+    #[test]
+    fn a_busy_collector_is_asked_again_and_what_it_refuses_is_reported() {
+        let partial = Answer {
+            partial_success: Some(PartialSuccess {
+                rejected: 3,
+                message: "too old".to_owned(),
+            }),
+        };
+        let (endpoint, served) = collector(vec![
+            answer("503 Service Unavailable", b""),
+            answer("200 OK", &partial.encode_to_vec()),
+        ]);
+        let refused = client(&endpoint).send(b"request".to_vec()).unwrap_err();
+        assert_eq!(refused.items, Some(3));
+        assert_eq!(refused.text, "the collector refused 3 spans: too old");
+        for (head, body) in served.join().unwrap() {
+            assert!(head.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{head}");
+            assert!(
+                head.contains("content-type: application/x-protobuf\r\n"),
+                "{head}"
+            );
+            assert!(head.contains("api-key: 1\r\n"), "{head}");
+            assert_eq!(body, b"request");
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_wrong_is_not_sent_again() {
+        let (endpoint, served) = collector(vec![answer("400 Bad Request", b"s3cret")]);
+        let refused = client(&endpoint).send(vec![]).unwrap_err();
+        assert_eq!(refused.items, None);
+        assert_eq!(refused.text, "HTTP status 400 Bad Request");
+        assert_eq!(served.join().unwrap().len(), 1);
     }
 }

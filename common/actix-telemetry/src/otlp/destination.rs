@@ -3,7 +3,6 @@
 use std::{collections::HashMap, fmt, net::IpAddr, time::Duration};
 
 use http::{Uri, uri::PathAndQuery};
-use opentelemetry_otlp::Compression;
 
 use super::signal::{Signal, accepted, headers, setting};
 #[cfg(feature = "tls")]
@@ -39,6 +38,12 @@ pub(crate) struct Destination {
 pub(crate) enum Protocol {
     HttpProtobuf,
     Grpc,
+}
+
+/// How requests are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    Gzip,
 }
 
 impl Destination {

@@ -1,14 +1,14 @@
 //! Where telemetry goes, as the variables of the OpenTelemetry specification say.
 //!
-//! The variables are read here, once, and the SDK's exporters get the parsed values:
-//! the SDK reads some of them otherwise (an empty header list of a signal hides the
-//! general one, <https://github.com/open-telemetry/opentelemetry-rust/issues/3730>),
-//! and what it takes for an error would stop the service.
+//! The variables are read here, once, because the SDK's exporters read some of them
+//! otherwise (an empty header list of a signal hides the general one,
+//! <https://github.com/open-telemetry/opentelemetry-rust/issues/3730>), and what they
+//! take for an error would stop the service.
 
 mod client;
 mod destination;
-#[cfg(feature = "store-push")]
-mod metrics_client;
+mod grpc;
+mod retry;
 mod signal;
 #[cfg(feature = "tls")]
 mod tls;
@@ -16,9 +16,9 @@ mod tls;
 #[cfg(any(feature = "logs", feature = "traces"))]
 use std::time::Duration;
 
-#[cfg(feature = "store-push")]
-pub(crate) use self::metrics_client::MetricsClient;
-pub(crate) use self::{destination::Destination, signal::Signal};
+#[cfg(any(feature = "logs", feature = "traces"))]
+pub(crate) use self::client::Refused;
+pub(crate) use self::{client::Client, destination::Destination, signal::Signal};
 use crate::env::Env;
 
 /// What happens to a signal.
@@ -97,7 +97,7 @@ impl Batch {
         Self {
             queue,
             size,
-            // The SDK's timer does not take 0.
+            // 0 would never let the export thread rest.
             delay: Duration::from_millis(delay.max(1) as u64),
         }
     }

@@ -43,6 +43,30 @@ impl Signal {
         }
     }
 
+    /// What one export is made of, for messages.
+    pub(super) fn items(self) -> &'static str {
+        match self {
+            #[cfg(feature = "metrics")]
+            Self::Metrics => "data points",
+            #[cfg(feature = "logs")]
+            Self::Logs => "log records",
+            #[cfg(feature = "traces")]
+            Self::Traces => "spans",
+        }
+    }
+
+    /// The path of the gRPC method that takes an export.
+    pub(super) fn method(self) -> &'static str {
+        match self {
+            #[cfg(feature = "metrics")]
+            Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            #[cfg(feature = "logs")]
+            Self::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            #[cfg(feature = "traces")]
+            Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        }
+    }
+
     /// The path that is appended to `OTEL_EXPORTER_OTLP_ENDPOINT` over HTTP.
     pub(super) fn path(self) -> &'static str {
         match self {

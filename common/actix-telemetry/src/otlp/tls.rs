@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
 use reqwest::blocking::ClientBuilder;
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::signal::{Signal, setting};
 use crate::env::{Env, Variable};

@@ -15,12 +15,13 @@ use std::{
 use actix_prefork::Start;
 use opentelemetry_sdk::{Resource, metrics::Temporality};
 use prometheus_multiprocess::{Directory, MultiProcessCollector};
+use prost::Message as _;
 
 use self::request::request;
 use crate::{
     env::Env,
     metrics::{Arrival, NOT_LOST, read_interval, temporality},
-    otlp::{Exporter, MetricsClient, Signal},
+    otlp::{Client, Exporter, Signal},
     shutdown::SHUTDOWN_TIMEOUT,
 };
 
@@ -79,23 +80,20 @@ pub fn push_store(
     })
 }
 
-fn clients(env: Env<'_>) -> Vec<(MetricsClient, Arrival)> {
+fn clients(env: Env<'_>) -> Vec<(Client, Arrival)> {
     let exporters = Exporter::all(env, Signal::Metrics).into_iter();
     let client = |exporter| {
         let Exporter::Otlp(to) = exporter else {
             log::warn!("metrics of the store are not printed on the console");
             return None;
         };
-        let name = to.to_string();
-        let client = MetricsClient::new(*to);
-        let client = client.inspect_err(|error| log::warn!("no metrics for {name}: {error:#}"));
-        Some((client.ok()?, Arrival::default()))
+        Some((Client::new(*to)?, Arrival::default()))
     };
     exporters.filter_map(client).collect()
 }
 
 fn run(
-    clients: &[(MetricsClient, Arrival)],
+    clients: &[(Client, Arrival)],
     collector: &MultiProcessCollector,
     resource: &Resource,
     interval: Duration,
@@ -104,8 +102,8 @@ fn run(
     loop {
         let is_last = stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout);
         for (client, arrival) in clients {
-            let sent = client.send(request(collector.collect(), resource));
-            let sent = sent.map_err(|error| format!("{error:#}"));
+            let sent = client.send(request(collector.collect(), resource).encode_to_vec());
+            let sent = sent.map_err(|refused| refused.text);
             arrival.report(client.destination(), sent, NOT_LOST);
         }
         if is_last {
