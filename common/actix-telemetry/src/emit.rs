@@ -4,6 +4,8 @@
 //! Both have the same names. Records of `log` would reach a subscriber of `tracing` by
 //! its bridge as well, but without their key-values.
 
+use std::fmt::{self, Display};
+
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, CODE_COLUMN_NUMBER, CODE_FILE_PATH, CODE_LINE_NUMBER, EXCEPTION_MESSAGE,
     EXCEPTION_STACKTRACE, EXCEPTION_TYPE, HTTP_RESPONSE_STATUS_CODE, THREAD_NAME,
@@ -41,27 +43,29 @@ pub(crate) struct Panic<'a> {
     pub(crate) thread: Option<&'a str>,
 }
 
+impl Display for AccessLine<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, path, .. } = self;
+        match self.status {
+            None => write!(out, "{method} {path} was cut before it was answered"),
+            Some(status) if self.cut => {
+                write!(out, "{method} {path} {status} was cut before its end")
+            }
+            Some(status) => write!(out, "{method} {path} {status}"),
+        }
+    }
+}
+
 /// Logs the access line: ERROR for 5xx, WARN for a request that was cut, else INFO.
 pub(crate) fn access(line: &AccessLine<'_>) {
-    let AccessLine {
-        method,
-        path,
-        status,
-        ..
-    } = line;
-    let level = match status {
+    let level = match line.status {
         Some(500..) => log::Level::Error,
         _ if line.cut => log::Level::Warn,
         _ => log::Level::Info,
     };
-    let message = match status {
-        None => format!("{method} {path} was cut before it was answered"),
-        Some(status) if line.cut => format!("{method} {path} {status} was cut before its end"),
-        Some(status) => format!("{method} {path} {status}"),
-    };
     #[cfg(feature = "tracing")]
     if ::tracing::dispatcher::has_been_set() {
-        return with_tracing::access(line, level, &message);
+        return with_tracing::access(line, level);
     }
     let exception = line.exception;
     log::log!(
@@ -74,7 +78,7 @@ pub(crate) fn access(line: &AccessLine<'_>) {
         (EXCEPTION_TYPE) = exception.map(|exception| exception.kind.as_str()),
         (EXCEPTION_MESSAGE) = exception.map(|exception| exception.message.as_str()),
         (EXCEPTION_STACKTRACE) = exception.map(|exception| exception.stacktrace.as_str());
-        "{message}"
+        "{line}"
     );
 }
 
@@ -107,7 +111,7 @@ mod with_tracing {
 
     use super::{AccessLine, Panic};
 
-    pub(super) fn access(line: &AccessLine<'_>, level: Level, message: &str) {
+    pub(super) fn access(line: &AccessLine<'_>, level: Level) {
         let exception = line.exception;
         macro_rules! at {
             ($level:ident) => {
@@ -123,7 +127,7 @@ mod with_tracing {
                     exception.message = exception.map(|exception| exception.message.as_str()),
                     exception.stacktrace = exception.map(|exception| exception.stacktrace.as_str()),
                     },
-                    "{message}"
+                    "{line}"
                 )
             };
         }

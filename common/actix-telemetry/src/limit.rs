@@ -1,6 +1,8 @@
 //! No message and no value is longer than a limit: the SDK has none for logs, and
 //! one record may hold what a client sent.
 
+use std::borrow::Cow;
+
 use log::{
     Record,
     kv::{Error, Key, Source, Value, VisitSource, VisitValue},
@@ -13,7 +15,12 @@ use crate::text::limited;
 ///
 /// A longer value that is no text, such as a list, becomes the beginning of its text.
 pub(crate) fn with_limited(record: &Record<'_>, limit: usize, then: impl FnOnce(&Record<'_>)) {
-    let message = limited(record.args(), limit).unwrap_or_else(|cut| cut);
+    let message = match record.args().as_str() {
+        Some(literal) if literal.len() <= limit => Cow::Borrowed(literal),
+        _ => limited(record.args(), limit)
+            .unwrap_or_else(|cut| cut)
+            .into(),
+    };
     let mut all_fit = AllFit {
         limit,
         so_far: true,

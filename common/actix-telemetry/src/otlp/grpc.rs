@@ -67,11 +67,13 @@ impl Grpc {
 
 /// The text has no message of the collector, which may repeat a secret header.
 fn failed(status: &Status) -> Failed {
-    let code = format!("gRPC code {:?}", status.code());
-    let text = match status.source() {
-        Some(_) => format!("{code}: {:#}", anyhow::Error::from(status.clone())),
-        None => code,
-    };
+    let mut text = format!("gRPC code {:?}", status.code());
+    // Only a failure on this side has a source.
+    let mut source = status.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
     Failed {
         text,
         retry: retry(status),
