@@ -97,6 +97,18 @@ impl Tally {
         self.closed.store(true, SeqCst);
     }
 
+    /// Delivered, overflowed, undelivered and late.
+    #[cfg(all(test, feature = "traces"))]
+    pub(crate) fn counts(&self) -> (u64, u64, u64, u64) {
+        let all = [
+            &self.delivered,
+            &self.overflowed,
+            &self.undelivered,
+            &self.late,
+        ];
+        all.map(|count| count.load(SeqCst)).into()
+    }
+
     /// Lost so far.
     fn lost(&self) -> u64 {
         self.overflowed.load(SeqCst) + self.undelivered.load(SeqCst)

@@ -234,55 +234,14 @@ fn http_client(to: &Destination) -> anyhow::Result<blocking::Client> {
 
 #[cfg(all(test, feature = "traces"))]
 mod tests {
-    use std::{
-        io::{BufRead as _, BufReader, Write as _},
-        net::{TcpListener, TcpStream},
-        thread::JoinHandle,
-    };
-
     use super::*;
-    use crate::{env::Env, otlp::Signal};
-
-    /// A head and a body.
-    type Request = (String, Vec<u8>);
-
-    /// Answers requests with what `answers` has, one connection each, and returns them.
-    fn collector(answers: Vec<Vec<u8>>) -> (String, JoinHandle<Vec<Request>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let serve = move || {
-            let answer = |answer: Vec<u8>| {
-                let (mut stream, _) = listener.accept().unwrap();
-                let request = read(&stream);
-                stream.write_all(&answer).unwrap();
-                request
-            };
-            answers.into_iter().map(answer).collect()
-        };
-        (endpoint, thread::spawn(serve))
-    }
-
-    fn read(stream: &TcpStream) -> Request {
-        let mut stream = BufReader::new(stream);
-        let (mut head, mut length) = (String::new(), 0);
-        while !head.ends_with("\r\n\r\n") {
-            let start = head.len();
-            stream.read_line(&mut head).unwrap();
-            if let Some(value) = head[start..].strip_prefix("content-length: ") {
-                length = value.trim().parse().unwrap();
-            }
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).unwrap();
-        (head, body)
-    }
-
-    fn answer(status: &str, body: &[u8]) -> Vec<u8> {
-        let length = body.len();
-        let head =
-            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
-        [head.as_bytes(), body].concat()
-    }
+    use crate::{
+        env::Env,
+        otlp::{
+            Signal,
+            testing::{answer, collector},
+        },
+    };
 
     fn client(endpoint: &str) -> Client {
         let lookup = |name: &str| match name {

@@ -10,6 +10,8 @@ mod destination;
 mod grpc;
 mod retry;
 mod signal;
+#[cfg(all(test, feature = "traces"))]
+pub(crate) mod testing;
 #[cfg(feature = "tls")]
 mod tls;
 

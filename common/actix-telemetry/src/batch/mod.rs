@@ -283,3 +283,6 @@ impl Queue {
         }
     }
 }
+
+#[cfg(all(test, feature = "traces"))]
+mod tests;
