@@ -4,57 +4,31 @@
 //! messages of it before they encode it. This client sends what is encoded already. It
 //! keeps their behaviour: headers, timeout, compression and retries.
 
-use std::{io::Read as _, io::Write as _, mem, sync::LazyLock, thread, time::Duration};
+use std::fmt;
 
-use anyhow::{Context as _, anyhow};
-use bytes::Bytes;
-use flate2::write::GzEncoder;
-use http::{
-    StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
-};
-use opentelemetry::Context;
 use prost::Message as _;
 use reqwest::blocking;
-use tokio::{
-    runtime::{self, Runtime},
-    time::timeout,
-};
 
 use super::{
-    destination::{Compression, Destination, Protocol},
+    destination::{Destination, Protocol},
     grpc::Grpc,
-    retry::{Failed, Retry, with_backoff},
+    http,
+    retry::with_backoff,
 };
 
-/// Where the gRPC client lives. It needs a runtime that goes on turning while the
-/// thread that serves, or shuts down, waits for it.
-///
-/// Nothing is recorded on it: what is logged during an export would be exported next.
-pub(super) static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("telemetry")
-        // The scope is never left, since the thread has no other purpose.
-        .on_thread_start(|| mem::forget(Context::enter_telemetry_suppressed_scope()))
-        .enable_all()
-        .build();
-    runtime
-        .inspect_err(|error| log::warn!("cannot start the thread of the gRPC exporter: {error}"))
-        .ok()
-});
-
-/// Bytes of an answer that are read at most.
-const LONGEST_ANSWER: u64 = 4 * 1024 * 1024;
-
 /// Sends requests of one signal to a collector.
-#[derive(Debug)]
 pub(crate) struct Client {
     to: Destination,
     transport: Transport,
 }
 
-#[derive(Debug)]
+/// Without the headers, which are secret.
+impl fmt::Debug for Client {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Client({})", self.to)
+    }
+}
+
 enum Transport {
     Http(blocking::Client),
     Grpc(Box<Grpc>),
@@ -72,7 +46,7 @@ impl Client {
     /// A client, which connects when it sends; `None` after a warning if there cannot be one.
     pub(crate) fn new(to: Destination) -> Option<Self> {
         let transport = match to.protocol {
-            Protocol::HttpProtobuf => http_client(&to).map(Transport::Http),
+            Protocol::HttpProtobuf => http::client(&to).map(Transport::Http),
             Protocol::Grpc => Grpc::new(&to).map(|grpc| Transport::Grpc(Box::new(grpc))),
         };
         let transport = transport
@@ -92,8 +66,17 @@ impl Client {
     /// the timeout of the destination. Not inside an async runtime.
     pub(crate) fn send(&self, request: Vec<u8>) -> Result<(), Refused> {
         let answer = match &self.transport {
-            Transport::Http(client) => self.post(client, request),
-            Transport::Grpc(client) => self.call(client, request.into()),
+            Transport::Http(client) => http::body(&self.to, request)
+                .map_err(|error| error.to_string())
+                .and_then(|body| {
+                    let post = || http::post(client, &self.to, body.clone());
+                    with_backoff(self.to.timeout, post)
+                }),
+            Transport::Grpc(grpc) => {
+                let request = bytes::Bytes::from(request);
+                let call = || grpc.export(request.clone(), self.to.timeout);
+                with_backoff(self.to.timeout, call)
+            }
         };
         let answer = answer.map_err(|text| Refused { items: None, text })?;
         // An answer that cannot be read is a success, as for the SDK.
@@ -108,60 +91,6 @@ impl Client {
             }),
             _ => Ok(()),
         }
-    }
-
-    fn post(&self, client: &blocking::Client, request: Vec<u8>) -> Result<Bytes, String> {
-        let body = match self.to.compression {
-            Some(Compression::Gzip) => gzip(&request).map_err(|error| error.to_string())?,
-            None => request,
-        };
-        let body = Bytes::from(body);
-        with_backoff(self.to.timeout, || {
-            let mut post = client
-                .post(self.to.endpoint.to_string())
-                .header(CONTENT_TYPE, "application/x-protobuf")
-                .body(body.clone());
-            if self.to.compression.is_some() {
-                post = post.header(CONTENT_ENCODING, "gzip");
-            }
-            for (name, value) in &self.to.headers {
-                post = post.header(name, value);
-            }
-            let failed = |error: reqwest::Error| Failed {
-                // The URL may hold a secret.
-                text: format!("{:#}", anyhow!(error.without_url())),
-                retry: Retry::AfterPause,
-            };
-            let answer = post.send().map_err(failed)?;
-            if !answer.status().is_success() {
-                return Err(Failed {
-                    text: format!("HTTP status {}", answer.status()),
-                    retry: retry(&answer),
-                });
-            }
-            let mut bytes = Vec::new();
-            let read = answer.take(LONGEST_ANSWER).read_to_end(&mut bytes);
-            read.map_err(|error| Failed {
-                text: format!("no answer: {error}"),
-                retry: Retry::AfterPause,
-            })?;
-            Ok(bytes.into())
-        })
-    }
-
-    fn call(&self, client: &Grpc, request: Bytes) -> Result<Bytes, String> {
-        let runtime = RUNTIME.as_ref().ok_or("there is no thread for gRPC")?;
-        with_backoff(self.to.timeout, || {
-            runtime.block_on(async {
-                let call = timeout(self.to.timeout, client.export(request.clone()));
-                call.await.unwrap_or_else(|_| {
-                    Err(Failed {
-                        text: "no answer in time".to_owned(),
-                        retry: Retry::AfterPause,
-                    })
-                })
-            })
-        })
     }
 }
 
@@ -178,58 +107,6 @@ struct PartialSuccess {
     rejected: i64,
     #[prost(string, tag = "2")]
     message: String,
-}
-
-/// Which answers are worth another attempt:
-/// <https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes>.
-fn retry(answer: &blocking::Response) -> Retry {
-    match answer.status() {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            let value = answer.headers().get(RETRY_AFTER);
-            let value = value.and_then(|value| value.to_str().ok());
-            value
-                .and_then(retry_after)
-                .map_or(Retry::AfterPause, Retry::AfterThrottle)
-        }
-        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Retry::AfterPause,
-        _ => Retry::Never,
-    }
-}
-
-/// Parses `Retry-After`: seconds or a date.
-fn retry_after(value: &str) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(
-        date.elapsed()
-            .map_or_else(|early| early.duration(), |_| Duration::ZERO),
-    )
-}
-
-fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::default());
-    gzip.write_all(bytes)?;
-    gzip.finish()
-}
-
-/// Asks no proxy on the way to this machine, and trusts what the variables name.
-fn http_client(to: &Destination) -> anyhow::Result<blocking::Client> {
-    let mut client = blocking::Client::builder().timeout(to.timeout);
-    if to.is_on_loopback() {
-        client = client.no_proxy();
-    }
-    #[cfg(feature = "tls")]
-    if to.endpoint.scheme_str() == Some("https") {
-        client = to.tls.http(client)?;
-    }
-    // A blocking client has a runtime, which cannot be made inside of another one.
-    let thread = thread::Builder::new().spawn(|| client.build())?;
-    let client = thread.join();
-    client
-        .map_err(|_| anyhow!("the thread that builds the HTTP client panicked"))?
-        .context("cannot build the HTTP client")
 }
 
 #[cfg(all(test, feature = "traces"))]
@@ -276,6 +153,15 @@ mod tests {
             assert!(head.contains("api-key: 1\r\n"), "{head}");
             assert_eq!(body, b"request");
         }
+    }
+
+    #[test]
+    fn the_debug_output_has_no_headers() {
+        let client = client("http://127.0.0.1:9");
+        assert_eq!(
+            format!("{client:?}"),
+            "Client(http://127.0.0.1:9 (http/protobuf))"
+        );
     }
 
     #[test]

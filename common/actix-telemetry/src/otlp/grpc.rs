@@ -1,10 +1,15 @@
 //! Calls of a collector over gRPC with requests that are encoded already.
 
-use std::error::Error as _;
+use std::{error::Error as _, mem, sync::LazyLock, time::Duration};
 
 use anyhow::Context as _;
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::uri::PathAndQuery;
+use opentelemetry::Context;
+use tokio::{
+    runtime::{self, Runtime},
+    time::timeout,
+};
 use tonic::{
     Code, Request, Status,
     codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -14,13 +19,28 @@ use tonic::{
 use tonic_types::StatusExt as _;
 
 use super::{
-    client::RUNTIME,
     destination::Destination,
     retry::{Failed, Retry},
 };
 
+/// Where the gRPC client lives. It needs a runtime that goes on turning while the
+/// thread that serves, or shuts down, waits for it.
+///
+/// Nothing is recorded on it: what is logged during an export would be exported next.
+static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("telemetry")
+        // The scope is never left, since the thread has no other purpose.
+        .on_thread_start(|| mem::forget(Context::enter_telemetry_suppressed_scope()))
+        .enable_all()
+        .build();
+    runtime
+        .inspect_err(|error| log::warn!("cannot start the thread of the gRPC exporter: {error}"))
+        .ok()
+});
+
 /// A client of the service of one signal.
-#[derive(Debug)]
 pub(super) struct Grpc {
     client: tonic::client::Grpc<Channel>,
     method: PathAndQuery,
@@ -52,7 +72,22 @@ impl Grpc {
         })
     }
 
-    pub(super) async fn export(&self, request: Bytes) -> Result<Bytes, Failed> {
+    /// Calls the collector, and waits for the answer for at most `limit`. Not inside an async
+    /// runtime.
+    pub(super) fn export(&self, request: Bytes, limit: Duration) -> Result<Bytes, Failed> {
+        let failed = |text| Failed {
+            text,
+            retry: Retry::AfterPause,
+        };
+        let Some(runtime) = &*RUNTIME else {
+            return Err(failed("there is no thread for gRPC".to_owned()));
+        };
+        let call = async { timeout(limit, self.call(request)).await };
+        let answer = runtime.block_on(call);
+        answer.unwrap_or_else(|_| Err(failed("no answer in time".to_owned())))
+    }
+
+    async fn call(&self, request: Bytes) -> Result<Bytes, Failed> {
         let mut client = self.client.clone();
         client.ready().await.map_err(|error| Failed {
             text: format!("{:#}", anyhow::Error::from(error)),

@@ -8,6 +8,7 @@
 mod client;
 mod destination;
 mod grpc;
+mod http;
 mod retry;
 mod signal;
 #[cfg(all(test, feature = "traces"))]
