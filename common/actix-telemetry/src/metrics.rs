@@ -6,20 +6,19 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_otlp::MetricExporter as OtlpExporter;
 use opentelemetry_sdk::{
-    error::{OTelSdkError, OTelSdkResult},
+    error::OTelSdkResult,
     metrics::{
         Aggregation, Instrument, InstrumentKind, Stream, Temporality, data::ResourceMetrics,
         exporter::PushMetricExporter,
     },
 };
 use opentelemetry_stdout::MetricExporter as ConsoleExporter;
-use prost::Message as _;
 
 use crate::{
     env::Env,
-    otlp::{Client, Destination, Exporter, Signal},
+    otlp::{Destination, Exporter, Signal},
 };
 
 /// The exporters that `OTEL_METRICS_EXPORTER` lists: `otlp` (the default), `console`
@@ -160,15 +159,19 @@ impl Arrival {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them in a process"
+)]
 enum Kind {
-    Otlp(Box<Client>, Temporality),
+    Otlp(OtlpExporter, Box<Destination>),
     Console(ConsoleExporter),
 }
 
 impl MetricExporter {
     fn new(exporter: Exporter, temporality: Temporality) -> Option<Self> {
         let exporter = match exporter {
-            Exporter::Otlp(to) => Kind::Otlp(Box::new(Client::new(*to)?), temporality),
+            Exporter::Otlp(to) => Kind::Otlp(to.metric_exporter(temporality)?, to),
             Exporter::Console => Kind::Console(ConsoleExporter::default()),
         };
         let arrival = Arrival::default();
@@ -179,18 +182,14 @@ impl MetricExporter {
 impl PushMetricExporter for MetricExporter {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         match &self.exporter {
-            Kind::Otlp(client, temporality) => {
-                let request = ExportMetricsServiceRequest::from(metrics);
-                // This blocks the thread of the periodic reader, which has no runtime.
-                let result = client.send(request.encode_to_vec());
-                let result = result.map_err(|refused| refused.text);
-                let lost = match temporality {
+            Kind::Otlp(exporter, to) => {
+                let result = exporter.export(metrics).await;
+                let lost = match self.temporality() {
                     Temporality::Delta => "Counts since the last export are lost.",
                     _ => NOT_LOST,
                 };
-                self.arrival
-                    .report(client.destination(), result.as_ref(), lost);
-                result.map_err(OTelSdkError::InternalFailure)
+                self.arrival.report(to, result.as_ref(), lost);
+                result
             }
             Kind::Console(exporter) => exporter.export(metrics).await,
         }
@@ -198,21 +197,21 @@ impl PushMetricExporter for MetricExporter {
 
     fn force_flush(&self) -> OTelSdkResult {
         match &self.exporter {
-            Kind::Otlp(..) => Ok(()),
+            Kind::Otlp(exporter, _) => exporter.force_flush(),
             Kind::Console(exporter) => exporter.force_flush(),
         }
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
         match &self.exporter {
-            Kind::Otlp(..) => Ok(()),
+            Kind::Otlp(exporter, _) => exporter.shutdown_with_timeout(timeout),
             Kind::Console(exporter) => exporter.shutdown_with_timeout(timeout),
         }
     }
 
     fn temporality(&self) -> Temporality {
         match &self.exporter {
-            Kind::Otlp(_, temporality) => *temporality,
+            Kind::Otlp(exporter, _) => exporter.temporality(),
             Kind::Console(exporter) => exporter.temporality(),
         }
     }

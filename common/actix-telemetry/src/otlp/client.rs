@@ -10,6 +10,7 @@ use prost::Message as _;
 use reqwest::blocking;
 
 use super::{
+    connect::http_client,
     destination::{Destination, Protocol},
     grpc::Grpc,
     http,
@@ -46,7 +47,7 @@ impl Client {
     /// A client, which connects when it sends; `None` after a warning if there cannot be one.
     pub(crate) fn new(to: Destination) -> Option<Self> {
         let transport = match to.protocol {
-            Protocol::HttpProtobuf => http::client(&to).map(Transport::Http),
+            Protocol::HttpProtobuf => http_client(&to).map(Transport::Http),
             Protocol::Grpc => Grpc::new(&to).map(|grpc| Transport::Grpc(Box::new(grpc))),
         };
         let transport = transport

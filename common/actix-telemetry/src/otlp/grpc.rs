@@ -1,15 +1,11 @@
 //! Calls of a collector over gRPC with requests that are encoded already.
 
-use std::{error::Error as _, mem, sync::LazyLock, time::Duration};
+use std::{error::Error as _, time::Duration};
 
 use anyhow::Context as _;
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::uri::PathAndQuery;
-use opentelemetry::Context;
-use tokio::{
-    runtime::{self, Runtime},
-    time::timeout,
-};
+use tokio::time::timeout;
 use tonic::{
     Code, Request, Status,
     codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -19,26 +15,10 @@ use tonic::{
 use tonic_types::StatusExt as _;
 
 use super::{
+    connect::RUNTIME,
     destination::Destination,
     retry::{Failed, Retry},
 };
-
-/// Where the gRPC client lives. It needs a runtime that goes on turning while the
-/// thread that serves, or shuts down, waits for it.
-///
-/// Nothing is recorded on it: what is logged during an export would be exported next.
-static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("telemetry")
-        // The scope is never left, since the thread has no other purpose.
-        .on_thread_start(|| mem::forget(Context::enter_telemetry_suppressed_scope()))
-        .enable_all()
-        .build();
-    runtime
-        .inspect_err(|error| log::warn!("cannot start the thread of the gRPC exporter: {error}"))
-        .ok()
-});
 
 /// A client of the service of one signal.
 pub(super) struct Grpc {

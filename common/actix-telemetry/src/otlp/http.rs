@@ -2,11 +2,10 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use http::{
@@ -22,25 +21,6 @@ use super::{
 
 /// Bytes of an answer that are read at most.
 const LONGEST_ANSWER: u64 = 4 * 1024 * 1024;
-
-/// A client, which connects when it posts. It asks no proxy on the way to this machine, and
-/// trusts what the variables name.
-pub(super) fn client(to: &Destination) -> anyhow::Result<Client> {
-    let mut client = Client::builder().timeout(to.timeout);
-    if to.is_on_loopback() {
-        client = client.no_proxy();
-    }
-    #[cfg(feature = "tls")]
-    if to.endpoint.scheme_str() == Some("https") {
-        client = to.tls.http(client)?;
-    }
-    // A blocking client has a runtime, which cannot be made inside of another one.
-    let thread = thread::Builder::new().spawn(|| client.build())?;
-    let client = thread.join();
-    client
-        .map_err(|_| anyhow!("the thread that builds the HTTP client panicked"))?
-        .context("cannot build the HTTP client")
-}
 
 /// The body of a request.
 pub(super) fn body(to: &Destination, request: Vec<u8>) -> io::Result<Bytes> {

@@ -5,10 +5,17 @@
 //! <https://github.com/open-telemetry/opentelemetry-rust/issues/3730>), and what they
 //! take for an error would stop the service.
 
+#[cfg(feature = "otlp-client")]
 mod client;
+mod connect;
 mod destination;
+#[cfg(feature = "otlp-client")]
 mod grpc;
+#[cfg(feature = "otlp-client")]
 mod http;
+#[cfg(feature = "metrics")]
+mod metric_exporter;
+#[cfg(feature = "otlp-client")]
 mod retry;
 mod signal;
 #[cfg(all(test, feature = "traces"))]
@@ -19,9 +26,11 @@ mod tls;
 #[cfg(any(feature = "logs", feature = "traces"))]
 use std::time::Duration;
 
+#[cfg(feature = "otlp-client")]
+pub(crate) use self::client::Client;
 #[cfg(any(feature = "logs", feature = "traces"))]
 pub(crate) use self::client::Refused;
-pub(crate) use self::{client::Client, destination::Destination, signal::Signal};
+pub(crate) use self::{destination::Destination, signal::Signal};
 use crate::env::Env;
 
 /// What happens to a signal.

@@ -32,6 +32,7 @@ impl Signal {
     }
 
     /// What is exported, for messages.
+    #[cfg(feature = "otlp-client")]
     pub(crate) fn plural(self) -> &'static str {
         match self {
             #[cfg(feature = "metrics")]
@@ -44,6 +45,7 @@ impl Signal {
     }
 
     /// What one export is made of, for messages.
+    #[cfg(feature = "otlp-client")]
     pub(super) fn items(self) -> &'static str {
         match self {
             #[cfg(feature = "metrics")]
@@ -56,6 +58,7 @@ impl Signal {
     }
 
     /// The path of the gRPC method that takes an export.
+    #[cfg(feature = "otlp-client")]
     pub(super) fn method(self) -> &'static str {
         match self {
             #[cfg(feature = "metrics")]
