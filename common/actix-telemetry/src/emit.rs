@@ -6,6 +6,7 @@
 
 use std::fmt::{self, Display};
 
+use log::{Record, kv::Value};
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, CODE_COLUMN_NUMBER, CODE_FILE_PATH, CODE_LINE_NUMBER, EXCEPTION_MESSAGE,
     EXCEPTION_STACKTRACE, EXCEPTION_TYPE, HTTP_RESPONSE_STATUS_CODE, THREAD_NAME,
@@ -67,18 +68,33 @@ pub(crate) fn access(line: &AccessLine<'_>) {
     if ::tracing::dispatcher::has_been_set() {
         return with_tracing::access(line, level);
     }
+    if level > log::max_level() {
+        return;
+    }
     let exception = line.exception;
-    log::log!(
-        target: "access",
-        level,
-        (HTTP_RESPONSE_STATUS_CODE) = line.status,
-        (ACCESS_DURATION) = line.duration,
-        (CLIENT_ADDRESS) = line.client,
-        (USER_AGENT_ORIGINAL) = line.user_agent,
-        (EXCEPTION_TYPE) = exception.map(|exception| exception.kind.as_str()),
-        (EXCEPTION_MESSAGE) = exception.map(|exception| exception.message.as_str()),
-        (EXCEPTION_STACKTRACE) = exception.map(|exception| exception.stacktrace.as_str());
-        "{line}"
+    let exception = |name, text: fn(&Exception) -> &str| {
+        exception.map(|exception| (name, Value::from(text(exception))))
+    };
+    // Not by the macro, with which what is absent has a key and costs as much as a value.
+    let attributes = [
+        line.status
+            .map(|status| (HTTP_RESPONSE_STATUS_CODE, Value::from(status))),
+        Some((ACCESS_DURATION, Value::from(line.duration))),
+        line.client
+            .map(|client| (CLIENT_ADDRESS, Value::from(client))),
+        line.user_agent
+            .map(|agent| (USER_AGENT_ORIGINAL, Value::from(agent))),
+        exception(EXCEPTION_TYPE, |exception| &exception.kind),
+        exception(EXCEPTION_MESSAGE, |exception| &exception.message),
+        exception(EXCEPTION_STACKTRACE, |exception| &exception.stacktrace),
+    ];
+    log::logger().log(
+        &Record::builder()
+            .level(level)
+            .target("access")
+            .args(format_args!("{line}"))
+            .key_values(&attributes)
+            .build(),
     );
 }
 

@@ -9,7 +9,8 @@ pub(crate) const MARK: &str = "… [truncated]";
 /// with the mark. What is cut off is never formatted.
 pub(crate) fn limited(value: impl Display, limit: usize) -> Result<String, String> {
     let mut text = Limited {
-        text: String::new(),
+        // Most messages fit.
+        text: String::with_capacity(limit.min(64)),
         room: limit,
         overflowed: false,
     };

@@ -59,10 +59,10 @@ pub(crate) fn request<'a>(
 ) -> Vec<u8> {
     let mut all = resource.to_vec();
     for (scope, items) in scopes {
-        protobuf::length_delimited(&mut all, 2, &[scope, items]);
+        protobuf::length_delimited(&mut all, 2, &[&**scope, items].concat());
     }
     let mut request = Vec::new();
-    protobuf::length_delimited(&mut request, 1, &[&all]);
+    protobuf::length_delimited(&mut request, 1, &all);
     request
 }
 

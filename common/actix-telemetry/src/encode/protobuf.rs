@@ -27,17 +27,15 @@ fn key_and_bytes<const N: usize>(out: &mut Vec<u8>, tag: u32, wire_type: WireTyp
 pub(super) fn bytes(out: &mut Vec<u8>, tag: u32, value: impl AsRef<[u8]>) {
     let value = value.as_ref();
     if !value.is_empty() {
-        length_delimited(out, tag, &[value]);
+        length_delimited(out, tag, value);
     }
 }
 
-/// As [`bytes`], and not left out. The value may be in several places.
-pub(super) fn length_delimited(out: &mut Vec<u8>, tag: u32, parts: &[&[u8]]) {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    key_and_varint(out, tag, WireType::LengthDelimited, length as u64);
-    for part in parts {
-        out.extend_from_slice(part);
-    }
+/// As [`bytes`], and not left out.
+#[inline]
+pub(super) fn length_delimited(out: &mut Vec<u8>, tag: u32, value: &[u8]) {
+    key_and_varint(out, tag, WireType::LengthDelimited, value.len() as u64);
+    out.extend_from_slice(value);
 }
 
 /// A message, whose fields `write` appends. Not left out, since a message that is empty

@@ -35,7 +35,7 @@ fn list<'a, T: AsAnyValue + 'a>(out: &mut Vec<u8>, values: impl IntoIterator<Ite
 
 impl AsAnyValue for str {
     fn write(&self, out: &mut Vec<u8>) {
-        length_delimited(out, 1, &[self.as_bytes()]);
+        length_delimited(out, 1, self.as_bytes());
     }
 }
 
@@ -89,7 +89,7 @@ impl AsAnyValue for AnyValue {
             Self::Double(value) => value.write(out),
             Self::String(text) => text.write(out),
             Self::Boolean(value) => value.write(out),
-            Self::Bytes(bytes) => length_delimited(out, 7, &[bytes]),
+            Self::Bytes(bytes) => length_delimited(out, 7, bytes),
             Self::ListAny(values) => list(out, values.iter()),
             Self::Map(pairs) => message(out, 6, |out| {
                 for (key, value) in pairs.iter() {
