@@ -26,11 +26,11 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) collector: collector::EmbedOptions,
 
-    /// The chance, from 0 to 1, that a request meets the simulated internal error.
+    /// Probability, 0 to 1, that a request meets the simulated error.
     #[arg(long, env = "ERROR_RATE", default_value_t = 0.5, value_parser = cli::share)]
     pub(crate) error_rate: f64,
 
-    /// What `GET /chain` calls, an http:// URL.
+    /// http:// URL that `GET /chain` calls.
     #[arg(long, env = "CHAIN_URL", value_parser = http_url)]
     pub(crate) chain_url: Option<Url>,
 
@@ -43,10 +43,10 @@ pub(crate) struct Options {
 /// How metrics leave the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sink {
-    /// Each worker pushes its own over OTLP.
+    /// Each worker pushes its metrics over OTLP.
     Push,
-    /// The master pushes the sum over all workers over OTLP.
+    /// The master pushes the sum over the workers over OTLP.
     PushSum,
-    /// Prometheus scrapes /metrics, where any worker answers with the sum over all.
+    /// Prometheus scrapes /metrics; any worker answers with the sum over all.
     Pull,
 }

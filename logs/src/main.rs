@@ -33,7 +33,7 @@ struct Options {
     #[command(flatten)]
     collector: collector::EmbedOptions,
 
-    /// The chance, from 0 to 1, that a request meets the simulated internal error.
+    /// Probability, 0 to 1, that a request meets the simulated error.
     #[arg(long, env = "ERROR_RATE", default_value_t = 0.5, value_parser = cli::share)]
     error_rate: f64,
 

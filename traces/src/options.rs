@@ -21,11 +21,11 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) collector: collector::EmbedOptions,
 
-    /// The chance, from 0 to 1, that a request meets the simulated internal error.
+    /// Probability, 0 to 1, that a request meets the simulated error.
     #[arg(long, env = "ERROR_RATE", default_value_t = 0.5, value_parser = cli::share)]
     pub(crate) error_rate: f64,
 
-    /// What `GET /chain` calls, an http:// URL [default: this service's own `/`].
+    /// http:// URL that `GET /chain` calls [default: this service's own `/`].
     #[arg(long, env = "CHAIN_URL", value_parser = http_url)]
     chain_url: Option<Url>,
 

@@ -97,7 +97,7 @@ pub(super) fn part(intake: &Intake, query: &Query, part: Part) -> String {
     html.into_string()
 }
 
-/// The whole page. It works without its script, and then shows one moment.
+/// The whole page. Without its script it shows the state at the time of loading.
 pub(super) fn page(intake: &Intake, query: &Query) -> String {
     let place = |wanted: Part| {
         let html = maud::PreEscaped(part(intake, query, wanted));
@@ -126,7 +126,7 @@ pub(super) fn page(intake: &Intake, query: &Query) -> String {
                         a href="#send" { "send your own" }
                         a href="/api" { "api" }
                     }
-                    span #live role="status" { "one moment" }
+                    span #live role="status" { "snapshot" }
                 }
                 main {
                     h2 { "Workers" }
@@ -224,9 +224,9 @@ fn losses_of(losses: &model::Losses) -> Markup {
                 li { b.bad { (number(*count)) } " " (text(what)) " (counted by senders)" }
             }
             li { b { (number(losses.forgotten_spans as f64)) } " older spans and "
-                b { (number(losses.forgotten_logs as f64)) } " older records made room" }
+                b { (number(losses.forgotten_logs as f64)) } " older log records, dropped to make room" }
             li { b { (number(losses.spans as f64)) } " spans, "
-                b { (number(losses.logs as f64)) } " records here, from "
+                b { (number(losses.logs as f64)) } " log records kept, from "
                 b { (number(losses.requests as f64)) } " exports" }
         }
     }

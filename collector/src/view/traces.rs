@@ -52,7 +52,7 @@ pub(super) fn waterfall(found: Option<&Waterfall>, query: &Query) -> Markup {
     let Some(trace) = found else {
         return html! {
             @if !query.trace.is_empty() {
-                p.panel.empty { "Trace " (text(&query.trace)) " is not here, or no longer." }
+                p.panel.empty { "Trace " (text(&query.trace)) " is unknown, or no longer kept." }
             }
         };
     };

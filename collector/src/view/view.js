@@ -1,4 +1,4 @@
-// Keeps the page up to date. Without this script it shows one moment.
+// Keeps the page up to date. Without this script it shows the state at the time of loading.
 "use strict";
 const parts = ["head", "workers", "service", "traces", "waterfall", "logs", "metrics", "losses"];
 const form = document.getElementById("filters");

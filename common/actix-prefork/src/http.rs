@@ -18,8 +18,8 @@ use crate::{
 ///
 /// Its settings have the names that they have in
 /// [`HttpServer`](actix_web::HttpServer), and begin with what the options of the
-/// program say. What concerns the whole server, like the port or how long a stop may
-/// take, is an option of the program only.
+/// program say. Settings of the whole server, such as the port or the graceful timeout,
+/// are options of the program only.
 #[must_use = "nothing is served until it runs"]
 pub struct Http<'a, F> {
     worker: &'a Worker,
@@ -104,15 +104,15 @@ impl<F> Http<'_, F> {
         self
     }
 
-    /// Sets how long the client may take to close a connection that is closed; 1 second
-    /// by default, zero is no limit.
+    /// Sets how long the client may take to close a connection that the service has closed;
+    /// 1 second by default, zero is no limit.
     pub fn client_disconnect_timeout(mut self, time: Duration) -> Self {
         self.settings.client_disconnect_timeout = time;
         self
     }
 
-    /// Sets whether a request is served to its end though the client has closed its side
-    /// of the connection; it is by default.
+    /// Sets whether a request is served although the client has closed its side of the
+    /// connection; `true` by default.
     pub fn h1_allow_half_closed(mut self, allow: bool) -> Self {
         self.settings.h1_allow_half_closed = allow;
         self
@@ -139,9 +139,9 @@ impl<F> Http<'_, F> {
         self
     }
 
-    /// Calls `hook` for each connection before its first request, with the stream, which
-    /// is a `TcpStream`, a `UnixStream` or a `TlsStream` of either, and with the data that
-    /// requests find with [`conn_data`](actix_web::HttpRequest::conn_data).
+    /// Calls `hook` for each connection before its first request. It gets the stream, which
+    /// is a `TcpStream`, a `UnixStream` or a `TlsStream` of either, and the data that
+    /// requests read with [`conn_data`](actix_web::HttpRequest::conn_data).
     pub fn on_connect(
         mut self,
         hook: impl Fn(&dyn Any, &mut Extensions) + Send + Sync + 'static,
@@ -157,10 +157,10 @@ impl<F> Http<'_, F> {
         self
     }
 
-    /// Serves HTTPS, with HTTP/2 where the client knows it.
+    /// Serves HTTPS, with HTTP/2 for clients that offer it.
     ///
-    /// Each worker that is started reads what `config` is made of anew, so that `HUP`
-    /// renews certificates.
+    /// Build `config` in the worker: each new worker then reads the certificates again, so
+    /// `HUP` renews them.
     #[cfg(feature = "rustls-0_23")]
     pub fn rustls_0_23(mut self, mut config: rustls::ServerConfig) -> Self {
         if config.alpn_protocols.is_empty() {

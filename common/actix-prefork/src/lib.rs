@@ -1,8 +1,8 @@
 //! Worker processes for actix-web services.
 //!
 //! A master process opens the port, starts worker processes, and replaces them when
-//! they crash, hang or are due. Deploys, scaling and crashes of single workers lose no
-//! connection that waits to be accepted. Flags and signals are those of gunicorn.
+//! they crash, hang or reach a limit of requests. Deploys, scaling and crashes of single
+//! workers lose no queued connection. Flags and signals are those of gunicorn.
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -35,12 +35,12 @@
 //!
 //! # How it works
 //!
-//! - The master executes the program again for each worker. `main` runs in both;
-//!   [`Master::run`] returns in the master, and calls its argument in a worker. Do not
+//! - The master executes the program again for each worker. `main` runs in both.
+//!   [`Master::run`] supervises in the master, and calls its argument in a worker. Do not
 //!   start threads or an async runtime before it.
 //! - Each slot has its own listening socket in one `SO_REUSEPORT` group. The master
-//!   holds the sockets, so connections in the queue of a worker that ended are served
-//!   by its successor.
+//!   holds the sockets, so the successor of a worker that ended serves the connections in
+//!   its queue.
 //! - A worker finds its slot, a number from 0, in the environment variable
 //!   `WORKER_SLOT`.
 //! - The master writes what it does to the [`log`] crate. Install a logger before
@@ -51,24 +51,24 @@
 //! | signal to the master | effect |
 //! |---|---|
 //! | `TERM` | graceful stop: open connections may finish within `--graceful-timeout` |
-//! | `INT`, `QUIT`, second `TERM` | quick stop: open connections are cut |
+//! | `INT`, `QUIT`, `TERM` in a graceful stop | quick stop: open connections are cut |
 //! | `HUP` | replace the workers one by one with the program that is on disk now |
 //! | `TTIN`, `TTOU` | one worker more, one worker less |
-//! | `USR1`, `USR2`, `WINCH` | nothing but a line in the log |
+//! | `USR1`, `USR2`, `WINCH` | only a line in the log |
 //!
 //! `TERM` to a worker replaces it. Other signals to a worker do nothing, except `QUIT`,
 //! which ends it at once.
 //!
 //! # Stalled workers
 //!
-//! A worker of which a thread has not run for `--hang-timeout` gets no new connections, and
-//! a helper: another process that accepts from its queue. If it recovers, it keeps its
-//! connections and the helper goes. At `--timeout` it is aborted.
+//! If a thread of a worker has not run for `--hang-timeout`, the worker gets no new
+//! connections, and a helper: another process that accepts from its queue. A worker that
+//! recovers keeps its connections, and the helper exits. At `--timeout` the worker is aborted.
 //!
 //! # One process
 //!
 //! [`serve_alone`] serves from one process and stops in the same way. With
-//! `default-features = false` only that is built, for every Unix. The feature `master`
+//! `default-features = false` only [`serve_alone`] is built, for every Unix. The feature `master`
 //! needs Linux.
 
 #[cfg(all(feature = "master", not(target_os = "linux")))]

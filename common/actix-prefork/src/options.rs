@@ -41,7 +41,8 @@ pub struct Options {
     #[arg(long, env = "WORKER_HANG_TIMEOUT", default_value = "0.2", value_parser = seconds)]
     pub hang_timeout: Duration,
 
-    /// Seconds to go on serving after SIGTERM before new connections are refused.
+    /// Seconds to go on serving after SIGTERM, before the graceful stop begins; a second
+    /// SIGTERM begins it at once.
     #[arg(long, env = "DRAIN_DELAY", default_value = "0", value_parser = seconds)]
     pub drain_delay: Duration,
 
@@ -85,7 +86,7 @@ pub struct ServerOptions {
     #[arg(long, env = "BIND_UDS")]
     pub uds: Option<PathBuf>,
 
-    /// Permissions of that socket as an octal file mode; 660 lets its group connect.
+    /// Permissions of the Unix domain socket as an octal file mode; 660 lets its group connect.
     #[arg(long, env = "UDS_MODE", default_value = "600", value_parser = mode)]
     pub uds_mode: u32,
 
@@ -110,7 +111,8 @@ pub struct ServerOptions {
     #[arg(long, env = "CLIENT_REQUEST_TIMEOUT", default_value = "5", value_parser = seconds)]
     pub client_request_timeout: Duration,
 
-    /// Seconds that a body may keep us waiting, plus one for each 500 bytes; 0 disables it.
+    /// Seconds that a body may keep the service waiting, plus one for each 500 bytes; 0
+    /// disables it.
     #[arg(long, env = "CLIENT_BODY_TIMEOUT", default_value = "20", value_parser = seconds)]
     pub client_body_timeout: Duration,
 

@@ -56,7 +56,7 @@ pub(crate) enum Phase {
 }
 
 impl Worker {
-    /// The slot of the worker, from 0. A worker that is replaced hands its slot on.
+    /// The slot of the worker, from 0. The replacement of a worker has the same slot.
     pub fn slot(&self) -> u16 {
         self.slot
     }
@@ -86,8 +86,8 @@ impl Worker {
 
     /// A future that is ready when the worker is told to stop.
     ///
-    /// A response that lasts, like a websocket or an event stream, says goodbye then; it
-    /// would otherwise hold the stop until the graceful timeout. Clones can be part of the
+    /// A response that lasts, such as a websocket or an event stream, should end then.
+    /// Otherwise it holds the stop until the graceful timeout. Clones can be part of the
     /// application's data.
     pub fn stopping(&self) -> Stopping {
         Stopping::new(&self.stop)
@@ -96,8 +96,8 @@ impl Worker {
     /// Duplicates of the sockets that the worker accepts from, non-blocking, for a server
     /// that is not HTTP.
     ///
-    /// Whoever serves from them calls [`ready`](Self::ready) when it does, and stops
-    /// accepting when [`stopping`](Self::stopping) is over.
+    /// The server calls [`ready`](Self::ready) when it serves, and stops accepting when
+    /// [`stopping`](Self::stopping) is ready.
     ///
     /// # Errors
     ///
@@ -109,10 +109,10 @@ impl Worker {
             .context("share the socket")
     }
 
-    /// Says that the worker serves, where it does not by [`serve`](Self::serve).
+    /// Tells the master that the worker serves. [`serve`](Self::serve) does so itself.
     ///
-    /// From then on the runtime that calls this must not be blocked for longer than the
-    /// master allows.
+    /// From then on nothing may block the runtime that calls this for longer than
+    /// `--hang-timeout`.
     pub fn ready(&self) {
         if self.shared.beats {
             let heart = Heart::new(1, self.shared.activity);

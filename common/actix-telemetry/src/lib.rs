@@ -27,8 +27,7 @@
 //! # }
 //! ```
 //!
-//! [`Telemetry`] is made of the same pieces that are public here, for services that want only some of
-//! them.
+//! [`Telemetry`] is made of pieces that are public here too, for services that want only some of them.
 //!
 //! # Layout
 //!

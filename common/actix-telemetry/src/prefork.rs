@@ -76,8 +76,9 @@ pub fn push_harness_metrics(
     Ok(HarnessMetrics(Some(provider)))
 }
 
-/// Pushes the metrics of the harness if an earlier hook embedded a collector, and to that alone:
-/// for a service that exports no metrics itself, so that the collector can show its workers.
+/// Pushes the metrics of the harness to the collector that an earlier hook embedded, if any.
+///
+/// This is for a service that exports no metrics itself: the collector can then show its workers.
 /// `name` and `version` are those of the service.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use crate::delivery;
 use crate::{observe, stderr};
 
 /// How long [`shutdown`] waits for the last exports: 4 seconds. The master of
-/// `actix-prefork` gives a worker 5, and what was lost is logged before they are over.
+/// `actix-prefork` gives a worker 5, so there is time to log the losses.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A provider of the SDK.

@@ -55,8 +55,8 @@ use crate::{
 /// }
 /// ```
 ///
-/// The providers become those of the process ([`opentelemetry::global`]), so that a
-/// library which is instrumented with OpenTelemetry exports as well.
+/// The providers become those of the process ([`opentelemetry::global`]), so libraries
+/// that are instrumented with OpenTelemetry export too.
 #[derive(Debug)]
 pub struct Telemetry {
     #[cfg(feature = "metrics")]

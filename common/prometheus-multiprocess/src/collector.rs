@@ -19,7 +19,7 @@ use crate::{
     home, identity, lock, scrape::Scrape,
 };
 
-/// The content type of what [`MultiProcessCollector::encode_text`] writes.
+/// The content type of the text that [`MultiProcessCollector::encode_text`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Leaves out the lines `_created`, which become series where Prometheus does not take them for start
@@ -126,7 +126,7 @@ impl MultiProcessCollector {
     ///
     /// For OpenMetrics the text has exemplars, and a line `_created` for each counter, histogram and summary: the
     /// time at which the first process made it, in seconds of Unix time. A series to which a Python
-    /// process adds has none, because its file does not tell. The environment variable
+    /// process adds has none, because Python does not write that time. The environment variable
     /// `PROMETHEUS_DISABLE_CREATED_SERIES` turns these lines off if it is `true`, `t` or `1` when the
     /// collector is created.
     ///
@@ -144,8 +144,8 @@ impl MultiProcessCollector {
         Ok(())
     }
 
-    /// The metrics as values, for another way out than a scrape. Families are sorted by name. Metrics
-    /// that no file has, such as `multiprocess_bad_files`, are not among them.
+    /// The metrics as values, for example for another exporter. Families are sorted by name. Metrics
+    /// that are in no file, such as `multiprocess_bad_files`, are left out.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

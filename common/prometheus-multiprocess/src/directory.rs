@@ -55,8 +55,8 @@ impl Directory {
     /// Prepares `path` for the workers of a new run. Without a path it uses a private directory
     /// below `XDG_RUNTIME_DIR`, or else `/dev/shm`, or else the directory for temporary files.
     ///
-    /// A missing directory is created with mode 0700. Files of an earlier run are removed. Those of
-    /// its processes that still run are no longer counted. Files of other programs stay.
+    /// A missing directory is created with mode 0700. Files of an earlier run are removed. Processes
+    /// of that run that still live are no longer counted. Files of other programs stay.
     ///
     /// # Errors
     ///

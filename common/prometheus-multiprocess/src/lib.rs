@@ -40,8 +40,8 @@
 //! in a directory of that name, and Python finds them by links such as `counter_worker-0.db`. When
 //! a process ends, for whatever reason, the kernel releases the lock. The next process takes the
 //! identifier and continues from its values, so counters do not go backwards, and there are as many
-//! sets of files as processes ran at once. An update is in the file at once, so it survives the
-//! process. Live gauges count only while their process lives. Other gauges keep their last value
+//! sets of files as processes ran at once. An update is in the file at once, so it survives a
+//! kill of the process. Live gauges count only while their process lives. Other gauges keep their last value
 //! until a process takes the identifier again; with the modes `all` and `sum` they do not count if
 //! a newer process has the gauge too.
 //!
@@ -51,8 +51,8 @@
 //!
 //! # Failures
 //!
-//! Metrics never stop the service. What cannot be written, because the disk is full or the directory
-//! is gone, is counted in memory, and written when that works again. A bad file does not fail a
+//! Metrics never stop the service. If the disk is full or the directory is gone, the store counts in
+//! memory, and writes the counts when that works again. A bad file does not fail a
 //! scrape: the rest is served, and `multiprocess_bad_files` names the file and the reason. Refused
 //! updates and repaired files are counted in `multiprocess_incidents_total` and logged once. The
 //! README compares all of this with Python.

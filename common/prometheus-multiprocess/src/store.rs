@@ -77,9 +77,9 @@ impl Store {
     /// Counters, histograms, summaries and gauges without a live mode continue from the values of
     /// the previous process with this identifier. Live gauges start at zero.
     ///
-    /// A directory that is missing, full or not writable is no error: the store logs that, counts
-    /// in memory, and tries again every second to write what it has counted. Until then other
-    /// processes do not see it. A thread does this, also if somebody removes or replaces the files.
+    /// A directory that is missing, full or not writable is no error. The store logs that, counts
+    /// in memory, and a thread tries every second to write the counts. Until then other
+    /// processes do not see them. The thread also restores files that are removed or replaced.
     ///
     /// # Errors
     ///

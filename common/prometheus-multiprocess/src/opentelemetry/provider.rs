@@ -30,10 +30,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// | instrument | merged over processes |
 /// |---|---|
-/// | counter, histogram | the sum, those that ended included |
-/// | up-down counter | the sum of the processes that live |
-/// | gauge | the value that was set last by a process that lives |
-/// | observable ones | the same; they are read by a thread every second |
+/// | counter, histogram | the sum over all processes, ended ones included |
+/// | up-down counter | the sum over the living processes |
+/// | gauge | the value that a living process set last |
+/// | observable ones | the same; a thread reads them every second |
 ///
 /// Names, units and attributes are translated as the specification's page on [Prometheus
 /// compatibility] says: `http.server.request.duration` in seconds is
