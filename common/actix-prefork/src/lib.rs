@@ -68,8 +68,8 @@
 //! # One process
 //!
 //! [`serve_alone`] serves from one process and stops in the same way. With
-//! `default-features = false` only [`serve_alone`] is built, for every Unix. The feature `master`
-//! needs Linux.
+//! `default-features = false` only [`serve_alone`] and [`cli`] are built, for every Unix. The
+//! feature `master` needs Linux.
 
 #[cfg(all(feature = "master", not(target_os = "linux")))]
 compile_error!(
