@@ -119,7 +119,7 @@ fn a_killed_worker_is_dead_until_its_successor_serves() {
         states(&collector)[1],
         (json!(1), json!("13"), json!("serving"))
     );
-    assert_eq!(events(&collector)[0], "worker 1 started: crash");
+    assert_eq!(events(&collector)[0], "worker 1 started, reason: crash");
 }
 
 #[test]
@@ -163,5 +163,8 @@ fn hostile_slots_are_limited_and_their_names_are_cut() {
     let reason = "x".repeat(3_000);
     let spawn = ("worker.spawns", "0", Some(("reason", reason.as_str())), 1.0);
     push(&collector, "10", &[spawn]);
-    assert_eq!(events(&collector)[0].len(), "worker 0 started: ".len() + 20);
+    assert_eq!(
+        events(&collector)[0].len(),
+        "worker 0 started, reason: ".len() + 20
+    );
 }

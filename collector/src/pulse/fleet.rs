@@ -178,13 +178,14 @@ impl Fleet {
                 "signal" => (format!("{worker} was killed by a signal"), true),
                 // One that was replaced, or a helper.
                 "clean" => (format!("a process of worker {number} exited"), false),
-                _ => (format!("{worker} failed"), true),
+                // One that could not boot has a process id that no metric names.
+                _ => (format!("a process of worker {number} failed"), true),
             },
             // The start of the server is no news.
             "spawns" if added > 0.0 && find("reason") != "boot" => {
                 match attribute::cut(find("reason"), MAX_WORD) {
                     "hang" => (format!("a helper for worker {number} started"), true),
-                    reason => (format!("worker {number} started: {reason}"), false),
+                    reason => (format!("worker {number} started, reason: {reason}"), false),
                 }
             }
             _ => return None,

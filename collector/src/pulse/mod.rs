@@ -188,7 +188,7 @@ impl Pulse {
             };
             self.places += 1;
             self.beats.insert(instance.number, beat);
-            let text = format!("{} made its first export", name(instance));
+            let text = format!("{}: first data", name(instance));
             self.mark_export(instance, now, text);
         }
         let beat = self.beats.get_mut(&instance.number)?;

@@ -84,7 +84,7 @@ fn card(worker: &Worker, names_service: bool) -> Markup {
                     div { dt { "queued" } dd.bad[worker.queued > Some(0.0)] { (count(worker.queued)) } }
                 }
                 @if let Some(seconds) = worker.seconds_since_last_export {
-                    div { dt { "last push" } dd { (age(seconds)) " ago" } }
+                    div { dt { "last data" } dd { (age(seconds)) " ago" } }
                 }
                 @if let Some(seconds) = worker.age_seconds {
                     div { dt { "up" } dd { (age(seconds)) } }
