@@ -53,7 +53,7 @@ fn a_paused_tail_of_logs_goes_on_later() -> Result<()> {
     shown.ask("/", 20)?;
     // Another part of the page shows that they have arrived.
     browser.wait_for(
-        "/ ([4-9]\\d|\\d{3,}) records/.test(document.getElementById('losses').innerText)",
+        "/ ([4-9]\\d|\\d{3,}) log records/.test(document.getElementById('losses').innerText)",
     )?;
     assert_eq!(browser.texts("#logs .log")?, before);
     browser.eval("document.getElementById('pause').click()")?;
