@@ -50,12 +50,16 @@ const HEADLINES: [Headline; 10] = [
         ],
     ),
     headline(
-        "adding one to a counter of the store",
-        ["Store: updates", "counter.inc", "prometheus, in memory"],
+        "CPU time of a request with two spans, two records and metrics",
+        [
+            KEEP_ALIVE,
+            "all-signals, CPU per request",
+            "the usual crates",
+        ],
     ),
     headline(
         "adding one to a counter of the store",
-        ["Store: updates", "counter.inc", "Python, multiprocess"],
+        ["Store: updates", "counter.inc", "prometheus, in memory"],
     ),
     headline(
         "scrape of 8 workers with 10,000 counters each",
@@ -106,7 +110,7 @@ const LOSSES: [(Headline, &str); 3] = [
                 "bare actix-web",
             ],
         ),
-        "Spans are made, batched and encoded on the processors that serve. Logs cost as much or more.",
+        "Spans are made, batched and encoded on the processors that serve. Two log records cost a little more.",
     ),
     (
         headline(
