@@ -38,7 +38,12 @@ const KEPT: usize = 16 * 1024;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 thread_local! {
-    static BUFFERS: Cell<Item> = const { Cell::new(Item::new()) };
+    static BUFFERS: Cell<Item> = const {
+        Cell::new(Item {
+            scope: Vec::new(),
+            bytes: Vec::new(),
+        })
+    };
 }
 
 /// Collects encoded items and has a thread export them.
@@ -89,15 +94,6 @@ struct State {
     /// Who waits for everything so far to be exported.
     flushes: Vec<SyncSender<OTelSdkResult>>,
     stopped: bool,
-}
-
-impl Item {
-    const fn new() -> Self {
-        Self {
-            scope: Vec::new(),
-            bytes: Vec::new(),
-        }
-    }
 }
 
 impl BatchProcessor {

@@ -200,9 +200,7 @@ impl Exchange {
             }
         }
     }
-}
 
-impl Exchange {
     /// Reports the end to metrics and in the access line. The request is over, but what is
     /// recorded of it belongs to its span: exemplars, and the ids of the access line.
     fn report(&self, took: Duration) {

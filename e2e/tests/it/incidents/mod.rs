@@ -18,7 +18,7 @@ use e2e::{
 use serde_json::{Value, json};
 
 use crate::{
-    live_view::{browser::Browser, takes_images},
+    live_view::{self, browser::Browser, takes_images},
     workspace,
 };
 
@@ -47,9 +47,12 @@ fn scraped() -> Program {
         .option("--metrics-port", 0)
 }
 
-/// The service that others call. It exports nothing.
-fn dependency() -> Result<Running> {
-    demo().env("OTEL_SDK_DISABLED", "true").start()
+/// A service that calls a path of another one, and that other one, which exports nothing.
+fn with_dependency(path: &str) -> Result<(Incident, Running)> {
+    let dependency = demo().env("OTEL_SDK_DISABLED", "true").start()?;
+    let url = format!("http://{}{path}", dependency.addr()?);
+    let incident = Incident::start(&demo().env("CHAIN_URL", url))?;
+    Ok((incident, dependency))
 }
 
 /// A service and its live view.
@@ -61,13 +64,9 @@ struct Incident {
 impl Incident {
     /// Starts a service and waits until the live view shows its workers.
     fn start(program: &Program) -> Result<Self> {
-        let service = program.start()?;
-        let line = service.wait_for_line(|line| line.contains("live view on http://"), SOON)?;
-        let (_, address) = line.rsplit_once("http://").context("no URL")?;
-        let incident = Self {
-            view: address.parse()?,
-            service,
-        };
+        let (service, url) = live_view::start(program)?;
+        let view = url.trim_start_matches("http://").parse()?;
+        let incident = Self { service, view };
         let workers = incident.service.ready()?.serving().len();
         incident.wait_for("/api/workers", |found| {
             let serving = list(&found["workers"]).filter(|worker| worker["state"] == "serving");

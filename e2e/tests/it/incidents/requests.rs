@@ -5,14 +5,12 @@ use std::{cmp::Ordering, collections::BTreeSet};
 use anyhow::Result;
 use e2e::http;
 
-use super::{Incident, demo, dependency, list};
+use super::{Incident, demo, list, with_dependency};
 use crate::support::stop;
 
 #[test]
 fn a_slow_dependency_is_the_client_span_of_the_slow_request() -> Result<()> {
-    let dependency = dependency()?;
-    let url = format!("http://{}/demo/sleep/1200", dependency.addr()?);
-    let incident = Incident::start(&demo().env("CHAIN_URL", url))?;
+    let (incident, dependency) = with_dependency("/demo/sleep/1200")?;
     assert_eq!(incident.get("/chain")?, 200);
     incident.wait_for("/api/service", |service| {
         let chain = list(&service["routes"]).find(|route| route["route"] == "/chain")?;
@@ -31,9 +29,7 @@ fn a_slow_dependency_is_the_client_span_of_the_slow_request() -> Result<()> {
 
 #[test]
 fn a_call_for_each_item_is_a_row_of_equal_client_spans() -> Result<()> {
-    let dependency = dependency()?;
-    let url = format!("http://{}/demo/sleep/10", dependency.addr()?);
-    let incident = Incident::start(&demo().env("CHAIN_URL", url))?;
+    let (incident, dependency) = with_dependency("/demo/sleep/10")?;
     assert_eq!(incident.get("/demo/orders/30")?, 200);
     let (page, trace) = incident.trace("GET /demo/orders/{count}", 61)?;
     let calls = trace.iter().filter(|span| span["kind"] == "client");

@@ -26,6 +26,14 @@ pub(crate) fn takes_images() -> bool {
     env::var("SCREENSHOTS").is_ok_and(|value| value == "1")
 }
 
+/// Starts a service with the collector that it embeds. Returns it and the URL of its live view.
+pub(crate) fn start(program: &Program) -> Result<(Running, String)> {
+    let service = program.start()?;
+    let line = service.wait_for_line(|line| line.contains("live view on http://"), SOON)?;
+    let (_, url) = line.split_once("live view on ").context("no URL")?;
+    Ok((service, url.to_owned()))
+}
+
 /// A service and its page.
 struct Shown {
     browser: Browser,
@@ -34,14 +42,12 @@ struct Shown {
 }
 
 impl Shown {
-    /// Starts a service with the collector that it embeds, and opens its page. Returns `None` without a browser.
+    /// Starts a service and opens its live view. Returns `None` without a browser.
     fn start(program: &Program) -> Result<Option<Self>> {
         let Some(browser) = Browser::start()? else {
             return Ok(None);
         };
-        let service = program.start()?;
-        let line = service.wait_for_line(|line| line.contains("live view on http://"), SOON)?;
-        let url = line.split(" on ").nth(1).context("no URL")?.to_owned();
+        let (service, url) = start(program)?;
         browser.open(&url)?;
         browser.wait_for_text("#live", "live")?;
         Ok(Some(Self {
