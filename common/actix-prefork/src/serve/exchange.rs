@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use super::clock::coarse;
 
 /// How many bytes of a body are read before the service takes them.
 const BODY_AHEAD: usize = 16 * 1024;
@@ -40,8 +40,8 @@ pub(crate) struct Exchange {
     is_body_late: Cell<bool>,
     /// Whether the connection has another protocol by now, like a websocket.
     is_upgraded: Cell<bool>,
-    /// When the phase began.
-    since: Cell<Instant>,
+    /// When the phase began, on the clock of [`coarse`].
+    since: Cell<Duration>,
     /// Whether the connection is to be closed when it is idle.
     closes_idle: Cell<bool>,
     /// Wakes the connection.
@@ -76,7 +76,7 @@ impl Exchange {
             is_body_left: Cell::new(false),
             is_body_late: Cell::new(false),
             is_upgraded: Cell::new(false),
-            since: Cell::new(Instant::now()),
+            since: Cell::new(coarse()),
             closes_idle: Cell::new(false),
             waker: RefCell::new(None),
             wakes: Cell::new(false),
@@ -102,7 +102,7 @@ impl Exchange {
 
     /// How long the phase has lasted.
     pub(crate) fn age(&self) -> Duration {
-        self.since.get().elapsed()
+        coarse().saturating_sub(self.since.get())
     }
 
     // The connection's side.
@@ -116,7 +116,7 @@ impl Exchange {
             return;
         }
         if self.phase() == Phase::Idle {
-            self.since.set(Instant::now());
+            self.since.set(coarse());
         }
         self.ahead.set(self.ahead.get() + bytes);
     }
@@ -236,7 +236,7 @@ impl Drop for InService {
     fn drop(&mut self) {
         let exchange = &self.0;
         exchange.in_service.set(exchange.in_service.get() - 1);
-        exchange.since.set(Instant::now());
+        exchange.since.set(coarse());
         exchange.next_step();
     }
 }

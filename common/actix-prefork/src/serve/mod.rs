@@ -9,6 +9,7 @@
 
 pub(crate) mod application;
 mod body;
+mod clock;
 mod connection;
 mod exchange;
 pub(crate) mod heart;
