@@ -18,7 +18,7 @@ use std::{process::ExitCode, time::Duration};
 use actix_web::App;
 use common::{
     cli,
-    telemetry::{Observe, console, panics, shutdown},
+    telemetry::{Observe, console, panics, sampler, shutdown},
     workers::{Master, Worker},
 };
 
@@ -64,6 +64,7 @@ async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
     };
     let observe = Observe::new()
         .spans()
+        .sampler(sampler()) // Asked first, so that what is not sampled costs little.
         .traceresponse(options.traceresponse)
         .skip(["/healthz"]);
     let demo = options.demo;

@@ -17,6 +17,7 @@ pub(crate) fn init() -> SdkTracerProvider {
     let mut provider = SdkTracerProvider::builder()
         .with_resource(resource)
         .with_sampler(telemetry::sampler())
+        .with_id_generator(telemetry::IdGenerator::default())
         .with_span_limits(telemetry::span_limits());
     for processor in telemetry::span_processors() {
         provider = provider.with_span_processor(processor);

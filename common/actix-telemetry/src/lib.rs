@@ -112,8 +112,8 @@ pub use crate::{
     env::sdk_disabled,
     exception::Exception,
     observe::{
-        DURATION_BOUNDS, Finished, HttpMetrics, Method, Observe, OtelHttpMetrics, RecordErrors,
-        Scheme,
+        DURATION_BOUNDS, Finished, HttpMetrics, IdGenerator, Method, Observe, OtelHttpMetrics,
+        RecordErrors, Scheme,
     },
     propagation::install_propagators,
     resource::resource,

@@ -2,6 +2,7 @@
 //! exchange is dropped, and reports the end then: one report for all signals.
 
 use std::{
+    cell::LazyCell,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -268,14 +269,14 @@ fn context(
     let active = Context::map_current(|current| current.has_active_span().then(|| current.clone()));
     let mut context = active.unwrap_or_else(|| propagation::extract(request.headers()));
     let mut is_recorded = false;
-    let path = request::path(request, route);
-    if let Some(tracer) = &thread.tracer {
-        let attributes = span::attributes(thread, request, method, route, path.clone());
+    let path = LazyCell::new(|| request::path(request, route));
+    if let Some(spans) = &thread.spans {
         let name = span::name(method, route);
-        (context, is_recorded) = span::start(tracer, name, attributes, &context);
+        let attributes = || span::attributes(thread, request, method, route, (*path).clone());
+        (context, is_recorded) = spans.start(name, attributes, &context);
     }
     if thread.parts.logs {
-        context = context.with_value(RequestAttributes::new(method, path, route));
+        context = context.with_value(RequestAttributes::new(method, (*path).clone(), route));
     }
     (Some(context), is_recorded)
 }

@@ -5,6 +5,7 @@ mod body;
 mod errors;
 mod exchange;
 mod finished;
+mod head;
 mod http_metrics;
 mod method;
 mod open;
@@ -30,6 +31,7 @@ use actix_web::{
     body::MessageBody,
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
 };
+use opentelemetry_sdk::trace::Sampler;
 use pin_project_lite::pin_project;
 
 #[cfg(all(test, feature = "metrics", feature = "logs", feature = "traces"))]
@@ -41,6 +43,7 @@ pub(crate) use self::request::RequestAttributes;
 pub use self::{
     errors::RecordErrors,
     finished::{Finished, HttpMetrics},
+    head::IdGenerator,
     http_metrics::{DURATION_BOUNDS, OtelHttpMetrics},
     method::Method,
     scheme::Scheme,
@@ -54,6 +57,7 @@ use self::{
     parts::{Parts, Thread},
     peer::Peers,
     route::Routes,
+    span::Spans,
 };
 
 /// Observes every request of an application.
@@ -108,6 +112,17 @@ impl Observe {
         self
     }
 
+    /// Asks this sampler before there is a span. A request that is not sampled costs little
+    /// then, since no attributes are collected for it.
+    ///
+    /// It has to be that of the tracer provider, which needs [`IdGenerator`] too, and must not
+    /// decide by attributes: [`sampler`](crate::sampler) does not. Otherwise leave this call out,
+    /// and the provider asks its own.
+    pub fn sampler(mut self, sampler: Sampler) -> Self {
+        self.0.sampler = Some(sampler);
+        self
+    }
+
     /// Adds method, path and route of the request to each log record, with the ids of
     /// its trace, and logs a line when the request ends (target `access`).
     pub fn logs(mut self) -> Self {
@@ -158,7 +173,9 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         let parts = self.0.clone();
         let thread = Rc::new(Thread {
-            tracer: parts.spans.then(span::tracer),
+            spans: parts
+                .spans
+                .then(|| Spans::of_process(parts.sampler.clone())),
             parts,
             routes: Routes::default(),
             peers: Peers::default(),

@@ -1,6 +1,6 @@
 //! What the middleware does with each request, and what a serving thread needs for it.
 
-use opentelemetry::global::BoxedTracer;
+use opentelemetry_sdk::trace::Sampler;
 
 use super::{
     errors::Recognize,
@@ -10,12 +10,13 @@ use super::{
     peer::Peers,
     route::Routes,
     scheme::Scheme,
+    span::Spans,
 };
 
 /// What a serving thread needs.
 pub(super) struct Thread {
     pub(super) parts: Parts,
-    pub(super) tracer: Option<BoxedTracer>,
+    pub(super) spans: Option<Spans>,
     pub(super) routes: Routes,
     pub(super) peers: Peers,
     pub(super) open: Open,
@@ -25,6 +26,7 @@ pub(super) struct Thread {
 pub(super) struct Parts {
     pub(super) metrics: Vec<Box<dyn ThreadMetrics>>,
     pub(super) spans: bool,
+    pub(super) sampler: Option<Sampler>,
     pub(super) logs: bool,
     pub(super) traceresponse: bool,
     pub(super) skip: Vec<String>,

@@ -2,12 +2,15 @@
 //!
 //! [HTTP semantic conventions]: https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server
 
+use std::cell::RefCell;
+
 use actix_web::{dev::ServiceRequest, http::StatusCode};
 use opentelemetry::{
     Context, InstrumentationScope, KeyValue, StringValue,
     global::{self, BoxedTracer},
     trace::{Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _},
 };
+use opentelemetry_sdk::trace::Sampler;
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL,
     HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, NETWORK_PEER_ADDRESS, NETWORK_PEER_PORT,
@@ -15,38 +18,72 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 
 use super::{
+    head::{self, Head},
     method::Method,
     parts::Thread,
     request::{bounded, protocol_version},
     route::Route,
     scheme::Scheme,
 };
-use crate::{exception::Exception, query::without_values};
+use crate::{env::sdk_disabled, exception::Exception, query::without_values};
 
-/// The tracer of the process, with the scope of this crate.
-pub(super) fn tracer() -> BoxedTracer {
-    let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"));
-    global::tracer_with_scope(scope.with_version(env!("CARGO_PKG_VERSION")).build())
+/// Starts the spans of requests.
+pub(super) struct Spans {
+    tracer: BoxedTracer,
+    /// Asked before the tracer, which asks its own with all that a span has at its start.
+    sampler: RefCell<Option<Sampler>>,
 }
 
-/// Starts the span of a request below the context that its caller sent, and says whether
-/// it is recorded.
-pub(super) fn start(
-    tracer: &BoxedTracer,
-    name: &'static str,
-    attributes: Vec<KeyValue>,
-    caller: &Context,
-) -> (Context, bool) {
-    let mut builder = tracer.span_builder(name);
-    builder.span_kind = Some(SpanKind::Server);
-    builder.attributes = Some(attributes);
-    let span = tracer.build_with_context(builder, caller);
-    match span.is_recording() {
-        true => (caller.with_span(span), true),
-        // Its ids are all that anybody needs of it.
-        false => {
-            let ids = span.span_context().clone();
-            (caller.with_remote_span_context(ids), false)
+impl Spans {
+    /// Those of the process, with the scope of this crate.
+    pub(super) fn of_process(sampler: Option<Sampler>) -> Self {
+        let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"));
+        let scope = scope.with_version(env!("CARGO_PKG_VERSION")).build();
+        // Without a provider the tracer passes a context on as it came.
+        let sampler = sampler.filter(|_| !sdk_disabled());
+        Self::of(global::tracer_with_scope(scope), sampler)
+    }
+
+    pub(super) fn of(tracer: BoxedTracer, sampler: Option<Sampler>) -> Self {
+        let sampler = RefCell::new(sampler);
+        Self { tracer, sampler }
+    }
+
+    /// Starts the span of a request below the context that its caller sent, and says
+    /// whether it is recorded.
+    pub(super) fn start(
+        &self,
+        name: &'static str,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
+        caller: &Context,
+    ) -> (Context, bool) {
+        let ask = |sampler: &Sampler| Head::ask(sampler, name, caller);
+        let head = self.sampler.borrow().as_ref().map(ask);
+        let start = || {
+            let mut builder = self.tracer.span_builder(name);
+            builder.span_kind = Some(SpanKind::Server);
+            builder.attributes = Some(attributes());
+            self.tracer.build_with_context(builder, caller)
+        };
+        let span = match head {
+            Some(Head::Dropped(ids)) => return (caller.with_remote_span_context(ids), false),
+            Some(Head::Root(trace_id)) => {
+                let (span, is_passed_on) = head::begin(trace_id, start);
+                if !is_passed_on {
+                    // A ratio of all traces would be one of those that were decided on.
+                    self.sampler.take();
+                }
+                span
+            }
+            Some(Head::Child) | None => start(),
+        };
+        match span.is_recording() {
+            true => (caller.with_span(span), true),
+            // Its ids are all that anybody needs of it.
+            false => {
+                let ids = span.span_context().clone();
+                (caller.with_remote_span_context(ids), false)
+            }
         }
     }
 }
