@@ -24,11 +24,11 @@ struct Options {
     /// Scenarios to measure [default: all].
     scenarios: Vec<String>,
     /// Number of rounds; each program has one turn per round.
-    #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Requests per turn on keep-alive connections. A fifth of them with a new connection each, and a fortieth for
     /// Flask, which needs more CPU time.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(200..))]
+    #[arg(long, default_value_t = 40_000, value_parser = clap::value_parser!(u64).range(200..))]
     requests: u64,
     /// Number of clients; each sends its next request when the last one was answered.
     #[arg(long, default_value_t = 32)]

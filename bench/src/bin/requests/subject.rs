@@ -44,8 +44,8 @@ const RUST_PEERS: [(&str, &str, &str); 4] = [
 
 /// Queues that hold what a turn records, so that everything is exported and nothing dropped.
 const QUEUES: [(&str, &str); 2] = [
-    ("OTEL_BLRP_MAX_QUEUE_SIZE", "50000"),
-    ("OTEL_BSP_MAX_QUEUE_SIZE", "50000"),
+    ("OTEL_BLRP_MAX_QUEUE_SIZE", "100000"),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "100000"),
 ];
 
 /// A program under measurement.
