@@ -18,7 +18,7 @@ use crate::{env::sdk_disabled, traces};
 #[cfg(feature = "logs")]
 use crate::{logger, logs};
 use crate::{
-    observe::{IdGenerator, Observe},
+    observe::Observe,
     panics, propagation,
     resource::resource,
     shutdown::{Provider, shutdown},
@@ -225,7 +225,7 @@ fn tracer_provider(resource: &Resource) -> SdkTracerProvider {
     let mut provider = SdkTracerProvider::builder()
         .with_resource(resource.clone())
         .with_sampler(traces::sampler())
-        .with_id_generator(IdGenerator::default())
+        .with_id_generator(crate::observe::IdGenerator::default())
         .with_span_limits(traces::span_limits());
     for processor in traces::span_processors() {
         provider = provider.with_span_processor(processor);

@@ -11,7 +11,7 @@ mod subject;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bench::{Goal, Row, Section, python, section};
 use clap::{Parser, ValueEnum};
 use collector::{Collector, Config};
@@ -48,6 +48,9 @@ enum Connections {
     /// Each request uses a new connection.
     Close,
 }
+
+/// After how many turns of other programs bare actix-web has another one.
+const BARE_EVERY: usize = 4;
 
 const ALL: [&str; 6] = [
     "all-signals",
@@ -147,17 +150,26 @@ fn take_turns(options: &Options, connections: Connections, subjects: &mut [Subje
         subject.measure(options.clients, keep_alive, requests / 5)?;
         subject.turns.clear();
     }
+    let (bare, others) = subjects
+        .split_first_mut()
+        .context("there is nothing to measure")?;
     for round in 0..options.rounds {
         eprint!("\rround {} of {}", round + 1, options.rounds);
-        let mut order: Vec<&mut Subject> = subjects.iter_mut().collect();
+        let mut order: Vec<&mut Subject> = others.iter_mut().collect();
         // Reverse the order every other round, so that no program is always first.
         if round % 2 == 1 {
             order.reverse();
         }
-        for subject in order {
+        let mut of_bare = Vec::new();
+        for (index, subject) in order.into_iter().enumerate() {
+            // All are compared with it, so it has a turn near each of them.
+            if index % BARE_EVERY == 0 {
+                of_bare.push(bare.measure(options.clients, keep_alive, requests)?);
+            }
             let turn = subject.measure(options.clients, keep_alive, requests)?;
             subject.turns.push(turn);
         }
+        bare.turns.push(Turn::mean(&of_bare));
     }
     eprintln!();
     Ok(())
@@ -171,7 +183,7 @@ fn report(options: &Options, connections: Connections, subjects: &[Subject]) -> 
     let method = format!(
         "{} rounds, {} clients; one worker process of one thread (gunicorn: gthread with four), ERROR_RATE=0, \
          RUST_LOG=warn. Queues hold a whole turn, so that everything is exported, and the CPU time of a turn is taken \
-         when that is done.",
+         when that is done. Bare actix-web has several turns in a round, and counts with their mean.",
         options.rounds, options.clients
     );
     let command = format!("cargo run --release -p bench --bin requests -- --connections {name}");

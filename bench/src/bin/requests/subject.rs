@@ -74,6 +74,17 @@ pub(crate) struct Turn {
     pub(crate) rate: f64,
 }
 
+impl Turn {
+    pub(crate) fn mean(turns: &[Self]) -> Self {
+        let mean =
+            |figure: fn(&Self) -> f64| turns.iter().map(figure).sum::<f64>() / turns.len() as f64;
+        Self {
+            cpu: mean(|turn| turn.cpu),
+            rate: mean(|turn| turn.rate),
+        }
+    }
+}
+
 impl Subject {
     /// actix-web on one thread, without telemetry.
     pub(crate) fn bare() -> Result<Self> {
