@@ -29,7 +29,7 @@ pub struct Finished<'a> {
     /// Whether it came over TLS.
     pub scheme: Scheme,
     /// The pattern of the route, such as `/orders/{id}`; `None` if no route matched.
-    pub route: Option<&'a str>,
+    pub route: Option<&'static str>,
     /// The status of the response; `None` if the request was cut before it.
     pub status: Option<StatusCode>,
     /// Why the request failed: the status code of a 5xx response, the type of the

@@ -235,19 +235,20 @@ where
 
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let poll = {
+        // Written in place, since it is large.
+        let mut poll = Poll::Pending;
+        let panicked = {
             let _inside = this.exchange.as_deref().and_then(Exchange::attach);
-            let call = this.call.as_pin_mut();
-            call.map(|call| errors::catch(|| call.poll(task)))
-        };
-        let seen = errors::take_seen();
-        let (poll, seen) = match poll {
-            Some(Ok(poll)) => (poll, seen),
-            None | Some(Err(_)) => {
-                let answer = Poll::Ready(Err(errors::panicked()));
-                (answer, Some(Box::new(Recorded::Panic)))
+            match this.call.as_pin_mut() {
+                Some(call) => errors::catch(|| poll = call.poll(task)).is_err(),
+                None => true,
             }
         };
+        let mut seen = errors::take_seen();
+        if panicked {
+            poll = Poll::Ready(Err(errors::panicked()));
+            seen = Some(Box::new(Recorded::Panic));
+        }
         if let (Some(exchange), Some(seen)) = (this.exchange.as_mut(), seen) {
             exchange.failed(seen);
         }

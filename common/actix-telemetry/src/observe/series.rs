@@ -17,7 +17,7 @@ struct Key {
     scheme: Scheme,
     status: Option<StatusCode>,
     protocol_version: Option<&'static str>,
-    route: Option<Box<str>>,
+    route: Option<&'static str>,
     error_type: Option<Box<str>>,
 }
 
@@ -52,7 +52,7 @@ impl Key {
             scheme: request.scheme,
             status: request.status,
             protocol_version: request.protocol_version,
-            route: request.route.map(Box::from),
+            route: request.route,
             error_type: request.error_type.map(Box::from),
         }
     }
@@ -62,7 +62,8 @@ impl Key {
             && self.scheme == request.scheme
             && self.status == request.status
             && self.protocol_version == request.protocol_version
-            && self.route.as_deref() == request.route
+            // Each pattern has one address for the life of the process.
+            && self.route.map(str::as_ptr) == request.route.map(str::as_ptr)
             && self.error_type.as_deref() == request.error_type
     }
 }
