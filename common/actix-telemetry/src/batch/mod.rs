@@ -239,7 +239,8 @@ impl Queue {
             let mut result = Ok(());
             for items in batches {
                 let count = items.count;
-                result = delivery.count(count, || self.export(items));
+                let exported = delivery.count(count, || self.export(items));
+                result = result.and(exported);
             }
             for flush in flushes {
                 let _ = flush.send(result.clone().map_err(OTelSdkError::InternalFailure));

@@ -77,3 +77,25 @@ fn a_flush_reports_a_failed_export() {
     served.join().unwrap();
     assert_eq!(processor.tally().counts(), (0, 0, 1, 0));
 }
+
+#[test]
+fn a_flush_reports_a_failed_export_although_the_last_one_succeeded() {
+    let answers = ["400 Bad Request", "200 OK"].map(|status| answer(status, b""));
+    let (endpoint, served) = collector(answers.to_vec());
+    let processor = start(&endpoint, 2, 1);
+    let (flushed, is_flushed) = sync_channel(1);
+    {
+        // Both batches and the flush at once, so that the thread takes them together.
+        let mut state = processor.queue.lock();
+        for _ in 0..2 {
+            assert!(processor.tally().enter());
+            state.add(&Item::default(), 1);
+        }
+        state.flushes.push(flushed);
+    }
+    processor.queue.wake.notify_one();
+    let error = is_flushed.recv().unwrap().unwrap_err();
+    assert!(error.to_string().contains("400"), "{error}");
+    served.join().unwrap();
+    assert_eq!(processor.tally().counts(), (1, 0, 1, 0));
+}
