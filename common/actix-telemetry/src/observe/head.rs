@@ -44,10 +44,13 @@ pub(super) enum Head {
 impl Head {
     pub(super) fn ask(sampler: &Sampler, name: &str, caller: &Context) -> Self {
         let ids = RandomIdGenerator::default();
-        let is_root = !caller.has_active_span();
+        let parent = caller.span();
+        let parent = parent.span_context();
+        // An invalid one is none to the SDK either.
+        let is_root = !parent.is_valid();
         let trace_id = match is_root {
             true => ids.new_trace_id(),
-            false => caller.span().span_context().trace_id(),
+            false => parent.trace_id(),
         };
         let kind = SpanKind::Server;
         let result = sampler.should_sample(Some(caller), trace_id, name, &kind, &[], &[]);
@@ -156,7 +159,9 @@ mod tests {
     #[test]
     fn a_sampler_that_is_asked_first_decides_as_the_provider_does() {
         let callers = [TraceFlags::SAMPLED, TraceFlags::NOT_SAMPLED].map(called_with);
-        let callers = || callers.iter().cloned().chain([Context::new()]);
+        let none = Context::new();
+        let invalid = none.with_remote_span_context(SpanContext::empty_context());
+        let callers = callers.into_iter().chain([none, invalid]);
         let all = || Sampler::TraceIdRatioBased(1.0);
         for sampler in [
             Sampler::AlwaysOn,
@@ -168,14 +173,14 @@ mod tests {
         ] {
             let [asked_later, asked_first] =
                 [false, true].map(|first| Service::new(&sampler, first, true));
-            for caller in callers() {
+            for caller in callers.clone() {
                 let (expected, expected_span, _) = asked_later.request(&caller);
                 let (ids, span, is_collected) = asked_first.request(&caller);
                 assert_eq!(is_collected, span.is_some(), "{sampler:?}");
                 assert!(ids.is_valid() && !ids.is_remote());
                 assert_eq!(ids.trace_flags(), expected.trace_flags(), "{sampler:?}");
                 assert_eq!(ids.trace_state(), expected.trace_state());
-                if caller.has_active_span() {
+                if caller.span().span_context().is_valid() {
                     assert_eq!(ids.trace_id(), expected.trace_id());
                 }
                 let parts = |span: SpanData| {
