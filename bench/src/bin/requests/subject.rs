@@ -56,8 +56,6 @@ pub(crate) struct Subject {
     pub(crate) counterpart: Option<(&'static str, String)>,
     /// The results of the rounds so far.
     pub(crate) turns: Vec<Turn>,
-    /// Those of bare actix-web, one before each, where it is compared with that.
-    pub(crate) bare_turns: Vec<Turn>,
     running: Running,
     addr: SocketAddr,
     /// The serving process.
@@ -74,6 +72,17 @@ pub(crate) struct Turn {
     pub(crate) cpu: f64,
     /// Requests per second.
     pub(crate) rate: f64,
+}
+
+impl Turn {
+    pub(crate) fn mean(turns: &[Self]) -> Self {
+        let mean =
+            |figure: fn(&Self) -> f64| turns.iter().map(figure).sum::<f64>() / turns.len() as f64;
+        Self {
+            cpu: mean(|turn| turn.cpu),
+            rate: mean(|turn| turn.rate),
+        }
+    }
 }
 
 impl Subject {
@@ -125,7 +134,6 @@ impl Subject {
             name: name.to_owned(),
             counterpart: None,
             turns: Vec::new(),
-            bare_turns: Vec::new(),
             running,
             addr,
             pid,
@@ -193,7 +201,6 @@ impl Subject {
                 },
             )),
             turns: Vec::new(),
-            bare_turns: Vec::new(),
             running,
             addr,
             pid,
