@@ -68,7 +68,7 @@ impl Activity {
         self.cut.load(Relaxed)
     }
 
-    /// When every serving thread was known to be running, on the clock of [`monotonic`].
+    /// When every serving thread was known to be running, on the clock of [`monotonic`](crate::clock::monotonic).
     pub(crate) fn last_beat(&self) -> Duration {
         Duration::from_millis(self.beat.load(Relaxed))
     }
@@ -80,15 +80,6 @@ impl Activity {
         self.cut.store(0, Relaxed);
         self.full.store(0, Relaxed);
     }
-}
-
-/// The time on a clock that every process of the machine reads alike, and that
-/// stands still while the machine is suspended.
-pub(crate) fn monotonic() -> Duration {
-    use nix::time::{ClockId, clock_gettime};
-
-    // It fails for a clock that the system does not know, and POSIX requires this one.
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
 /// An open connection, counted until it is dropped.

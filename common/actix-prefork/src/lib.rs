@@ -83,6 +83,7 @@ mod alone;
 mod bind;
 mod bound;
 pub mod cli;
+mod clock;
 mod deaf;
 mod descriptors;
 mod error;

@@ -29,7 +29,7 @@ use super::{
     snapshot::Snapshots,
     usage,
 };
-use crate::{Error, Options, activity::monotonic, error::Context as _, stop::Stop};
+use crate::{Error, Options, clock::monotonic, error::Context as _, stop::Stop};
 
 /// The processes of all workers, by their rows of the scoreboard.
 pub(crate) struct Fleet<'a> {

@@ -16,7 +16,7 @@ use super::{
     tally::{ExitKind, Tally},
     usage::{self, Usage},
 };
-use crate::{activity::monotonic, stop::Stop};
+use crate::{clock::monotonic, stop::Stop};
 
 /// Takes snapshots, in the master and in workers.
 ///

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::clock::coarse;
+use crate::clock::coarse;
 
 /// How many bytes of a body are read before the service takes them.
 const BODY_AHEAD: usize = 16 * 1024;

@@ -14,7 +14,7 @@ use std::{
 
 use actix_web::rt::time;
 
-use crate::activity::{Activity, monotonic};
+use crate::{activity::Activity, clock::monotonic};
 
 /// How often a thread beats.
 pub(crate) const BEAT: Duration = Duration::from_millis(50);

@@ -9,7 +9,6 @@
 
 pub(crate) mod application;
 mod body;
-mod clock;
 mod connection;
 mod exchange;
 pub(crate) mod heart;
