@@ -64,7 +64,7 @@ async fn serve(worker: Worker, options: &Options) -> anyhow::Result<()> {
     };
     let observe = Observe::new()
         .spans()
-        .sampler(sampler()) // Asked first, so that what is not sampled costs little.
+        .sampler(sampler()) // Unsampled requests create no span.
         .traceresponse(options.traceresponse)
         .skip(["/healthz"]);
     let demo = options.demo;

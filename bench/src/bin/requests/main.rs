@@ -49,7 +49,7 @@ enum Connections {
     Close,
 }
 
-/// After how many turns of other programs bare actix-web has another one.
+/// Bare actix-web has a turn before every so many turns of other programs.
 const BARE_EVERY: usize = 4;
 
 const ALL: [&str; 6] = [
@@ -162,8 +162,8 @@ fn take_turns(options: &Options, connections: Connections, subjects: &mut [Subje
         }
         let mut of_bare = Vec::new();
         for (index, subject) in order.into_iter().enumerate() {
-            // All are compared with it, and a single turn may take a third less CPU time than
-            // others.
+            // Every ratio depends on it, and a single turn may take a third less CPU time than
+            // the next.
             if index % BARE_EVERY == 0 {
                 of_bare.push(bare.measure(options.clients, keep_alive, requests)?);
             }

@@ -1,5 +1,5 @@
-//! Head sampling before there is a span: one that is dropped costs its ids, and nothing is
-//! collected for it.
+//! Head sampling: the sampler decides before a span is created, so that an unsampled request
+//! costs two ids and no attributes.
 
 use std::cell::Cell;
 
@@ -12,12 +12,13 @@ use opentelemetry_sdk::trace::{
 };
 
 thread_local! {
-    /// The id of the trace that the next span begins, where it was decided on.
+    /// The trace id that the sampler decided on, until [`IdGenerator`] takes it.
     static DECIDED: Cell<Option<TraceId>> = const { Cell::new(None) };
 }
 
-/// Random ids, for a tracer provider whose sampler is asked first
-/// ([`Observe::sampler`](crate::Observe::sampler)): a trace keeps the id that was decided on.
+/// Random ids, except that a trace keeps the id that [`Observe::sampler`] decided on.
+///
+/// [`Observe::sampler`]: crate::Observe::sampler
 #[derive(Clone, Debug, Default)]
 pub struct IdGenerator(RandomIdGenerator);
 
@@ -31,13 +32,13 @@ impl opentelemetry_sdk::trace::IdGenerator for IdGenerator {
     }
 }
 
-/// What the sampler says of the span of a request.
+/// The decision on the span of a request.
 pub(super) enum Head {
-    /// It is not recorded, and has these ids.
+    /// The span is not recorded and has these ids.
     Dropped(SpanContext),
-    /// It is sampled, and begins the trace with this id.
+    /// The span is sampled and starts the trace with this id.
     Root(TraceId),
-    /// The tracer asks again, and comes to the same.
+    /// The span is sampled and belongs to the trace of its caller.
     Child,
 }
 
@@ -46,7 +47,7 @@ impl Head {
         let ids = RandomIdGenerator::default();
         let parent = caller.span();
         let parent = parent.span_context();
-        // An invalid one is none to the SDK either.
+        // The SDK ignores an invalid parent, too.
         let is_root = !parent.is_valid();
         let trace_id = match is_root {
             true => ids.new_trace_id(),
@@ -66,8 +67,8 @@ impl Head {
     }
 }
 
-/// Starts a span that begins the trace with this id, and says whether it could be passed on:
-/// only to a provider that has [`IdGenerator`].
+/// Starts a span that starts the trace with this id. Returns whether the provider took the id,
+/// which only [`IdGenerator`] does.
 pub(super) fn begin<T>(trace_id: TraceId, start: impl FnOnce() -> T) -> (T, bool) {
     DECIDED.set(Some(trace_id));
     let span = start();
@@ -210,7 +211,7 @@ mod tests {
                 span.is_some()
             });
             let recorded = recorded.count();
-            // 100 are expected, and less likely than once in a million there are more or fewer.
+            // 100 are expected. A count outside of this range is less likely than one in a million.
             assert!((55..=145).contains(&recorded), "{recorded}");
         }
     }

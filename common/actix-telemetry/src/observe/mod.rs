@@ -112,12 +112,11 @@ impl Observe {
         self
     }
 
-    /// Asks this sampler before there is a span. A request that is not sampled costs little
-    /// then, since no attributes are collected for it.
+    /// Asks the sampler before a span is created, so that unsampled requests cost little.
     ///
-    /// It has to be that of the tracer provider, which needs [`IdGenerator`] too, and must not
-    /// decide by attributes: [`sampler`](crate::sampler) does not. Otherwise leave this call out,
-    /// and the provider asks its own.
+    /// Pass the sampler of the tracer provider, and give the provider an [`IdGenerator`]. The
+    /// sampler must not read attributes, because it gets none; [`sampler`](crate::sampler) reads
+    /// none. Without this call, the provider asks its sampler with all attributes.
     pub fn sampler(mut self, sampler: Sampler) -> Self {
         self.0.sampler = Some(sampler);
         self
@@ -235,7 +234,7 @@ where
 
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        // Written in place, since it is large.
+        // Written in place, because moving a response costs time.
         let mut poll = Poll::Pending;
         let panicked = {
             let _inside = this.exchange.as_deref().and_then(Exchange::attach);

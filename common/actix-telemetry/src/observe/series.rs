@@ -62,7 +62,7 @@ impl Key {
             && self.scheme == request.scheme
             && self.status == request.status
             && self.protocol_version == request.protocol_version
-            // Each pattern has one address for the life of the process.
+            // Each pattern has one address, see `Route::of`.
             && self.route.map(str::as_ptr) == request.route.map(str::as_ptr)
             && self.error_type.as_deref() == request.error_type
     }

@@ -30,7 +30,7 @@ use crate::{env::sdk_disabled, exception::Exception, query::without_values};
 /// Starts the spans of requests.
 pub(super) struct Spans {
     tracer: BoxedTracer,
-    /// Asked before the tracer, which asks its own with all that a span has at its start.
+    /// Decides before the tracer does. `None` leaves the decision to the tracer.
     sampler: RefCell<Option<Sampler>>,
 }
 
@@ -39,7 +39,7 @@ impl Spans {
     pub(super) fn of_process(sampler: Option<Sampler>) -> Self {
         let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"));
         let scope = scope.with_version(env!("CARGO_PKG_VERSION")).build();
-        // Without a provider the tracer passes a context on as it came.
+        // A disabled SDK passes the caller's context on unchanged.
         let sampler = sampler.filter(|_| !sdk_disabled());
         Self::of(global::tracer_with_scope(scope), sampler)
     }
@@ -70,7 +70,7 @@ impl Spans {
             Some(Head::Root(trace_id)) => {
                 let (span, is_passed_on) = head::begin(trace_id, start);
                 if !is_passed_on {
-                    // A ratio of all traces would be one of those that were decided on.
+                    // The provider decides on another id, so a ratio would apply twice.
                     self.sampler.take();
                 }
                 span
